@@ -1,0 +1,57 @@
+"""Where an export's file is asked for, and whether it can be asked for yet."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_sei.protocol.errors import SEIDownloadError, SEIUnreadableError
+from airflow_provider_sei.protocol.exports import Export, dead_export_error, item_path
+from airflow_provider_sei.protocol.families import get_family
+from airflow_provider_sei.protocol.messages import HttpRequest
+from airflow_provider_sei.protocol.status import Verdict
+
+__all__ = ["check_completed", "download_request", "download_what"]
+
+# Both spellings of the vendor's: .../exports/{id}/download and .../export/{id}/download.
+_NAMES_AN_EXPORT = re.compile(r"/exports?/([^/]+)/download/?$")
+
+
+def check_completed(export: Export) -> None:
+    """Pass a completed export.
+
+    Raises:
+        SEIExportFailedError, SEIExportCancelledError: it never will be.
+        SEIDownloadError: it is not yet.
+    """
+    verdict = export.status.verdict
+    if verdict is Verdict.DEAD:
+        raise dead_export_error(export)
+    if verdict is not Verdict.READY:
+        msg = (
+            f"{export.family} export {export.export_id} is {export.status_word!r}, not completed: there is no file yet."
+            " Wait for it first, with SEIExportSensor"
+        )
+        raise SEIDownloadError(msg, export_id=export.export_id)
+
+
+def download_request(export: Export) -> HttpRequest:
+    """Return the request for the file: at the place that the server has named, or at the conventional one.
+
+    Raises:
+        SEIUnreadableError: the server has named the file of another export.
+    """
+    path = export.download_url or f"{item_path(get_family(export.family), export.export_id)}/download"
+    named = _NAMES_AN_EXPORT.search(urlsplit(path).path)
+    if named and unquote(named.group(1)) != export.export_id:
+        msg = (
+            f"could not {download_what(export)}: its status names the file of another export,"
+            f" {unquote(named.group(1))[:80]!r}"
+        )
+        raise SEIUnreadableError(msg, export_id=export.export_id)
+    return HttpRequest(method="GET", path=path, accept="text/csv, */*;q=0.5")
+
+
+def download_what(export: Export) -> str:
+    """Return the words that complete "could not ..."."""
+    return f"download {export.family} export {export.export_id}"

@@ -1,0 +1,76 @@
+"""How the end of a wait travels from the triggerer to the worker: as a versioned dict of JSON primitives.
+
+Written and read here alone. Reading fails closed: whatever is not plainly a completed export is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from airflow_provider_sei.protocol import errors
+from airflow_provider_sei.protocol.errors import SEIError
+from airflow_provider_sei.protocol.exports import Export
+from airflow_provider_sei.protocol.status import Verdict, read_status
+from airflow_provider_sei.protocol.waiting import WaitOutcome
+
+__all__ = ["VERSION", "read_event", "write_event"]
+
+VERSION = 1
+
+_ERROR_FIELDS = ("status_code", "vendor_code", "vendor_message", "export_id", "retry_after")
+
+
+def write_event(outcome: WaitOutcome) -> dict[str, Any]:
+    """Return ``outcome`` as the payload of a trigger event."""
+    event: dict[str, Any] = {"version": VERSION, "outcome": "error" if outcome.error else "ready"}
+    if outcome.export is not None:
+        event["export"] = asdict(outcome.export) | {"status": outcome.export.status.value}
+    if outcome.error is not None:
+        error = outcome.error
+        event["error"] = {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}
+        event["error"] |= {name: getattr(error, name) for name in _ERROR_FIELDS}
+    return event
+
+
+def read_event(event: object) -> Export:
+    """Return the completed export that ``event`` tells of.
+
+    Raises:
+        SEIError: the error it tells of, by its own type; or one that says that the event cannot be understood.
+    """
+    if not isinstance(event, Mapping):
+        msg = f"the trigger returned {type(event).__name__} in place of an event; the export's state is unknown"
+        raise SEIError(msg)
+    if event.get("outcome") == "error" and isinstance(event.get("error"), Mapping):
+        raise _read_error(event["error"])
+    given = event.get("export")
+    if event.get("outcome") != "ready" or not isinstance(given, Mapping):
+        msg = f"the trigger returned an event that this release cannot read (version {event.get('version')!r})"
+        raise SEIError(msg)
+    known = {field.name for field in fields(Export)}
+    try:
+        export = Export(
+            **{key: value for key, value in given.items() if key in known and key != "status"},
+            status=read_status(given.get("status")),
+        )
+    except TypeError:
+        msg = "the trigger returned an event without an export id"
+        raise SEIError(msg) from None
+    if export.status.verdict is not Verdict.READY:
+        msg = f"the trigger called export {export.export_id} ready, yet its status is {export.status.value}"
+        raise SEIError(msg, export_id=export.export_id)
+    return export
+
+
+def _read_error(given: Mapping[str, Any]) -> SEIError:
+    message = str(given.get("message") or "the wait ended in an error without a message")
+    kind = getattr(errors, str(given.get("type")), None) if given.get("type") in errors.__all__ else None
+    details = {name: given.get(name) for name in _ERROR_FIELDS}
+    if kind is None:
+        # Raised by another release of the triggerer: what matters is kept, its type is not.
+        kind = errors.SEINoAnswerError if given.get("retryable") else errors.SEIExportError
+    if issubclass(kind, errors.SEIUsageError):
+        return kind(message, export_id=details["export_id"])
+    return kind(message, **details)

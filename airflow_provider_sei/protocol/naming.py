@@ -1,0 +1,97 @@
+"""What a delivered file is called.
+
+The rules of this file: a name from the server is data, never a path; a name of our own depends on the request alone, so
+that a repeated run writes the same object; and the ending always says what is inside (``.csv`` or ``.csv.gz``).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from email.message import Message
+
+__all__ = ["content_disposition_filename", "request_name", "safe_filename", "with_matching_suffix"]
+
+_LONGEST = 150  # bytes of UTF-8; file systems and stores allow 255 a segment, and temporary names add to it
+_GZIP_SUFFIX = ".gz"
+_CSV_SUFFIX = ".csv"
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+
+
+def safe_filename(name: object) -> str | None:
+    """Return one path segment made of ``name``, or ``None`` if nothing usable is left of it.
+
+    Only the last segment is kept, whichever slash divides it; control characters, wildcards and template braces become
+    ``_``; leading dots and anything over 150 bytes go.
+    """
+    if not isinstance(name, str):
+        return None
+    text = unicodedata.normalize("NFC", name).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    text = "".join(char if char.isprintable() and char not in '<>:"|?*{}%#[]$`;&~!' else "_" for char in text)
+    text = re.sub(r"_{2,}", "_", text).strip(" .")
+    if not text.strip("_") or _RESERVED.match(text):
+        return None
+    stem, suffix = _split_suffix(text)
+    while stem and len((stem + suffix).encode("utf-8", "replace")) > _LONGEST:
+        stem = stem[:-1]
+    try:
+        (stem + suffix).encode()
+    except UnicodeEncodeError:  # lone surrogates
+        return None
+    return stem + suffix if stem else None
+
+
+def content_disposition_filename(header: str | None) -> str | None:
+    """Return the file name of a ``Content-Disposition`` header, in its plain or its RFC 5987 form, as sent."""
+    if not header:
+        return None
+    message = Message()
+    try:
+        message["Content-Disposition"] = " ".join(header.splitlines())
+        return message.get_filename()
+    except (ValueError, LookupError, UnicodeError):
+        return None
+
+
+def request_name(
+    kind: str,
+    *,
+    date_start: str,
+    date_end: str,
+    fingerprint: str,
+    org_tree_name: str | None = None,
+    team_id: str | None = None,
+) -> str:
+    """Return the name that stands for a request: ``productivity_team-456_2024-01-01_2024-12-31_3f9a1c2e.csv``.
+
+    Args:
+        kind: the family's name, or ``team-report`` and the like.
+        fingerprint: of the whole request. Its first eight characters keep two requests apart that differ in less
+            visible ways, such as their metrics.
+    """
+    parts = [kind]
+    if org_tree_name:
+        parts.append(_word(org_tree_name))
+    if team_id:
+        parts.append(f"team-{_word(team_id)}")
+    return "_".join([*parts, date_start, date_end, fingerprint[:8]]) + _CSV_SUFFIX
+
+
+def with_matching_suffix(name: str, *, gzipped: bool) -> str:
+    """Return ``name`` with an ending that tells the truth: ``.gz`` exactly when the content is gzip."""
+    is_named_gzip = name.casefold().endswith(_GZIP_SUFFIX)
+    if gzipped and not is_named_gzip:
+        return f"{name}{_GZIP_SUFFIX}"
+    if not gzipped and is_named_gzip:
+        return name[: -len(_GZIP_SUFFIX)]
+    return name
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:40] or "unnamed"
+
+
+def _split_suffix(name: str) -> tuple[str, str]:
+    match = re.search(r"(?i)(\.csv)?(\.gz)?$", name)
+    suffix = match.group(0) if match else ""
+    return name[: len(name) - len(suffix)], suffix

@@ -1,0 +1,173 @@
+"""Teams of an organisation tree, from whichever of the vendor's three endpoints answers.
+
+Sources: the vendor's OpenAPI document (``/v2/teams/list``, ``/v2/org-trees/list``, ``/v2/org-trees/{id}/teams``) and
+its prose, which shows an array where the OpenAPI document has a tree; read 2026-11-23. The vendor asks for short delays
+between calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_sei.protocol.answers import json_value
+from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIUnreadableError
+from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
+
+__all__ = [
+    "Team",
+    "TeamPage",
+    "leaf_teams",
+    "org_tree_id",
+    "org_tree_teams_call",
+    "org_trees_page_call",
+    "teams_page_call",
+]
+
+PAGE_SIZE = 50
+"""The vendor's own default."""
+MAX_PAGES = 2_000
+"""A bound for servers that never end: 100,000 teams."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """One team, as far as the vendor's endpoints agree on it."""
+
+    team_id: str
+    """What exports take as ``teamId`` and legacy reports as ``collectionId``; the vendor's ``refId``."""
+    name: str
+    org_tree_name: str | None = None
+
+
+@dataclass(frozen=True)
+class TeamPage:
+    """One page of records, and whether the server says that more follow."""
+
+    records: tuple[Mapping[str, Any], ...]
+    more: bool
+
+
+def teams_page_call(org_tree_name: str | None, page: int) -> Call[TeamPage]:
+    """Return the call for one page of leaf teams (``POST /v2/teams/list``)."""
+    what = "list teams"
+    body: dict[str, Any] = {"leafTeamsOnly": True}
+    if org_tree_name:
+        body["searchKey"] = {"orgTreeName": org_tree_name}
+    request = HttpRequest(
+        method="POST",
+        path="v2/teams/list",
+        query=(("page", str(page)), ("pageSize", str(PAGE_SIZE))),
+        body=body,
+    )
+    return Call(request, lambda response: _read_page(response, what, page), what)
+
+
+def org_trees_page_call(name: str, page: int) -> Call[TeamPage]:
+    """Return the call that searches organisation trees by name (``POST /v2/org-trees/list``)."""
+    what = f"find the organisation tree {name!r}"
+    request = HttpRequest(
+        method="POST",
+        path="v2/org-trees/list",
+        query=(("pageIndex", str(page)), ("pageSize", str(PAGE_SIZE))),
+        body={"searchKey": {"name": name}},
+    )
+    return Call(request, lambda response: _read_page(response, what, page), what)
+
+
+def org_tree_teams_call(tree_id: str) -> Call[Iterable[Mapping[str, Any]]]:
+    """Return the call for a tree's teams (``GET /v2/org-trees/{id}/teams``), roots first."""
+    what = f"list the teams of organisation tree {tree_id}"
+
+    def parse(response: HttpResponse) -> Iterable[Mapping[str, Any]]:
+        value = json_value(response, what)
+        if isinstance(value, dict) and "refId" in value:
+            return [value]
+        return _records(value, what)
+
+    return Call(HttpRequest(method="GET", path=f"v2/org-trees/{quote(tree_id, safe='')}/teams"), parse, what)
+
+
+def org_tree_id(records: Iterable[Mapping[str, Any]], name: str) -> str:
+    """Return the id of the tree called exactly ``name``; the server's search may answer with similar ones.
+
+    Raises:
+        SEINotFoundError: no tree of that name; the message lists the names that came back.
+    """
+    names = []
+    for record in records:
+        if str(record.get("name")) == name and record.get("id") is not None:
+            return str(record["id"])
+        names.append(str(record.get("name")))
+    found = f"; found: {', '.join(sorted(names)[:10])}" if names else ""
+    msg = f"there is no organisation tree called {name!r}{found}"
+    raise SEINotFoundError(msg)
+
+
+def leaf_teams(records: Iterable[Mapping[str, Any]], org_tree_name: str | None = None) -> list[Team]:
+    """Return the leaf teams among ``records`` and their ``children``, each once, in the order met.
+
+    A leaf says so (``leaf: true``); where a record does not say, a team without children that is nobody's parent is
+    one.
+
+    Args:
+        org_tree_name: leave out teams that name another tree.
+    """
+    teams = list(_walk(records))
+    parents = {str(team["parentRefId"]) for team in teams if team.get("parentRefId") is not None}
+    leaves: dict[str, Team] = {}
+    for team in teams:
+        team_id = str(team["refId"])
+        leaf = team.get("leaf")
+        if not isinstance(leaf, bool):
+            leaf = not team.get("children") and team_id not in parents
+        tree = team.get("orgTree")
+        tree_name = tree.get("name") if isinstance(tree, dict) else None
+        if not leaf or (org_tree_name and tree_name and tree_name != org_tree_name):
+            continue
+        leaves.setdefault(
+            team_id,
+            Team(team_id=team_id, name=str(team.get("name") or team_id), org_tree_name=tree_name or org_tree_name),
+        )
+    return list(leaves.values())
+
+
+def _walk(records: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    waiting = list(records)[::-1]  # a stack, not recursion: the depth is the server's to choose
+    while waiting:
+        record = waiting.pop()
+        if not isinstance(record, Mapping):
+            continue
+        ref_id = record.get("refId")
+        if isinstance(ref_id, int | str) and not isinstance(ref_id, bool) and str(ref_id).strip():
+            yield record
+        children = record.get("children")
+        if isinstance(children, list):
+            waiting.extend(child for child in reversed(children) if isinstance(child, Mapping))
+
+
+def _read_page(response: HttpResponse, what: str, page: int) -> TeamPage:
+    value = json_value(response, what)
+    records = _records(value, what)
+    more = False
+    if isinstance(value, dict):
+        pages, total = value.get("totalPages"), value.get("totalCount", value.get("totalItems"))
+        if isinstance(value.get("hasNext"), bool):
+            more = value["hasNext"]
+        elif isinstance(pages, int):
+            more = page + 1 < pages
+        elif isinstance(total, int):
+            more = (page + 1) * PAGE_SIZE < total
+    return TeamPage(tuple(records), more and bool(records) and page + 1 < MAX_PAGES)
+
+
+def _records(value: Any, what: str) -> list[Mapping[str, Any]]:
+    records = value
+    if isinstance(value, dict):
+        records = next((value[key] for key in ("items", "records", "content", "teams") if key in value), None)
+    if not isinstance(records, list):
+        msg = f"could not {what}: the answer holds no list; check the connection's base URL"
+        raise SEIUnreadableError(msg)
+    return [record for record in records if isinstance(record, dict)]
