@@ -1,0 +1,130 @@
+"""What both transports share: how they introduce themselves, their bounds, and tenacity driven by our own rule."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from airflow_provider_sei import __version__
+from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIUnreadableError
+from airflow_provider_sei.protocol.messages import HttpRequest
+from airflow_provider_sei.protocol.retry import Backoff
+from airflow_provider_sei.protocol.settings import SEISettings
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+USER_AGENT = f"airflow-provider-sei/{__version__}"
+MAX_ANSWER_BYTES = 32 * 1024 * 1024  # a list page of 100 exports is some 100 kB
+MAX_ANSWER_SECONDS = 300.0  # for a whole JSON answer, however slowly its bytes drip
+MAX_REDIRECTS = 5
+REDIRECTS = (301, 302, 303, 307, 308)
+
+log = logging.getLogger("airflow_provider_sei")
+
+
+class RetryRule:
+    """Our retry decision in the two forms that tenacity asks for: whether, and how long to wait before."""
+
+    def __init__(self, backoff: Backoff, what: str, seconds_left: Callable[[], float | None] | None = None) -> None:
+        self._backoff = backoff
+        self._what = what
+        self._seconds_left = seconds_left or (lambda: None)
+        self._delay: float | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments for ``Retrying`` and ``AsyncRetrying``."""
+        return {"retry": self._should_retry, "wait": self._wait, "before_sleep": self._log, "reraise": True}
+
+    def _should_retry(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        self._delay = None
+        if isinstance(error, SEIError):
+            self._delay = self._backoff.delay(
+                error,
+                state.attempt_number,
+                chance=random.random(),  # noqa: S311 - jitter, not a secret
+                now=time.time(),
+                left=self._seconds_left(),
+            )
+        return self._delay is not None
+
+    def _wait(self, state: RetryCallState) -> float:  # noqa: ARG002 - tenacity's signature
+        return self._delay or 0.0
+
+    def _log(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("%s; trying again in %.1f s (try %d)", error, self._delay or 0.0, state.attempt_number + 1)
+
+
+def no_answer(
+    what: str, settings: SEISettings, error: BaseException, *, export_id: str | None = None
+) -> SEINoAnswerError:
+    """Return our error for a connection that could not be made or was cut off."""
+    words = _reason(error).replace(settings.api_key, "***")
+    msg = (
+        f"could not {what}: no answer from {settings.endpoint.origin} ({words});"
+        " check the connection's host and the network between"
+    )
+    return SEINoAnswerError(msg, export_id=export_id)
+
+
+def _reason(error: BaseException) -> str:
+    # The innermost cause says it in the fewest words: "Connection refused" instead of three layers of pool errors.
+    seen: list[BaseException] = [error]
+    while True:
+        inner = seen[-1].__cause__ or getattr(seen[-1], "reason", None) or seen[-1].__context__
+        if inner is None and seen[-1].args and isinstance(seen[-1].args[0], BaseException):
+            inner = seen[-1].args[0]
+        if not isinstance(inner, BaseException) or inner in seen:
+            break
+        seen.append(inner)
+    innermost = seen[-1]
+    strerror = getattr(innermost, "strerror", None)
+    words = strerror if isinstance(strerror, str) else str(innermost)
+    return f"{type(innermost).__name__}: {' '.join(words.split())[:200]}" if words else type(innermost).__name__
+
+
+def redirect_target(settings: SEISettings, request: HttpRequest, url: str, location: str | None, what: str) -> str:
+    """Return where a redirect leads, if it may be followed.
+
+    Raises:
+        SEIUnreadableError: it leads to another origin, nowhere, or would repeat a POST.
+    """
+    target = urljoin(url, location) if location else ""
+    if not target:
+        msg = f"could not {what}: the server redirects to nowhere; check the connection's base URL"
+        raise SEIUnreadableError(msg)
+    if not settings.endpoint.is_same_origin(target):
+        msg = (
+            f"could not {what}: the server redirects to {urlsplit(target).netloc!r}, outside"
+            f" {settings.endpoint.origin}; not followed, because the API key must not leave its own origin."
+            " Check the connection's base URL"
+        )
+        raise SEIUnreadableError(msg)
+    if request.method != "GET":
+        msg = (
+            f"could not {what}: the server redirects a {request.method}; check the connection's base URL, with its path"
+        )
+        raise SEIUnreadableError(msg)
+    return target
+
+
+def check_answer_size(received: int, what: str) -> None:
+    """Refuse an answer that is too large to be one of this API's.
+
+    Raises:
+        SEIUnreadableError: it is.
+    """
+    if received > MAX_ANSWER_BYTES:
+        msg = f"could not {what}: the answer is larger than {MAX_ANSWER_BYTES} bytes; check the connection's base URL"
+        raise SEIUnreadableError(msg)
+
+
+def is_loopback(settings: SEISettings) -> bool:
+    """Return whether the server is on this machine, where no proxy can reach it (plain http is allowed only there)."""
+    return settings.endpoint.base_url.startswith("http://")
