@@ -1,0 +1,286 @@
+"""The hook: the export API in method calls, for operators and for ``@task`` functions."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_sei.connection import sync_settings
+from airflow_provider_sei.exceptions import airflow_errors
+from airflow_provider_sei.protocol import exports, listing, reports, teams
+from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what
+from airflow_provider_sei.protocol.errors import (
+    SEIDownloadError,
+    SEIError,
+    SEINotFoundError,
+    SEIRejectedError,
+    SEIResponseError,
+)
+from airflow_provider_sei.protocol.exports import Export
+from airflow_provider_sei.protocol.families import FAMILIES, get_family
+from airflow_provider_sei.protocol.messages import Call
+from airflow_provider_sei.protocol.reports import ReportSpec
+from airflow_provider_sei.protocol.retry import Backoff
+from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.protocol.specs import ExportSpec
+from airflow_provider_sei.protocol.teams import Team
+from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan
+
+if TYPE_CHECKING:
+    from airflow_provider_sei.delivery.deliver import Delivered
+    from airflow_provider_sei.delivery.destination import Destination
+    from airflow_provider_sei.transports.sync import RequestsTransport, StreamedBody
+
+T = TypeVar("T")
+
+_DOWNLOADS = Backoff(attempts=4, base=2.0)
+_WRONG_PATH = (404, 405)
+
+
+class SEIHook(BaseHook):
+    """Talk to the export API of Harness SEI.
+
+    Every method raises the errors of :mod:`airflow_provider_sei.exceptions`. Calls are bounded in time and tried again
+    where that can help. The hook is for workers; the triggerer has a transport of its own.
+
+    :param sei_conn_id: the Airflow connection, of type ``harness_sei``.
+    :param project_identifier: Harness project, instead of the connection's.
+    :param org_identifier: Harness organisation, instead of the connection's.
+    :param account_id: Harness account, instead of the connection's.
+    :param auth_header: header that carries the key, instead of the connection's.
+    """
+
+    conn_name_attr = "sei_conn_id"
+    default_conn_name = "sei_default"
+    conn_type = "harness_sei"
+    hook_name = "Harness SEI"
+
+    def __init__(
+        self,
+        sei_conn_id: str = default_conn_name,
+        *,
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sei_conn_id = sei_conn_id
+        self._overrides = {
+            "project_identifier": project_identifier,
+            "org_identifier": org_identifier,
+            "account_id": account_id,
+            "auth_header": auth_header,
+        }
+
+    @cached_property
+    def settings(self) -> SEISettings:
+        """The connection, checked, with this hook's own values in place of the connection's."""
+        with airflow_errors():
+            return sync_settings(self.sei_conn_id).overridden(**self._overrides)
+
+    def get_conn(self) -> RequestsTransport:
+        """Return the transport that makes this hook's calls."""
+        return self._transport
+
+    @cached_property
+    def _transport(self) -> RequestsTransport:
+        # Imported here: a DAG file that only names this hook does not need requests.
+        from airflow_provider_sei.transports.sync import RequestsTransport
+
+        return RequestsTransport(self.settings, sleep=self._pause)
+
+    def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def _run(self, call: Call[T]) -> T:
+        with airflow_errors():
+            return self._transport.run(call)
+
+    def create_export(self, **request: Any) -> Export:
+        """Create an export, or get the identical one that the server has made within the last 30 minutes.
+
+        :param request: what :meth:`ExportSpec.checked
+            <airflow_provider_sei.protocol.specs.ExportSpec.checked>` takes: ``family``, ``date_start``, ``date_end``,
+            ``team_id`` and so on.
+        :return: the export; ``reused`` tells whether it existed already (it may then be somebody else's, and failed).
+        """
+        with airflow_errors():
+            spec = ExportSpec.checked(**request)
+            return self.submit(spec)
+
+    def submit(self, spec: ExportSpec) -> Export:
+        """Create the export that a checked request asks for; see :meth:`create_export`."""
+        for warning in spec.warnings:
+            self.log.warning("%s", warning)
+        body = spec.body(
+            org_identifier=self.settings.org_identifier, project_identifier=self.settings.project_identifier
+        )
+        try:
+            export = self._run(exports.create_call(spec.family, body))
+        except SEIResponseError as error:
+            if error.status_code not in _WRONG_PATH or spec.family.alternate_collection_path is None:
+                raise
+            self.log.warning("%s; trying %s", error, spec.family.alternate_collection_path)
+            export = self._run(exports.create_call(spec.family, body, alternate=True))
+        if export.level and spec.level and export.level.casefold() != spec.level.casefold():
+            self.log.warning(
+                "the server exports by %s, not by %s as asked: set level_key to the key it reads",
+                export.level,
+                spec.level,
+            )
+        return export
+
+    def get_export(self, family: str, export_id: str) -> Export:
+        """Return an export's present state."""
+        with airflow_errors():
+            call = exports.status_call(get_family(family), export_id)
+        return self._run(call)
+
+    def wait_for_export(self, plan: WaitPlan) -> WaitOutcome:
+        """Hold this process until the export is completed, dead, or out of time. It does not raise for any of these."""
+        wait = ExportWait(plan)
+        call = exports.status_call(get_family(plan.family), plan.export_id)
+        while True:
+            try:
+                outcome = wait.saw(self._run(call), time.time())
+            except SEIError as error:
+                outcome = wait.failed(error, time.time())
+            for line in wait.news():
+                self.log.info("%s", line)
+            if outcome is not None:
+                return outcome
+            self._pause(wait.pause(time.time(), random.random()))  # noqa: S311 - jitter, not a secret
+
+    def iter_exports(self, family: str, *, limit: int = listing.MAX_LIMIT, **filters: Any) -> Iterator[Export]:
+        """Walk over all exports that the server lists, page by page.
+
+        :param family: which family's exports.
+        :param limit: exports a page, 1 to 100.
+        :param filters: ``status``, ``scope`` (``all`` or ``mine``), ``team_id``, ``created_by``, ``date_from``,
+            ``date_to``, ``sort_by``, ``sort_order``; see :func:`airflow_provider_sei.protocol.listing.list_query`.
+        """
+        with airflow_errors():
+            known = get_family(family)
+            query = listing.list_query(limit=limit, **filters)
+        walk = listing.PageWalk(max(1, min(listing.MAX_LIMIT, limit)))
+        while not walk.done:
+            yield from walk.take(self._list_page(known.name, listing.on_page(query, walk.page)))
+
+    def _list_page(self, family: str, query: tuple[tuple[str, str], ...]) -> listing.ExportPage:
+        try:
+            return self._run(listing.list_call(get_family(family), query))
+        except SEIRejectedError as error:
+            plain = listing.with_plain_dates(query)
+            if error.status_code != 400 or plain == query:  # noqa: PLR2004
+                raise
+            self.log.warning("%s; trying plain dates", error)
+            return self._run(listing.list_call(get_family(family), plain))
+
+    def list_teams(self, org_tree_name: str | None = None) -> list[Team]:
+        """Return the leaf teams, of one organisation tree or of all.
+
+        The vendor has three endpoints for this; the next one is tried where one does not serve.
+        """
+        try:
+            return teams.leaf_teams(
+                self._all_pages(lambda page: teams.teams_page_call(org_tree_name, page)), org_tree_name
+            )
+        except SEIResponseError as error:
+            if org_tree_name is None or error.status_code not in (*_WRONG_PATH, 400, 501):
+                raise
+            self.log.info("%s; asking the organisation tree instead", error)
+        trees = self._all_pages(lambda page: teams.org_trees_page_call(org_tree_name, page))
+        with airflow_errors():
+            tree_id = teams.org_tree_id(trees, org_tree_name)
+        return teams.leaf_teams(self._run(teams.org_tree_teams_call(tree_id)), org_tree_name)
+
+    def _all_pages(self, call: Callable[[int], Call[teams.TeamPage]]) -> list[Any]:
+        records: list[Any] = []
+        page, more = 0, True
+        while more:
+            answer = self._run(call(page))
+            fresh = [record for record in answer.records if record not in records[-teams.PAGE_SIZE :]]
+            records += fresh
+            page, more = page + 1, answer.more and bool(fresh)
+        return records
+
+    def download_export(
+        self, export: Export, destination: Destination, *, name: str | None = None, verify_size: bool = True
+    ) -> Delivered:
+        """Deliver a completed export's file, verified: whole under its final name, or not at all.
+
+        :param export: the export, as :meth:`get_export` returned it.
+        :param destination: where to, and in which form.
+        :param name: file name that stands for the request, for a destination that is a folder.
+        :param verify_size: whether the file must have the size that its status announces.
+        """
+        from airflow_provider_sei.delivery.deliver import Promise, deliver
+
+        current: list[Export] = [export]
+
+        def once() -> Delivered:
+            found = current.pop() if current else self.get_export(export.family, export.export_id)
+            check_completed(found)
+            promise = Promise(
+                what=f"{found.family} export {found.export_id}",
+                name=name or f"{found.family}_{found.export_id}.csv",
+                export_id=found.export_id,
+                server_name=found.filename,
+                size_bytes=found.size_bytes if verify_size else None,
+            )
+            return deliver(lambda: self._open_download(found), destination, promise)
+
+        with airflow_errors():
+            return self._retried(once, f"download {export.family} export {export.export_id}")
+
+    def download_report(self, spec: ReportSpec, destination: Destination, *, name: str) -> Delivered:
+        """Request a legacy report and deliver its file, verified. An empty report (0 bytes) is a success.
+
+        :param spec: the checked request.
+        :param destination: where to, and in which form.
+        :param name: file name that stands for the request, for a destination that is a folder.
+        """
+        from airflow_provider_sei.delivery.deliver import Promise, deliver
+
+        what = f"{spec.report_type} report of collection {spec.collection_id}"
+        promise = Promise(what=what, name=name)
+        request = reports.report_request(spec)
+        with airflow_errors():
+            return self._retried(
+                lambda: deliver(lambda: self._transport.stream(request, f"get the {what}"), destination, promise), what
+            )
+
+    @contextmanager
+    def _open_download(self, export: Export) -> Iterator[StreamedBody]:
+        what = download_what(export)
+        try:
+            with self._transport.stream(download_request(export), what, export_id=export.export_id) as body:
+                yield body
+        except SEINotFoundError as error:
+            # The vendor answers 404 for a file that is not there yet, too.
+            msg = f"{error}; its status said completed, so the file may still be on its way"
+            raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from error
+
+    def _retried(self, once: Callable[[], T], what: str) -> T:
+        from tenacity import Retrying
+
+        from airflow_provider_sei.transports.common import RetryRule
+
+        return Retrying(sleep=self._pause, **RetryRule(_DOWNLOADS, what).arguments())(once)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make one cheap authenticated call that creates nothing: list one export."""
+        family = next(iter(FAMILIES.values()))
+        try:
+            self._run(listing.list_call(family, listing.list_query(limit=1)))
+        except (SEIError, AirflowNotFoundException) as error:
+            return False, str(error)
+        return True, f"{self.settings.endpoint.base_url} answers, and the API key may list exports"

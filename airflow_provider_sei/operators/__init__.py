@@ -1,0 +1,1 @@
+"""The operators; ``sei`` has them all."""

@@ -1,0 +1,101 @@
+"""The operator for the synchronous reports of the legacy API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_sei.exceptions import airflow_errors
+from airflow_provider_sei.operators.base import is_constant
+from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
+from airflow_provider_sei.protocol.naming import request_name
+from airflow_provider_sei.protocol.reports import ReportSpec
+from airflow_provider_sei.protocol.specs import fingerprint
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class SEILegacyReportOperator(SEIDeliveryOperator):
+    """Request a report of the legacy API and deliver it, in one synchronous call.
+
+    The vendor keeps this API for older integrations. Large teams can time out there: ask for one team at a time.
+    The task's result is a dict as ``SEIExportOperator``'s, without an export id; ``family`` is ``team-report`` or
+    ``contributor-report``. An empty result is a file of 0 bytes, and a success.
+
+    :param collection_id: the team; ``collectionId`` and ``teamRefId`` are one identifier and are both filled from it.
+    :param date_start: first day of the period, yyyy-MM-dd.
+    :param date_end: last day of the period, included.
+    :param report_type: ``team`` (a row a team, child teams included) or ``contributor`` (a row a developer).
+    :param granularity: ``daily``, ``weekly`` or ``monthly``, the time unit of rates; ``None`` leaves it out.
+    :param productivity_metrics: for a team report; an empty list means all, ``None`` leaves the part out.
+    :param efficiency_metrics: likewise, for the DORA metrics. With neither given, the report has all metrics of both.
+    :param calculation_type: for the efficiency part: ``MEAN`` (the vendor's default), ``MEDIAN``, ``P90`` or ``P95``.
+    :param include_ratings: for a contributor report: add the rating columns.
+    :param contributor_metrics: for a contributor report; empty means all.
+    :param identifier_fields: which of ``collectionId`` and ``teamRefId`` to send, if not the documented ones.
+    :param extra_body: merged into the finished request body without any check.
+
+    All other arguments: :class:`SEIDeliveryOperator <airflow_provider_sei.operators.delivery.SEIDeliveryOperator>`.
+    ``auth_header`` is ``x-api-key`` unless the connection says otherwise.
+    """
+
+    _REPORT_FIELDS = (
+        *("collection_id", "date_start", "date_end", "report_type", "granularity", "productivity_metrics"),
+        *("efficiency_metrics", "calculation_type", "include_ratings", "contributor_metrics", "identifier_fields"),
+        "extra_body",
+    )
+    template_fields: Sequence[str] = (*_REPORT_FIELDS, *SEIDeliveryOperator.template_fields)
+    template_fields_renderers = {"extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
+
+    def __init__(
+        self,
+        *,
+        collection_id: str | int,
+        date_start: str,
+        date_end: str,
+        report_type: str = "team",
+        granularity: str | None = "weekly",
+        productivity_metrics: Sequence[str] | None = None,
+        efficiency_metrics: Sequence[str] | None = None,
+        calculation_type: str | None = None,
+        include_ratings: bool | None = None,
+        contributor_metrics: Sequence[str] | None = None,
+        identifier_fields: Sequence[str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_id = collection_id
+        self.date_start = date_start
+        self.date_end = date_end
+        self.report_type = report_type
+        self.granularity = granularity
+        self.productivity_metrics = productivity_metrics
+        self.efficiency_metrics = efficiency_metrics
+        self.calculation_type = calculation_type
+        self.include_ratings = include_ratings
+        self.contributor_metrics = contributor_metrics
+        self.identifier_fields = identifier_fields
+        self.extra_body = extra_body
+        if all(is_constant(getattr(self, name)) for name in self._REPORT_FIELDS):
+            self.checked_report()
+
+    def checked_report(self) -> ReportSpec:
+        """Return the request, checked after rendering."""
+        with airflow_errors():
+            return ReportSpec.checked(**{name: getattr(self, name) for name in self._REPORT_FIELDS})
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Request the report and deliver the answer."""
+        spec = self.checked_report()
+        kind = f"{spec.report_type}-report"
+        name = request_name(
+            kind,
+            team_id=spec.collection_id,
+            date_start=spec.date_start,
+            date_end=spec.date_end,
+            fingerprint=fingerprint([kind, spec.body]),
+        )
+        delivered = self.hook.download_report(spec, self.checked_destination(), name=name)
+        return self.result(delivered, family=kind)

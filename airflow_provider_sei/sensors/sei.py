@@ -1,0 +1,135 @@
+"""The sensor: succeeds when an export is completed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_sei.deferral import completed, deadline, defer_until_completed, look_once
+from airflow_provider_sei.exceptions import airflow_errors
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.operators.base import CONNECTION_FIELDS, is_constant
+from airflow_provider_sei.protocol.errors import SEIError, SEIExportTimeoutError
+from airflow_provider_sei.protocol.events import read_event
+from airflow_provider_sei.protocol.exports import checked_export_id
+from airflow_provider_sei.protocol.families import get_family
+from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan, checked_wait
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["SEIExportSensor"]
+
+
+class SEIExportSensor(BaseSensorOperator):
+    """Wait until an export is completed; the export's id is the task's result.
+
+    An export that fails, is cancelled or vanishes fails the sensor at once, with the reason (with ``soft_fail``
+    it is skipped). ``timeout``, ``poke_interval``, ``mode`` and ``soft_fail`` are those of every Airflow sensor.
+
+    :param family: the export's family.
+    :param export_id: the export, as ``SEICreateExportOperator`` returns it.
+    :param deferrable: whether to wait in the triggerer; ``False`` pokes, by ``mode`` and ``poke_interval``.
+    :param poll_interval: when deferred, seconds between two looks; by default they grow with the time waited.
+    :param sei_conn_id: the Airflow connection, of type ``harness_sei``.
+    :param project_identifier: Harness project, instead of the connection's.
+    :param org_identifier: Harness organisation, instead of the connection's.
+    :param account_id: Harness account, instead of the connection's.
+    :param auth_header: header that carries the key, instead of the connection's.
+    """
+
+    template_fields: Sequence[str] = ("family", "export_id", "poll_interval", *CONNECTION_FIELDS)
+    ui_color = "#e0f2f7"
+
+    def __init__(
+        self,
+        *,
+        family: str,
+        export_id: str,
+        deferrable: bool = True,
+        poll_interval: float | None = None,
+        sei_conn_id: str = SEIHook.default_conn_name,
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.family = family
+        self.export_id = export_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.sei_conn_id = sei_conn_id
+        self.project_identifier = project_identifier
+        self.org_identifier = org_identifier
+        self.account_id = account_id
+        self.auth_header = auth_header
+        with airflow_errors():
+            if is_constant(family):
+                get_family(family)
+            if is_constant(export_id):
+                checked_export_id(export_id)
+
+    @cached_property
+    def hook(self) -> SEIHook:
+        """The hook, made on the worker."""
+        return SEIHook(
+            self.sei_conn_id,
+            project_identifier=self.project_identifier,
+            org_identifier=self.org_identifier,
+            account_id=self.account_id,
+            auth_header=self.auth_header,
+        )
+
+    def execute(self, context: Context) -> Any:
+        """Look once and defer, or poke."""
+        if not self.deferrable:
+            return super().execute(context)
+        plan = self._plan(context)
+        outcome = look_once(self.hook, plan)
+        if outcome is None:
+            defer_until_completed(self, self.hook, plan)
+        return completed(outcome).export_id
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+        """Take in what the trigger has seen."""
+        try:
+            with airflow_errors():
+                return read_event(event).export_id
+        except SEIExportTimeoutError as error:
+            raise AirflowSensorTimeout(str(error)) from error
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the export; trouble that can pass is reported and borne."""
+        wait = self._wait
+        try:
+            outcome = wait.saw(self.hook.get_export(wait.plan.family, wait.plan.export_id), time.time())
+        except SEIError as error:
+            outcome = wait.failed(error, time.time())
+        for line in wait.news():
+            self.log.info("%s", line)
+        if outcome is None:
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=completed(outcome).export_id)
+
+    @cached_property
+    def _wait(self) -> ExportWait:
+        # Airflow's own loop keeps the time here; one that pokes in a new process each time starts anew.
+        return ExportWait(self._plan({}))
+
+    def _plan(self, context: Mapping[str, Any]) -> WaitPlan:
+        with airflow_errors():
+            seconds, poll_interval = checked_wait(self.timeout, self.poll_interval)
+            now = time.time()
+            return WaitPlan(
+                family=get_family(self.family).name,
+                export_id=checked_export_id(self.export_id),
+                started_at=now,
+                deadline=deadline(self, now, seconds, context),
+                poll_interval=poll_interval,
+            )

@@ -1,0 +1,1 @@
+"""The trigger, in ``sei``."""

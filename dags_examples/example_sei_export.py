@@ -1,0 +1,54 @@
+"""Deliver one productivity export: in one task, and in three.
+
+Both DAGs take what they export and where to from their params, so that they run unchanged against any account.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_sei.operators.sei import (
+    SEICreateExportOperator,
+    SEIDownloadExportOperator,
+    SEIExportOperator,
+)
+from airflow_provider_sei.sensors.sei import SEIExportSensor
+
+PARAMS = {
+    "org_tree_name": Param(None, type=["null", "string"], description="Organisation tree, as SEI names it"),
+    "team_id": Param(None, type=["null", "string"], description="Team, from the address of its Insights page"),
+    "date_start": Param("2024-01-01", type="string", format="date", description="First day"),
+    "date_end": Param("2024-03-31", type="string", format="date", description="Last day, included"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end, or object name"),
+}
+
+REQUEST = {
+    "family": "productivity",
+    "org_tree_name": "{{ params.org_tree_name or '' }}",
+    "team_id": "{{ params.team_id or '' }}",
+    "date_start": "{{ params.date_start }}",
+    "date_end": "{{ params.date_end }}",
+    "metric_groups": ["activity", "velocity"],
+    "aggregation": "mean",
+    "level": "developer",
+    "granularity": "monthly",
+    "file_format": "csv",
+}
+
+with DAG("sei_export_one_task", schedule=None, params=PARAMS, tags=["sei"], doc_md=__doc__):
+    # [START howto_operator_sei_export]
+    SEIExportOperator(task_id="export", destination="{{ params.destination }}", **REQUEST)
+    # [END howto_operator_sei_export]
+
+with DAG("sei_export_create_wait_download", schedule=None, params=PARAMS, tags=["sei"], doc_md=__doc__):
+    # [START howto_operator_sei_create_wait_download]
+    create = SEICreateExportOperator(task_id="create", **REQUEST)
+    wait = SEIExportSensor(task_id="wait", family="productivity", export_id=create.output)
+    download = SEIDownloadExportOperator(
+        task_id="download",
+        family="productivity",
+        export_id=create.output,
+        destination="{{ params.destination }}",
+    )
+    create >> wait >> download
+    # [END howto_operator_sei_create_wait_download]

@@ -1,0 +1,43 @@
+"""Deliver the two synchronous reports of the legacy API: one by team, one by contributor."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_sei.operators.sei import SEILegacyReportOperator
+
+PARAMS = {
+    "team_id": Param("1", type="string", description="The team's collection id, from the address of its Insights page"),
+    "date_start": Param("2024-01-01", type="string", format="date", description="First day"),
+    "date_end": Param("2024-03-31", type="string", format="date", description="Last day, included"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end, or object name"),
+}
+
+with DAG("sei_legacy_team_report", schedule=None, params=PARAMS, tags=["sei"], doc_md=__doc__):
+    # [START howto_operator_sei_legacy_team]
+    SEILegacyReportOperator(
+        task_id="team_report",
+        collection_id="{{ params.team_id }}",
+        date_start="{{ params.date_start }}",
+        date_end="{{ params.date_end }}",
+        granularity="weekly",
+        productivity_metrics=["PR_VELOCITY_PER_DEV", "CODING_DAYS_PER_DEV"],
+        efficiency_metrics=["LEAD_TIME_FOR_CHANGES", "DEPLOYMENT_FREQUENCY"],
+        calculation_type="MEAN",
+        destination="{{ params.destination }}",
+    )
+    # [END howto_operator_sei_legacy_team]
+
+with DAG("sei_legacy_contributor_report", schedule=None, params=PARAMS, tags=["sei"], doc_md=__doc__):
+    # [START howto_operator_sei_legacy_contributor]
+    SEILegacyReportOperator(
+        task_id="contributor_report",
+        report_type="contributor",
+        collection_id="{{ params.team_id }}",
+        date_start="{{ params.date_start }}",
+        date_end="{{ params.date_end }}",
+        include_ratings=True,
+        contributor_metrics=["PR_VELOCITY", "CODING_DAYS", "TIME_TO_FIRST_COMMENT"],
+        destination="{{ params.destination }}",
+    )
+    # [END howto_operator_sei_legacy_contributor]
