@@ -1,0 +1,162 @@
+"""The organisation that the local server knows: two org trees of nested teams, and developers in the leaves.
+
+Names hold what real ones hold and scripts stumble over: commas, quotes, slashes, letters outside ASCII, line breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+__all__ = ["COLLEAGUE", "OWNER", "Developer", "OrgTree", "Organisation", "Team", "User"]
+
+# Ids of the vendor's example requests, so that each of them finds a team here.
+_EXAMPLE_IDS = (456, 123, 789, 6036, 1)
+_LEAF_NAMES = (
+    "Platform",
+    'Search, "Ranking" & Feeds',
+    "Données et qualité",
+    "R&D / Labs",
+    "平台工程",
+    "Mobile – iOS",
+    "Café Straße",
+)
+_GROUP_NAMES = ("Products", "Foundations", "Emerging, Markets")
+_FIRST_NAMES = ("Ada", "Björn", "Chloé", "Dmitri", "Élodie", "Fatima", "Gwen", "Hōkan", "Inés", 'Joseph "Joe"')
+_LAST_NAMES = ("Abara", "Børresen", "Chen", "D'Angelo", "Eriksson", "Faulkner, Jr.", "García\nMárquez", "Håkansson")
+_TEAMS_PER_GROUP = 4
+_ROOT_ID, _FIRST_GROUP_ID, _SUPPORT_ID = 1_000_000, 1_000_001, 2_000_001
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who holds a key; answers carry this as ``createdBy``, which is personal data."""
+
+    user_id: str
+    name: str
+    email: str
+
+
+OWNER = User("user_123", "Jane Smith", "jane.smith@company.example")
+COLLEAGUE = User("user_456", "John Doe", "john.doe@company.example")
+
+
+@dataclass(frozen=True)
+class Developer:
+    """A contributor of one leaf team."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class Team:
+    """A node of an org tree; a leaf has developers (or none), any other node has children."""
+
+    ref_id: int
+    name: str
+    path: str
+    parent_ref_id: int | None = None
+    children: tuple[Team, ...] = ()
+    developers: tuple[Developer, ...] = ()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the team has no child teams."""
+        return not self.children
+
+    def walk(self) -> Iterator[Team]:
+        """Yield this team and all below it, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def leaves(self) -> Iterator[Team]:
+        """Yield the leaf teams at or below this one."""
+        return (team for team in self.walk() if team.is_leaf)
+
+
+@dataclass(frozen=True)
+class OrgTree:
+    """A named hierarchy of teams."""
+
+    tree_id: int
+    name: str
+    root: Team
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """Two org trees: Engineering, with as many leaf teams as asked for, and Support, with two."""
+
+    leaf_teams: int
+    developers_per_team: int
+    trees: tuple[OrgTree, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        engineering = OrgTree(1, "Engineering", self._engineering())
+        tiers = [(_SUPPORT_ID + 1, "Tier 1"), (_SUPPORT_ID + 2, "Tier 2")]
+        support = OrgTree(2, "Support", self._group(_SUPPORT_ID, "Support", None, "", tiers))
+        object.__setattr__(self, "trees", (engineering, support))
+
+    @cached_property
+    def teams(self) -> dict[str, Team]:
+        """All teams of all trees by their id, written as the text that ``teamId`` takes."""
+        return {str(team.ref_id): team for tree in self.trees for team in tree.root.walk()}
+
+    @cached_property
+    def trees_by_name(self) -> dict[str, OrgTree]:
+        """The org trees by name."""
+        return {tree.name: tree for tree in self.trees}
+
+    def _engineering(self) -> Team:
+        leaves = [(_leaf_id(number), _numbered(_LEAF_NAMES, number)) for number in range(self.leaf_teams)]
+        groups: list[Team] = []
+        for number, start in enumerate(range(0, len(leaves), _TEAMS_PER_GROUP)):
+            chunk = leaves[start : start + _TEAMS_PER_GROUP]
+            groups.append(
+                self._group(_FIRST_GROUP_ID + number, _numbered(_GROUP_NAMES, number), _ROOT_ID, "Engineering", chunk)
+            )
+        # One group hangs below another, so that leaves lie at different depths.
+        if len(groups) > 1:
+            first, second, *others = groups
+            nested = self._moved(second, first)
+            groups = [Team(first.ref_id, first.name, first.path, _ROOT_ID, (*first.children, nested)), *others]
+        return Team(_ROOT_ID, "Engineering", "Engineering", None, tuple(groups))
+
+    def _group(self, ref_id: int, name: str, parent: int | None, above: str, leaves: list[tuple[int, str]]) -> Team:
+        path = f"{above} > {name}" if above else name
+        children = tuple(
+            Team(leaf_id, leaf, f"{path} > {leaf}", ref_id, (), self._developers(leaf_id)) for leaf_id, leaf in leaves
+        )
+        return Team(ref_id, name, path, parent, children)
+
+    def _moved(self, team: Team, parent: Team) -> Team:
+        path = f"{parent.path} > {team.name}"
+        children = tuple(
+            Team(child.ref_id, child.name, f"{path} > {child.name}", team.ref_id, (), child.developers)
+            for child in team.children
+        )
+        return Team(team.ref_id, team.name, path, parent.ref_id, children)
+
+    def _developers(self, team_id: int) -> tuple[Developer, ...]:
+        if self.leaf_teams > 1 and team_id == _leaf_id(self.leaf_teams - 1):
+            return ()
+        return tuple(_developer(team_id, number) for number in range(self.developers_per_team))
+
+
+def _leaf_id(number: int) -> int:
+    return _EXAMPLE_IDS[number] if number < len(_EXAMPLE_IDS) else 1001 + number
+
+
+def _numbered(names: tuple[str, ...], number: int) -> str:
+    """Return the name at ``number``; past the end, the names come again with a number behind them."""
+    rounds, index = divmod(number, len(names))
+    return names[index] if rounds == 0 else f"{names[index]} {rounds + 1}"
+
+
+def _developer(team_id: int, number: int) -> Developer:
+    first = _FIRST_NAMES[(team_id + 3 * number) % len(_FIRST_NAMES)]
+    last = _LAST_NAMES[(team_id // 7 + number) % len(_LAST_NAMES)]
+    return Developer(f"{first} {last}", f"developer.{team_id}.{number}@company.example")

@@ -1,0 +1,89 @@
+"""The fixtures that users of this package test their DAGs with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+# Loaded by name and not by its entry point, so that these tests do not depend on how the package is installed.
+PLUGIN = ("-p", "no:sei", "-p", "airflow_provider_sei.pytest_plugin", "--strict-markers", "-p", "no:cacheprovider")
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test runs in other processes find the package where this one found it."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+def test_the_fixture_is_a_server_of_its_own_for_each_test(pytester: pytest.Pytester) -> None:
+    """What one test does, the next one does not see; exports complete at once."""
+    pytester.makepyfile(
+        """
+        import pytest
+        import requests
+
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_export(sei_server, time):
+            body = {"scope": {"teamId": "456"}, "dateRange": {"start": "2024-01-01", "end": "2024-01-31"}}
+            query = f"?projectIdentifier={sei_server.project}&orgIdentifier={sei_server.org}"
+            url = sei_server.base_url + "/v2/insights/ba/exports"
+            headers = {"authorization": "ApiKey " + sei_server.api_key}
+            assert sei_server.exports == []
+            created = requests.post(url + query, json=body, headers=headers)
+            assert created.status_code == 202
+            status = requests.get(f"{url}/{created.json()['exportId']}{query}", headers=headers).json()
+            assert status["status"] == "COMPLETED"
+            assert len(sei_server.requests) == 2
+        """
+    )
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
+
+
+def test_the_marker_changes_settings_and_the_nearest_one_wins(pytester: pytest.Pytester) -> None:
+    """A module can set what a single test sets otherwise."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.sei_server(leaf_teams=20, project="p")
+
+        @pytest.mark.sei_server(leaf_teams=3)
+        def test_settings(sei_server):
+            assert (sei_server.settings.leaf_teams, sei_server.project) == (3, "p")
+        """
+    )
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
+
+
+def test_the_connection_is_there_for_airflow(pytester: pytest.Pytester) -> None:
+    """As the environment variable that Airflow reads, for the time of the test."""
+    pytester.makepyfile(
+        """
+        import json
+        import os
+
+        def test_connection(sei_server, sei_connection):
+            assert sei_connection == "sei_default"
+            connection = json.loads(os.environ["AIRFLOW_CONN_SEI_DEFAULT"])
+            assert connection["host"] == sei_server.base_url
+
+        def test_afterwards():
+            assert "AIRFLOW_CONN_SEI_DEFAULT" not in os.environ
+        """
+    )
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
+
+
+def test_loading_the_plugin_loads_neither_airflow_nor_aiohttp() -> None:
+    """Every pytest run in the environment imports it."""
+    code = (
+        "import airflow_provider_sei.pytest_plugin, sys; print({'airflow', 'aiohttp', 'requests'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert shown.stdout.strip() == "set()"
