@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,12 +12,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_sei.protocol.errors import SEIError
 from airflow_provider_sei.protocol.events import write_event
-from airflow_provider_sei.protocol.exports import status_call
-from airflow_provider_sei.protocol.families import get_family
-from airflow_provider_sei.protocol.retry import Backoff
-from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan
+from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
 
-_ONE_LOOK = Backoff(attempts=1)  # the wait itself is the retry
 _PAYLOAD_VERSION = 1
 
 
@@ -99,10 +94,6 @@ class SEIExportTrigger(BaseTrigger):
         yield TriggerEvent(write_event(outcome))
 
     async def _wait(self) -> WaitOutcome:
-        # Imported here: DAG files import this module by way of the operators, and need neither.
-        from airflow_provider_sei.connection import async_settings
-        from airflow_provider_sei.transports.aio import AiohttpTransport
-
         plan = WaitPlan(
             family=self.family,
             export_id=self.export_id,
@@ -110,21 +101,24 @@ class SEIExportTrigger(BaseTrigger):
             deadline=self.deadline,
             poll_interval=self.poll_interval,
         )
-        call = status_call(get_family(plan.family), plan.export_id)
-        settings = (await async_settings(self.sei_conn_id)).overridden(
+        # Imported here, in a thread: DAG files import this module by way of the operators and need none of it, and
+        # importing aiohttp would hold the event loop for longer than one trigger may.
+        poller, connection = await asyncio.to_thread(_import_poller)
+        settings = (await connection.async_settings(self.sei_conn_id)).overridden(
             project_identifier=self.project_identifier,
             org_identifier=self.org_identifier,
             auth_header=self.auth_header,
         )
-        wait = ExportWait(plan)
-        async with AiohttpTransport(settings, backoff=_ONE_LOOK) as transport:
-            while True:
-                try:
-                    outcome = wait.saw(await transport.run(call), time.time())
-                except SEIError as error:
-                    outcome = wait.failed(error, time.time())
-                for line in wait.news():
-                    self.log.info("%s", line)
-                if outcome is not None:
-                    return outcome
-                await asyncio.sleep(wait.pause(time.time(), random.random()))  # noqa: S311 - jitter, not a secret
+        outcome: WaitOutcome = await poller.wait_for_export(
+            plan, self.sei_conn_id, settings, lambda line: self.log.info("%s", line)
+        )
+        return outcome
+
+
+def _import_poller() -> tuple[Any, Any]:
+
+    import airflow_provider_sei.connection
+    import airflow_provider_sei.transports.aio
+    import airflow_provider_sei.triggers.poller
+
+    return airflow_provider_sei.triggers.poller, airflow_provider_sei.connection
