@@ -1,0 +1,95 @@
+"""What Airflow reads about this package: names, the connection's form, and where the classes are.
+
+The entry point ``apache_airflow_provider`` leads here and every Airflow process calls it, so this module imports
+nothing of the package. Airflow 3.3 builds the connection form from this alone; older versions ask the hook.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+_INTEGRATION = "Harness SEI"
+
+_CONNECTION_TYPE: dict[str, Any] = {
+    "connection-type": "harness_sei",
+    "hook-class-name": "airflow_provider_sei.hooks.sei.SEIHook",
+    "hook-name": _INTEGRATION,
+    "ui-field-behaviour": {
+        "hidden-fields": ["login", "port", "schema"],
+        "relabeling": {"host": "Base URL or alias", "password": "API key"},
+        "placeholders": {
+            "host": "prod1, prod2, eu, or a full URL such as https://app.harness.io/prod1/sei/api/",
+            "password": "API key of the Harness project",
+        },
+    },
+    "conn-fields": {
+        "project_identifier": {
+            "label": "Project identifier",
+            "description": "Sent with every export call. A task may name another one.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "org_identifier": {
+            "label": "Organization identifier",
+            "description": "Sent with every export call. A task may name another one.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "account_id": {
+            "label": "Account id",
+            "description": "Optional. Only the links to Harness and the calls of accounts that ask for it need it.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "auth_header": {
+            "label": "Header of the API key",
+            "description": "Empty: the header that the documentation of each API names.",
+            "schema": {"type": ["string", "null"], "enum": [None, "authorization", "x-api-key", "SEI_API_KEY"]},
+        },
+        "calls_per_minute": {
+            "label": "Calls per minute",
+            "description": "Upper limit of API calls by one process. Empty: well below the limit of Harness.",
+            "schema": {"type": ["integer", "null"], "minimum": 1},
+        },
+        "connect_timeout": {
+            "label": "Connect timeout (seconds)",
+            "description": "How long one call may take to reach Harness.",
+            "schema": {"type": ["number", "null"], "minimum": 0},
+        },
+        "read_timeout": {
+            "label": "Read timeout (seconds)",
+            "description": "How long Harness may stay silent within one call.",
+            "schema": {"type": ["number", "null"], "minimum": 0},
+        },
+        "ca_bundle": {
+            "label": "CA bundle",
+            "description": "Path of a PEM file on workers and triggerers. Empty: the certificates of the system.",
+            "schema": {"type": ["string", "null"]},
+        },
+    },
+}
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": _INTEGRATION, "python-modules": list(names)}]
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        # Airflow refuses every provider of the machine if this differs from the distribution's name.
+        "package-name": "airflow-provider-sei",
+        "name": _INTEGRATION,
+        "description": "Exports of Harness Software Engineering Insights (SEI), delivered as verified CSV files.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://developer.harness.io/docs/software-engineering-insights/",
+                "tags": ["service"],
+            },
+        ],
+        "hooks": _modules("airflow_provider_sei.hooks.sei"),
+        "operators": _modules("airflow_provider_sei.operators.sei"),
+        "sensors": _modules("airflow_provider_sei.sensors.sei"),
+        "triggers": _modules("airflow_provider_sei.triggers.sei"),
+        "connection-types": [_CONNECTION_TYPE],
+    }
