@@ -1,0 +1,75 @@
+"""Extra links of the operators: the Insights page of what was exported, and the delivered object in its store.
+
+Each is an XCom by the time anybody looks: the first is pushed before the task defers, the second once it has delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+    from airflow_provider_sei.protocol.settings import SEISettings
+
+__all__ = ["SEIInsightsLink", "SEIObjectLink", "console_url", "insights_url", "push_link"]
+
+
+class _XComLink(BaseOperatorLink):
+    key = ""
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
+        """Return the address that the task has pushed, or nothing."""
+        return XCom.get_value(key=self.key, ti_key=ti_key) or ""
+
+
+class SEIInsightsLink(_XComLink):
+    """The Insights page of the exported team; needs the connection's ``account_id``."""
+
+    name = "SEI Insights"
+    key = "sei_insights_url"
+
+
+class SEIObjectLink(_XComLink):
+    """The delivered object in the console of S3, Google Cloud Storage or Azure; files have none."""
+
+    name = "Delivered object"
+    key = "sei_object_url"
+
+
+def push_link(context: Mapping[str, Any], link: type[_XComLink], url: str | None) -> None:
+    """Make ``url`` the address of a link, if there is one."""
+    ti = context.get("ti")
+    if url and ti is not None:
+        ti.xcom_push(key=link.key, value=url)
+
+
+def insights_url(settings: SEISettings, page: str | None, team_id: str | None) -> str | None:
+    """Return the address of an Insights page, or ``None`` if the account or the page is not known.
+
+    Source: the addresses of the vendor's own UI (``/ng/account/<id>/module/sei/insights/<page>``, with
+    ``?collectionId=`` for a team).
+    """
+    if not settings.account_id or not page:
+        return None
+    query = f"?{urlencode({'insightType': page, 'collectionId': team_id})}" if team_id else ""
+    account = quote(settings.account_id, safe="")
+    return f"{settings.endpoint.origin}/ng/account/{account}/module/sei/insights/{page}{query}"
+
+
+def console_url(uri: str) -> str | None:
+    """Return where a person can look at a delivered object, or ``None`` for stores without such a page."""
+    parts = urlsplit(uri)
+    bucket, path = parts.netloc, quote(parts.path.lstrip("/"))
+    if parts.scheme in ("s3", "s3a"):
+        return f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={path}"
+    if parts.scheme in ("gs", "gcs"):
+        return f"https://console.cloud.google.com/storage/browser/_details/{bucket}/{path}"
+    container, _, account = bucket.partition("@")
+    if parts.scheme in ("abfs", "abfss", "az") and account:
+        return f"https://{account.replace('.dfs.', '.blob.')}/{container}/{path}"
+    return None

@@ -1,0 +1,66 @@
+"""A ready ``retry_policy`` for Airflow 3.3 and newer: never retry what cannot get better, wait what the server asks.
+
+::
+
+    from airflow_provider_sei.retry_policy import SEIRetryPolicy
+
+    SEIExportOperator(..., retries=5, retry_policy=SEIRetryPolicy())
+
+On older versions the import fails with ``ImportError``. Errors that cannot get better fail the task at once there too:
+they are children of ``AirflowFailException``.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
+
+from airflow_provider_sei.exceptions import SEIError
+from airflow_provider_sei.protocol.retry import retry_after_seconds
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["SEIRetryPolicy"]
+
+_LONGEST_WAIT = 6 * 60 * 60.0  # seconds; what a server may ask a task to wait
+
+
+class SEIRetryPolicy(RetryPolicy):
+    """Decides about errors of this provider; all others are left to the task's own settings."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - Airflow's signature
+        max_tries: int,  # noqa: ARG002
+        context: Context | None = None,  # noqa: ARG002
+    ) -> RetryDecision:
+        """Fail what cannot get better, and delay a retry for as long as the server asks.
+
+        :param exception: what the task ended with; its causes are looked at too.
+        """
+        error: BaseException | None = exception
+        while error is not None and not isinstance(error, SEIError):
+            error = error.__cause__
+        if error is None:
+            return RetryDecision.default()
+        if not error.retryable:
+            return RetryDecision.fail(reason=f"{type(error).__name__}: a retry cannot help")
+        seconds = retry_after_seconds(error.retry_after, time.time())
+        if seconds is None:
+            return RetryDecision.default()
+        delay = timedelta(seconds=min(seconds, _LONGEST_WAIT))
+        return RetryDecision.retry(delay=delay, reason=f"the server asks to wait {delay.total_seconds():.0f} s")
+
+    def serialize(self) -> dict[str, Any]:
+        """Return nothing: the policy has no settings."""
+        return {}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> SEIRetryPolicy:  # noqa: ARG003 - Airflow's signature
+        """Return the policy."""
+        return cls()
