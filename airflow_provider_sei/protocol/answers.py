@@ -104,6 +104,7 @@ def _is_scalar(value: object) -> bool:
 
 def excerpt(text: str) -> str:
     """Return the start of ``text`` on one line, markup reduced to its words."""
+    text = text[: 20 * _EXCERPT]  # what follows takes time by the length, which is the server's to choose
     if looks_like_markup(text.encode("utf-8", "replace")):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = title.group(1) if title else re.sub(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 __all__ = ["RateBudget"]
 
+_MINUTE = 60.0
 _BURST_SECONDS = 2.0  # worth of calls that may be saved up
 _SLOWED_SECONDS = 120.0  # for which the rate stays reduced after a 429
 _SLOWED_TO = 0.5
+_MOST_STRIKES = 4  # a sixteenth of the rate is slow enough for any server
 _LEAST_PAUSE = 5.0  # seconds without a call after a 429 that does not say how long
 
 
@@ -14,11 +16,13 @@ class RateBudget:
     """Hands out calls at a steady rate. It holds no clock: every call is told what time it is (epoch seconds).
 
     Args:
-        calls_per_minute: the rate.
+        calls_per_minute: no minute, wherever it begins, has more calls than this.
     """
 
     def __init__(self, calls_per_minute: float) -> None:
-        self.calls_per_second = calls_per_minute / 60.0
+        self._burst = max(1.0, calls_per_minute * _BURST_SECONDS / _MINUTE)
+        # What is saved up can be spent within the same minute as what comes in.
+        self._full_rate = (calls_per_minute - self._burst + 1.0) / _MINUTE
         self._tokens = 1.0
         self._counted_at: float | None = None
         self._closed_until = 0.0
@@ -27,22 +31,21 @@ class RateBudget:
 
     def rate(self, now: float) -> float:
         """Return the calls a second that are allowed at present."""
-        if now >= self._slowed_until:
-            self._strikes = 0
-        return self.calls_per_second * _SLOWED_TO**self._strikes
+        return self._full_rate * (_SLOWED_TO**self._strikes if now < self._slowed_until else 1.0)
 
-    def take(self, now: float) -> float:
-        """Take one call: return 0.0 if it may be made now, else the seconds to wait before asking again."""
-        if now < self._closed_until:
-            return self._closed_until - now
+    def pause(self, now: float) -> float:
+        """Return the seconds until a call may be made; 0.0 means now."""
         rate = self.rate(now)
-        elapsed = max(0.0, now - self._counted_at) if self._counted_at is not None else 0.0
+        if self._counted_at is not None:
+            self._tokens = min(self._burst, self._tokens + max(0.0, now - self._counted_at) * rate)
         self._counted_at = now
-        self._tokens = min(max(1.0, rate * _BURST_SECONDS), self._tokens + elapsed * rate)
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
-            return 0.0
-        return (1.0 - self._tokens) / rate
+        # A token that lacks a billionth for want of precision is a whole one.
+        missing = 0.0 if self._tokens > 1.0 - 1e-9 else (1.0 - self._tokens) / rate
+        return max(missing, self._closed_until - now, 0.0)
+
+    def take(self) -> None:
+        """Spend a call that ``pause`` has allowed."""
+        self._tokens -= 1.0
 
     def throttled(self, now: float, seconds: float | None, chance: float) -> None:
         """Take in a 429: make no call for a while, and fewer for some time after.
@@ -52,7 +55,7 @@ class RateBudget:
             chance: drawn evenly from [0, 1), for the jitter.
         """
         if now >= self._closed_until:  # several calls in flight are told off for the same burst
-            self._strikes = min(self._strikes + 1, 4) if now < self._slowed_until else 1
+            self._strikes = min(self._strikes + 1, _MOST_STRIKES) if now < self._slowed_until else 1
         pause = _LEAST_PAUSE * 2.0 ** (self._strikes - 1) * (0.75 + 0.5 * chance)
         self._closed_until = max(self._closed_until, now + max(pause, seconds or 0.0))
         self._slowed_until = self._closed_until + _SLOWED_SECONDS

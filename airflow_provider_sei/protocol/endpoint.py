@@ -109,7 +109,7 @@ class Endpoint:
         for name, value in (*parse_qsl(parts.query, keep_blank_values=True), *query):
             given.setdefault(name, value)
         quoted_path = quote(path, safe="/%:@!$&'()*+,;=~-._")
-        return urlunsplit((base.scheme, base.netloc, quoted_path, urlencode(given), ""))
+        return urlunsplit((base.scheme, base.netloc, quoted_path, urlencode(given, errors="replace"), ""))
 
     @property
     def origin(self) -> str:
@@ -125,7 +125,8 @@ class Endpoint:
 
 def _split(url: str) -> SplitResult | None:
     # urlsplit drops tabs and newlines in silence and reads a backslash as part of a host: other readers differ.
-    if any(char <= " " or char in "\\\x7f" for char in url):
+    # Half a character (a lone surrogate, which JSON can carry) has no form in a URL.
+    if any(char <= " " or char in "\\\x7f" or "\ud800" <= char <= "\udfff" for char in url):
         return None
     try:
         parts = urlsplit(url)

@@ -19,6 +19,9 @@ __all__ = ["VERSION", "read_event", "write_event"]
 
 VERSION = 1
 
+_KINDS: dict[str, type] = {"reused": bool, "summary": bool, "size_bytes": int}
+"""Of an export's fields that are not text."""
+
 _ERROR_FIELDS = ("status_code", "vendor_code", "vendor_message", "export_id", "retry_after")
 
 
@@ -49,15 +52,12 @@ def read_event(event: object) -> Export:
     if event.get("outcome") != "ready" or not isinstance(given, Mapping):
         msg = f"the trigger returned an event that this release cannot read (version {event.get('version')!r})"
         raise SEIError(msg)
-    known = {field.name for field in fields(Export)}
-    try:
-        export = Export(
-            **{key: value for key, value in given.items() if key in known and key != "status"},
-            status=read_status(given.get("status")),
-        )
-    except TypeError:
-        msg = "the trigger returned an event without an export id"
-        raise SEIError(msg) from None
+    known = {field.name: given[field.name] for field in fields(Export) if given.get(field.name) is not None}
+    wrong = [name for name, value in known.items() if not isinstance(value, _KINDS.get(name, str))]
+    if wrong or not known.get("export_id") or "family" not in known:
+        msg = f"the trigger returned an event without a usable {wrong[0] if wrong else 'export id or family'}"
+        raise SEIError(msg)
+    export = Export(**known | {"status": read_status(known.get("status"))})
     if export.status.verdict is not Verdict.READY:
         msg = f"the trigger called export {export.export_id} ready, yet its status is {export.status.value}"
         raise SEIError(msg, export_id=export.export_id)
@@ -67,7 +67,9 @@ def read_event(event: object) -> Export:
 def _read_error(given: Mapping[str, Any]) -> SEIError:
     message = str(given.get("message") or "the wait ended in an error without a message")
     kind = getattr(errors, str(given.get("type")), None) if given.get("type") in errors.__all__ else None
-    details = {name: given.get(name) for name in _ERROR_FIELDS}
+    details: dict[str, Any] = {
+        name: value if isinstance(value := given.get(name), str | int) else None for name in _ERROR_FIELDS
+    }
     if kind is None:
         # Raised by another release of the triggerer: what matters is kept, its type is not.
         kind = errors.SEINoAnswerError if given.get("retryable") else errors.SEIExportError

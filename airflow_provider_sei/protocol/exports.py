@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -72,6 +72,8 @@ class Export:
     filename: str | None = None
     size_bytes: int | None = None
     """The size the server announces. It does not say whether before or after compression."""
+    summary: bool = False
+    """Whether this was read from a list, which tells neither the file's name nor its size."""
     level: str | None = None
     """The level the server says it exports by, to be compared with the one asked for."""
 
@@ -233,8 +235,10 @@ def check_reused(export: Export, policy: str, *, now: float) -> None:
     if policy == "fail":
         raise error
     wait = _REUSE_SECONDS
-    with suppress(ValueError, TypeError):
-        wait = int(datetime.fromisoformat(str(export.created_at)).timestamp() + _REUSE_SECONDS - now) + 1
+    with suppress(ValueError):
+        created = datetime.fromisoformat(str(export.created_at))
+        created = created if created.tzinfo else created.replace(tzinfo=UTC)
+        wait = int(created.timestamp() + _REUSE_SECONDS - now) + 1
     raise SEIReusedExportFailedError(
         str(error),
         export_id=export.export_id,

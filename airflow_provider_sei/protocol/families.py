@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from airflow_provider_sei.protocol.catalogue import metric_names
 from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.suggestions import did_you_mean
 
@@ -38,7 +39,7 @@ class Option:
     def documented(self, value: str) -> str | None:
         """Return ``value`` in the case the vendor documents, or ``None`` if it documents no such value."""
         if not self.values:
-            return value
+            return value.strip()
         wanted = value.strip().casefold()
         return next((known for known in self.values if known.casefold() == wanted), None)
 
@@ -64,9 +65,11 @@ class ExportFamily:
     metric_groups: tuple[str, ...] = ()
     """The documented groups, all spellings that any document names."""
     metrics: tuple[str, ...] = ()
-    """The documented metric names. The list grows on the vendor's side: an unknown one is never refused."""
+    """The documented metric names, by the catalogue. The vendor's list grows: an unknown one is never refused."""
     needs_metrics: bool = False
     """Whether the vendor calls ``metricGroups`` required."""
+    insights_page: str | None = None
+    """The page of the vendor's UI that shows the same metrics (``.../module/sei/insights/<page>``), where one does."""
     takes_issue_statuses: bool = False
     """Whether the body takes ``issueStatuses``, a list of workflow status names."""
     options: tuple[Option, ...] = field(default=())
@@ -92,15 +95,8 @@ PRODUCTIVITY = ExportFamily(
         # The OpenAPI document's older labels, still accepted by its wording.
         *("pr", "work", "loc", "review", "rework", "codingDays", "commitsTotal"),
     ),
-    metrics=(
-        *("CODING_DAYS", "PR_CYCLE_TIME_DAYS_AVG", "PR_VELOCITY", "AVG_TIME_TO_COMPLETE"),
-        *("PR_MERGED", "PR_MERGED_SMALL", "PR_MERGED_MEDIUM", "PR_MERGED_LARGE"),
-        *("LOC_ADDED", "LOC_REMOVED", "LOC_TOTAL"),
-        *("WORK_COMPLETED", "WORK_FEATURES_COMPLETED", "WORK_BUGS_COMPLETED", "WORK_OTHER_COMPLETED"),
-        *("REWORK_PERCENT", "REWORK_PERCENT_RECENT", "REWORK_PERCENT_LEGACY"),
-        *("LOC_REFACTORED", "LOC_REFACTORED_RECENT", "LOC_REFACTORED_LEGACY"),
-        *("PR_MISSING_TICKETS", "REVIEW_COMMENTS_PER_PR_AVG", "REVIEW_TIME_TO_FIRST_COMMENT_HRS_AVG"),
-    ),
+    metrics=metric_names("productivity"),
+    insights_page="productivity",
     options=(
         Option(argument="aggregation", key="aggregation", values=("mean",)),
         # The customer's document says aggregationLevel, the vendor's current page and all its answers metricLevel.
@@ -121,12 +117,8 @@ EFFICIENCY = ExportFamily(
         # Named by the second table of the same page only.
         *("work_items", "deployment_frequency", "rating"),
     ),
-    metrics=(
-        *("PLANNING", "CODING", "REVIEW", "BUILD", "DEPLOY", "LTTC"),
-        *("TOTAL_WORK_ITEMS", "PR_ASSOCIATIONS", "PERCENTAGE_PR_ASSOCIATED", "DEPLOYMENT_FREQUENCY"),
-        *("TOTAL_SUCCESS", "TOTAL_FAILURES", "CFR", "MTTR", "OVERALL_RATING"),
-        *("LTTC_Mean_Days", "DF_Deployment_Count"),
-    ),
+    metrics=metric_names("efficiency"),
+    insights_page="dora",
     needs_metrics=True,
     options=(
         Option(
@@ -149,14 +141,7 @@ SPRINT = ExportFamily(
     alternate_collection_path=f"{_ROOT}/sprints/exports",
     item_path=f"{_ROOT}/sprints/exports",
     metric_groups=("work", "delivery", "deliveryAnalysis", "analysis", "predictability", "velocity"),
-    metrics=(
-        *("SPRINT_COMMIT", "SPRINT_CREEP", "SPRINT_SIZE", "SCOPE_CREEP_PERCENT"),
-        *("TOTAL_WORK_DELIVERED", "SPRINT_VELOCITY", "DELIVERED_COMMIT", "MISSED_COMMIT"),
-        *("DELIVERED_CREEP", "MISSED_CREEP", "TOTAL_DELIVERED_WORK_VS_COMMITTED_WORK"),
-        *("COMMITTED_WORK_DELIVERED_PERCENT", "CREEP_WORK_DELIVERED_PERCENT", "TOTAL_WORK_DELIVERED_PERCENT"),
-        *("TICKETS_REMOVED_MID_SPRINT", "CHURN_RATE"),
-        *("PREDICTABILITY_DELIVERY_CONSISTENCY", "PREDICTABILITY_RELIABILITY_OF_COMMITMENT"),
-    ),
+    metrics=metric_names("sprint"),
     options=(
         Option(argument="computation_mode", key="computationMode", values=("STORY_POINTS", "TICKETS")),
         Option(argument="level", key="metricLevel", values=("team", "sprint")),
@@ -178,6 +163,7 @@ BA = ExportFamily(
     collection_path=f"{_ROOT}/ba/exports",
     item_path=f"{_ROOT}/ba/exports",
     metric_groups=("CATEGORIZED", "UNCATEGORIZED"),
+    insights_page="business-alignment",
     options=(
         Option(
             argument="granularity",

@@ -6,17 +6,18 @@ page that brings nothing new, the server's own word, or a bound - whichever come
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_sei.protocol.answers import json_value
+from airflow_provider_sei.protocol.checks import checked_choice, checked_date, checked_text
 from airflow_provider_sei.protocol.errors import SEIUnreadableError, SEIUsageError
 from airflow_provider_sei.protocol.exports import Export, read_export
 from airflow_provider_sei.protocol.families import ExportFamily
 from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
-from airflow_provider_sei.protocol.specs import checked_date
-from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = ["MAX_LIMIT", "ExportPage", "PageWalk", "list_call", "list_query", "on_page", "with_plain_dates"]
 
@@ -51,8 +52,8 @@ def list_query(
     created_by: str | None = None,
     date_from: object = None,
     date_to: object = None,
-    limit: int = MAX_LIMIT,
-    page: int = 0,
+    limit: object = MAX_LIMIT,
+    page: object = 0,
     sort_by: str | None = None,
     sort_order: str | None = None,
 ) -> tuple[tuple[str, str], ...]:
@@ -63,7 +64,8 @@ def list_query(
         scope: ``all`` (the server's default) or ``mine``.
         team_id: only exports of this team.
         created_by: only exports of this user id.
-        date_from: only exports created on or after this day, yyyy-MM-dd, or a full ISO 8601 moment.
+        date_from: only exports created on or after this day, yyyy-MM-dd, or a full ISO 8601 moment (text or datetime;
+            without an offset it is in UTC).
         date_to: likewise, created before.
         limit: records a page, cut to 1 ... 100.
         page: number of the page, from 0.
@@ -80,12 +82,12 @@ def list_query(
     given = {
         "status": chosen["status"],
         "scope": chosen["scope"],
-        "teamId": None if team_id is None else str(team_id),
-        "createdBy": created_by,
+        "teamId": checked_text(team_id, "team_id"),
+        "createdBy": checked_text(created_by, "created_by"),
         "dateFrom": _moment(date_from, "date_from"),
         "dateTo": _moment(date_to, "date_to"),
-        "limit": str(max(1, min(MAX_LIMIT, limit))),
-        "page": str(max(0, page)),
+        "limit": str(max(1, min(MAX_LIMIT, _whole(limit, "limit")))),
+        "page": str(max(0, _whole(page, "page"))),
         "sortBy": chosen["sort_by"],
         "sortOrder": chosen["sort_order"],
     }
@@ -122,12 +124,12 @@ class PageWalk:
 
     def take(self, page: ExportPage) -> Iterator[Export]:
         """Return the exports of ``page`` that no earlier page has shown, and move on."""
-        fresh = [export for export in page.exports if export.export_id not in self._seen]
-        self._seen.update(export.export_id for export in fresh)
+        fresh = {export.export_id: export for export in page.exports if export.export_id not in self._seen}
+        self._seen.update(fresh)
         short = len(page.exports) < self._limit and page.more is not True
         self.page += 1
         self.done = not fresh or page.more is False or short or self.page >= MAX_PAGES
-        return iter(fresh)
+        return iter(fresh.values())
 
     done = False
 
@@ -140,7 +142,7 @@ def _read_page(value: Any, family: ExportFamily, what: str) -> ExportPage:
     exports = []
     for record in records:
         try:
-            exports.append(read_export(record, family, what))
+            exports.append(replace(read_export(record, family, what), summary=True))
         except SEIUnreadableError:
             continue  # a record without an id is of no use to anybody
     return ExportPage(tuple(exports), _more(value) if isinstance(value, dict) else None)
@@ -177,20 +179,29 @@ def _more(value: Mapping[str, Any]) -> bool | None:
 
 
 def _choice(value: str | None, name: str) -> str | None:
-    if value is None or value == "":
-        return None
-    known = _CHOICES[name]
-    match = next((word for word in known if word.casefold() == str(value).strip().casefold()), None)
-    if match is None:
-        msg = f"{name} {value!r} is not one of {', '.join(known)}{did_you_mean(value, known)}"
+    return None if value is None or value == "" else checked_choice(value, _CHOICES[name], name)
+
+
+def _whole(value: object, name: str) -> int:
+    text = checked_text(value, name) or ""
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        msg = f"{name} must be a whole number, not {value!r}"
         raise SEIUsageError(msg, field=name)
-    return match
+    return int(text)
 
 
 def _moment(value: object, name: str) -> str | None:
     # The prose speaks of dates, the OpenAPI document of date-times: midnight UTC is both.
     if value is None or value == "":
         return None
+    moment = value
     if isinstance(value, str) and "T" in value:
-        return value.strip()
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            msg = f"{name} {value!r} is neither a day written yyyy-MM-dd nor a moment written 2024-01-31T12:00:00Z"
+            raise SEIUsageError(msg, field=name) from None
+    if isinstance(moment, datetime):
+        in_utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return f"{in_utc:%Y-%m-%dT%H:%M:%SZ}"
     return f"{checked_date(value, name)}T00:00:00Z"

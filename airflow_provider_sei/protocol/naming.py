@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 
 __all__ = ["content_disposition_filename", "request_name", "safe_filename", "with_matching_suffix"]
 
@@ -32,23 +33,23 @@ def safe_filename(name: object) -> str | None:
     if not text.strip("_") or _RESERVED.match(text):
         return None
     stem, suffix = _split_suffix(text)
+    stem = stem[:_LONGEST]
     while stem and len((stem + suffix).encode("utf-8", "replace")) > _LONGEST:
         stem = stem[:-1]
-    try:
-        (stem + suffix).encode()
-    except UnicodeEncodeError:  # lone surrogates
-        return None
     return stem + suffix if stem else None
 
 
 def content_disposition_filename(header: str | None) -> str | None:
-    """Return the file name of a ``Content-Disposition`` header, in its plain or its RFC 5987 form, as sent."""
+    """Return the file name of a ``Content-Disposition`` header, in its RFC 5987 or else its plain form, as sent."""
     if not header:
         return None
     message = Message()
     try:
         message["Content-Disposition"] = " ".join(header.splitlines())
-        return message.get_filename()
+        parameters = message.get_params([], "content-disposition")
+        names = [value for name, value in parameters if name.casefold() == "filename"]
+        # Where both forms are given, the encoded one is preferred (RFC 6266, 4.3). It is a tuple here.
+        return next((collapse_rfc2231_value(name) for name in sorted(names, key=_is_plain)), None)
     except (ValueError, LookupError, UnicodeError):
         return None
 
@@ -87,8 +88,13 @@ def with_matching_suffix(name: str, *, gzipped: bool) -> str:
     return name
 
 
+def _is_plain(value: str | tuple[str | None, str | None, str]) -> bool:
+    return isinstance(value, str)
+
+
 def _word(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:40] or "unnamed"
+    word = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", text)).strip("-.")
+    return word.encode("utf-8", "ignore")[:40].decode("utf-8", "ignore") or "unnamed"
 
 
 def _split_suffix(name: str) -> tuple[str, str]:

@@ -10,10 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_sei.protocol.catalogue import (
+    CONTRIBUTOR_REPORT,
+    TEAM_REPORT_EFFICIENCY,
+    TEAM_REPORT_PRODUCTIVITY,
+    metric_names,
+)
+from airflow_provider_sei.protocol.checks import (
+    checked_choice,
+    checked_mapping,
+    checked_names,
+    checked_period,
+    checked_text,
+    merged,
+    undocumented,
+)
 from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.messages import Api, HttpRequest
-from airflow_provider_sei.protocol.specs import checked_names, checked_period, merged
-from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = ["CALCULATION_TYPES", "REPORT_PATH", "REPORT_TYPES", "ReportSpec", "report_request"]
 
@@ -24,6 +37,12 @@ GRANULARITIES = ("daily", "weekly", "monthly")
 
 _IDENTIFIER_FIELDS = ("collectionId", "teamRefId")
 _DOCUMENTED_IDENTIFIERS = {"team": _IDENTIFIER_FIELDS, "contributor": ("collectionId",)}
+_METRIC_PARTS = {
+    "productivity_metrics": TEAM_REPORT_PRODUCTIVITY,
+    "efficiency_metrics": TEAM_REPORT_EFFICIENCY,
+    "contributor_metrics": CONTRIBUTOR_REPORT,
+}
+_LONGEST_NUMBER = 18  # digits, as many as any server's integer has
 _REPORT_SECONDS = 300.0  # the server computes while we wait; large teams take minutes
 
 
@@ -39,6 +58,8 @@ class ReportSpec:
     """yyyy-MM-dd, included."""
     body: Mapping[str, Any] = field(default_factory=dict)
     """The JSON body, complete."""
+    warnings: tuple[str, ...] = ()
+    """Sentences to log once, before the request is sent."""
 
     @classmethod
     def checked(
@@ -77,10 +98,10 @@ class ReportSpec:
         Raises:
             SEIUsageError: something cannot work; ``field`` names the argument.
         """
-        kind = _choice(report_type, REPORT_TYPES, "report_type")
+        kind = checked_choice(report_type, REPORT_TYPES, "report_type")
         start, end = checked_period(date_start, date_end)
         collection = _collection_id(collection_id)
-        fields = checked_names(identifier_fields, "identifier_fields") or _DOCUMENTED_IDENTIFIERS[kind]
+        fields = _identifiers(identifier_fields) or _DOCUMENTED_IDENTIFIERS[kind]
         body: dict[str, Any] = {}
         if "collectionId" in fields:
             body["collectionId"] = collection
@@ -88,7 +109,7 @@ class ReportSpec:
         if "teamRefId" in fields:
             body["teamRefId"] = _team_ref_id(collection)
         if granularity not in (None, ""):
-            _choice(granularity, GRANULARITIES, "granularity")
+            checked_choice(granularity, GRANULARITIES, "granularity")
             body["granularity"] = str(granularity).strip()  # the documents show both cases
         parts = {
             "productivity_metrics": productivity_metrics,
@@ -98,15 +119,13 @@ class ReportSpec:
             "contributor_metrics": contributor_metrics,
         }
         body |= _team_part(parts) if kind == "team" else _contributor_part(parts)
-        if extra_body is not None and not isinstance(extra_body, Mapping):
-            msg = f"extra_body must be a mapping, not {type(extra_body).__name__}"
-            raise SEIUsageError(msg, field="extra_body")
         return cls(
             report_type=kind,
             collection_id=collection,
             date_start=start,
             date_end=end,
-            body=merged(body, extra_body or {}),
+            body=merged(body, checked_mapping(extra_body, "extra_body")),
+            warnings=_unknown_metrics(parts),
         )
 
 
@@ -133,7 +152,7 @@ def _team_part(given: Mapping[str, object]) -> dict[str, Any]:
     if given["efficiency_metrics"] is not None:
         part["efficiency"] = {"metrics": list(checked_names(given["efficiency_metrics"], "efficiency_metrics"))}
         if given["calculation_type"] not in (None, ""):
-            part["efficiency"]["calculationType"] = _choice(
+            part["efficiency"]["calculationType"] = checked_choice(
                 given["calculation_type"], CALCULATION_TYPES, "calculation_type"
             )
     elif given["calculation_type"] not in (None, ""):
@@ -156,20 +175,19 @@ def _contributor_part(given: Mapping[str, object]) -> dict[str, Any]:
     return part
 
 
+def _unknown_metrics(given: Mapping[str, object]) -> tuple[str, ...]:
+    warnings: list[str] = []
+    for field_name, part in _METRIC_PARTS.items():
+        names = checked_names(given[field_name], field_name)
+        warnings += undocumented(names, metric_names(part), field_name, "legacy reports")
+    return tuple(warnings)
+
+
 def _refuse(given: Mapping[str, object], names: tuple[str, ...], kind: str) -> None:
     for name in names:
         if given[name] not in (None, ""):
             msg = f"{name} does not go with a {kind} report"
             raise SEIUsageError(msg, field=name)
-
-
-def _choice(value: object, known: tuple[str, ...], field_name: str) -> str:
-    folded = value.strip().casefold() if isinstance(value, str) else None
-    match = next((word for word in known if word.casefold() == folded), None)
-    if match is None:
-        msg = f"{field_name} {value!r} is not one of {', '.join(known)}{did_you_mean(value, known)}"
-        raise SEIUsageError(msg, field=field_name)
-    return match
 
 
 def _boolean(value: object, field_name: str) -> bool:
@@ -182,9 +200,14 @@ def _boolean(value: object, field_name: str) -> bool:
     return word == "true"
 
 
+def _identifiers(value: object) -> tuple[str, ...]:
+    names = checked_names(value, "identifier_fields")
+    return tuple(checked_choice(name, _IDENTIFIER_FIELDS, "identifier_fields") for name in names)
+
+
 def _collection_id(value: object) -> str:
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if not text:
+    text = checked_text(value, "collection_id")
+    if text is None:
         msg = (
             "collection_id is missing: open the team on SEI's Insights page and copy the number after"
             " collectionId= in the address"
@@ -194,7 +217,7 @@ def _collection_id(value: object) -> str:
 
 
 def _team_ref_id(collection_id: str) -> int:
-    if not (collection_id.isascii() and collection_id.isdigit()):
+    if not (collection_id.isascii() and collection_id.isdigit()) or len(collection_id) > _LONGEST_NUMBER:
         msg = (
             f"collection_id {collection_id!r} is not a number, as teamRefId must be;"
             ' identifier_fields=["collectionId"] leaves teamRefId out'

@@ -68,7 +68,4 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    try:
-        return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
-    except OverflowError:
-        return None
+    return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())

@@ -163,7 +163,7 @@ def _number(extra: Mapping[str, Any], name: str, default: float, least: float, m
         return default
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isinstance(value, bool) or not least <= number <= most:
         msg = f"{name} in the connection's extra must be a number from {least:g} to {most:g}, not {value!r}"

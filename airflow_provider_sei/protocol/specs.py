@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import Any
 
+from airflow_provider_sei.protocol.checks import (
+    checked_mapping,
+    checked_names,
+    checked_period,
+    checked_text,
+    merged,
+    undocumented,
+)
 from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.families import ExportFamily, Option, get_family
 from airflow_provider_sei.protocol.suggestions import did_you_mean
 
-__all__ = ["ExportSpec", "checked_date", "checked_names", "checked_period", "fingerprint", "merged"]
-
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+__all__ = ["ExportSpec", "checked_period", "fingerprint"]
 
 # Other ways the vendor's OpenAPI document knows to say whose metrics are wanted.
 _OTHER_SCOPES = ("managerEmailId", "developerIds", "developerAttributes")
@@ -89,11 +93,12 @@ class ExportSpec:
             warnings.append(
                 f"date_start and date_end are the same day, {start}: the server may refuse a one-day period"
             )
-        extra = _mapping(extra_body, "extra_body")
+        extra = checked_mapping(extra_body, "extra_body")
         groups = checked_names(metric_groups, "metric_groups")
         names = checked_names(metrics, "metrics")
-        warnings += _unknown(groups, known.metric_groups, "metric_groups", known)
-        warnings += _unknown(names, known.metrics, "metrics", known)
+        what = f"{known.name} exports"
+        warnings += undocumented(groups, known.metric_groups, "metric_groups", what)
+        warnings += undocumented(names, known.metrics, "metrics", what)
         if known.needs_metrics and not (groups or names or extra.keys() & {"metricGroups", "metrics"}):
             msg = (
                 f"metric_groups is missing: a {known.name} export needs some of"
@@ -109,7 +114,7 @@ class ExportSpec:
             scope=_scope(
                 known,
                 {"org_tree_name": org_tree_name, "team_id": team_id},
-                _mapping(scope, "scope"),
+                checked_mapping(scope, "scope"),
                 extra,
                 warnings,
             ),
@@ -118,7 +123,7 @@ class ExportSpec:
             metric_groups=groups,
             metrics=names,
             issue_statuses=statuses,
-            options=_options(known, options, str(level_key) if level_key else None),
+            options=_options(known, options, checked_text(level_key, "level_key")),
             extra_body=extra,
             warnings=tuple(warnings),
         )
@@ -168,24 +173,16 @@ def _scope(
 ) -> dict[str, Any]:
     scope: dict[str, Any] = {}
     for key, field_name in (("orgTreeName", "org_tree_name"), ("teamId", "team_id")):
-        value = named[field_name]
-        if value is None or value == "":
-            continue
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            msg = f"{field_name} must be text, not {type(value).__name__}: {value!r}"
-            raise SEIUsageError(msg, field=field_name)
-        if str(value).strip():
-            scope[key] = str(value).strip()
+        text = checked_text(named[field_name], field_name)
+        if text:
+            scope[key] = text
     for key in scope.keys() & further.keys():
         if str(further[key]) != scope[key]:
             msg = f"scope says {key} {further[key]!r}, the argument of its own says {scope[key]!r}: give it once"
             raise SEIUsageError(msg, field="scope")
     scope = {**scope, **further}
-    extra_scope = extra.get("scope")
-    if not (scope.keys() | (extra_scope.keys() if isinstance(extra_scope, dict) else set())) & {
-        *("orgTreeName", "teamId"),
-        *_OTHER_SCOPES,
-    }:
+    sent = merged({"scope": scope}, extra)["scope"]
+    if isinstance(sent, dict) and not any(sent.get(key) for key in ("orgTreeName", "teamId", *_OTHER_SCOPES)):
         msg = "neither team_id nor org_tree_name is given: say which team or organisation tree to export"
         raise SEIUsageError(msg, field="team_id")
     if "orgTreeName" in scope and "teamId" in scope and not family.team_and_org_tree:
@@ -205,7 +202,7 @@ def _options(family: ExportFamily, given: Mapping[str, object], level_key: str |
     options: dict[str, str] = {}
     for option in family.options:
         value = given.get(option.argument)
-        if value in (None, ""):
+        if value is None or (isinstance(value, str) and not value.strip()):
             value = option.default
         if value is not None:
             key = level_key if level_key and option.argument == "level" else option.key
@@ -217,99 +214,12 @@ def _option_value(family: ExportFamily, option: Option, value: object) -> str:
     documented = option.documented(value) if isinstance(value, str) else None
     if documented is None:
         guess = did_you_mean(value, option.values) or " is not documented"
-        msg = f"{option.argument} {value!r}{guess}; {family.name} exports take {', '.join(option.values)}"
+        msg = f"{option.argument} {value!r}{guess}; {family.name} exports take {', '.join(option.values) or 'text'}"
         raise SEIUsageError(msg, field=option.argument)
     return documented
-
-
-def checked_period(start: object, end: object) -> tuple[str, str]:
-    """Return both days as yyyy-MM-dd.
-
-    Raises:
-        SEIUsageError: a day is missing or not yyyy-MM-dd, or the first comes after the last.
-    """
-    first, last = checked_date(start, "date_start"), checked_date(end, "date_end")
-    if first > last:
-        msg = f"date_start {first} comes after date_end {last}"
-        raise SEIUsageError(msg, field="date_start")
-    return first, last
-
-
-def checked_date(value: object, field_name: str) -> str:
-    """Return ``value`` as yyyy-MM-dd, the only form that the vendor takes.
-
-    Raises:
-        SEIUsageError: missing, or no such day, or written in another way.
-    """
-    if isinstance(value, datetime):
-        value = value.date()
-    if isinstance(value, date):
-        return value.isoformat()
-    text = value.strip() if isinstance(value, str) else value
-    if text is None or text == "":
-        msg = f"{field_name} is missing: give a day as yyyy-MM-dd"
-        raise SEIUsageError(msg, field=field_name)
-    try:
-        if not isinstance(text, str) or not _DATE.fullmatch(text) or not text.isascii():
-            raise ValueError  # noqa: TRY301 - one message for both
-        date.fromisoformat(text)
-    except ValueError:
-        msg = f"{field_name} {value!r} is not a day written yyyy-MM-dd (2024-01-31)"
-        raise SEIUsageError(msg, field=field_name) from None
-    return text
-
-
-def checked_names(value: object, field_name: str) -> tuple[str, ...]:
-    """Return a name, or a list of names, as a tuple without repeats; ``None`` and blanks mean none.
-
-    Raises:
-        SEIUsageError: neither text nor a list of texts.
-    """
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        value = value.split(",")
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        msg = f"{field_name} must be a list of names, not {type(value).__name__}"
-        raise SEIUsageError(msg, field=field_name)
-    names: dict[str, None] = {}
-    for name in value:
-        if not isinstance(name, str):
-            msg = f"{field_name} must be a list of names; {name!r} is not text"
-            raise SEIUsageError(msg, field=field_name)
-        if name.strip():
-            names[name.strip()] = None
-    return tuple(names)
-
-
-def _unknown(names: Iterable[str], known: tuple[str, ...], field_name: str, family: ExportFamily) -> list[str]:
-    folded = {name.casefold() for name in known}
-    return [
-        f"{field_name} has {name!r}, which is not documented for {family.name} exports{did_you_mean(name, known)}"
-        for name in names
-        if name.casefold() not in folded
-    ]
-
-
-def _mapping(value: object, field_name: str) -> dict[str, Any]:
-    if value is None or value == "":
-        return {}
-    if not isinstance(value, Mapping):
-        msg = f"{field_name} must be a mapping, not {type(value).__name__}"
-        raise SEIUsageError(msg, field=field_name)
-    return dict(value)
 
 
 def fingerprint(request: Any) -> str:
     """Return the sha256 of a request's canonical JSON, in hexadecimal."""
     text = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``body`` with ``extra`` laid over it: objects key by key, everything else replaced."""
-    result = dict(body)
-    for key, value in extra.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return result

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_sei.protocol.answers import json_value
+from airflow_provider_sei.protocol.answers import excerpt, json_value
 from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIUnreadableError
 from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
 
@@ -55,7 +55,7 @@ def teams_page_call(org_tree_name: str | None, page: int) -> Call[TeamPage]:
     what = "list teams"
     body: dict[str, Any] = {"leafTeamsOnly": True}
     if org_tree_name:
-        body["searchKey"] = {"orgTreeName": org_tree_name}
+        body |= {"searchKey": "orgTreeName", "searchValue": org_tree_name}
     request = HttpRequest(
         method="POST",
         path="v2/teams/list",
@@ -72,7 +72,7 @@ def org_trees_page_call(name: str, page: int) -> Call[TeamPage]:
         method="POST",
         path="v2/org-trees/list",
         query=(("pageIndex", str(page)), ("pageSize", str(PAGE_SIZE))),
-        body={"searchKey": {"name": name}},
+        body={"searchKey": "name", "searchValue": name},
     )
     return Call(request, lambda response: _read_page(response, what, page), what)
 
@@ -87,7 +87,8 @@ def org_tree_teams_call(tree_id: str) -> Call[Iterable[Mapping[str, Any]]]:
             return [value]
         return _records(value, what)
 
-    return Call(HttpRequest(method="GET", path=f"v2/org-trees/{quote(tree_id, safe='')}/teams"), parse, what)
+    path = f"v2/org-trees/{quote(tree_id, safe='', errors='replace')}/teams"
+    return Call(HttpRequest(method="GET", path=path), parse, what)
 
 
 def org_tree_id(records: Iterable[Mapping[str, Any]], name: str) -> str:
@@ -98,9 +99,10 @@ def org_tree_id(records: Iterable[Mapping[str, Any]], name: str) -> str:
     """
     names = []
     for record in records:
-        if str(record.get("name")) == name and record.get("id") is not None:
-            return str(record["id"])
-        names.append(str(record.get("name")))
+        tree_id = record.get("id")
+        if record.get("name") == name and isinstance(tree_id, int | str) and not isinstance(tree_id, bool):
+            return str(tree_id)
+        names.append(excerpt(str(record.get("name"))))
     found = f"; found: {', '.join(sorted(names)[:10])}" if names else ""
     msg = f"there is no organisation tree called {name!r}{found}"
     raise SEINotFoundError(msg)
@@ -151,7 +153,7 @@ def _walk(records: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
 def _read_page(response: HttpResponse, what: str, page: int) -> TeamPage:
     value = json_value(response, what)
     records = _records(value, what)
-    more = False
+    more = len(records) >= PAGE_SIZE  # where nothing is said; a page that only repeats ends the walk
     if isinstance(value, dict):
         pages, total = value.get("totalPages"), value.get("totalCount", value.get("totalItems"))
         if isinstance(value.get("hasNext"), bool):
@@ -166,7 +168,8 @@ def _read_page(response: HttpResponse, what: str, page: int) -> TeamPage:
 def _records(value: Any, what: str) -> list[Mapping[str, Any]]:
     records = value
     if isinstance(value, dict):
-        records = next((value[key] for key in ("items", "records", "content", "teams") if key in value), None)
+        known = (value.get(key) for key in ("items", "records", "content", "teams"))
+        records = next((found for found in known if isinstance(found, list)), None)
     if not isinstance(records, list):
         msg = f"could not {what}: the answer holds no list; check the connection's base URL"
         raise SEIUnreadableError(msg)

@@ -35,7 +35,7 @@ _JITTER = 0.1  # of a pause, either way, so that exports created together are no
 _MISSING_TOLERANCE = 30.0  # seconds for which a 404 is borne
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WaitPlan:
     """Which export to wait for, and for how long. Times are epoch seconds, because they cross processes."""
 
@@ -60,10 +60,16 @@ class WaitOutcome:
 class ExportWait:
     """Follows one export from look to look. It holds no clock: every call is told what time it is."""
 
+    __slots__ = ("_last", "_missing_since", "_news", "_seen_at", "_trouble", "_trouble_since", "plan", "seconds_in")
+
     def __init__(self, plan: WaitPlan) -> None:
         self.plan = plan
+        self.seconds_in: dict[ExportStatus, float] | None = None
+        """Seconds that the export has spent in each status, as far as the looks at it tell; ``None``: no look yet."""
+        self._seen_at = plan.started_at
         self._last: Export | None = None
         self._trouble_since: float | None = None
+        self._missing_since: float | None = None
         self._trouble: SEIError | None = None
         self._news: list[str] = []
 
@@ -71,16 +77,17 @@ class ExportWait:
         """Take in a good answer; return how the wait ends, or ``None`` to go on."""
         if self._trouble is not None:
             self._news.append(f"{self._name} answers again after {now - (self._trouble_since or now):.0f} s of trouble")
-        self._trouble = self._trouble_since = None
+        self._trouble = self._trouble_since = self._missing_since = None
         if self._last is None or self._last.status_word != export.status_word:
             self._news.append(self._describe(export, now))
+        self._account(export, now)
         self._last = export
         verdict = export.status.verdict
         if verdict is Verdict.READY:
             return WaitOutcome(export=export)
         if verdict is Verdict.DEAD:
             return WaitOutcome(export=export, error=dead_export_error(export))
-        return self._over(now) if now >= self.plan.deadline else None
+        return self.over(now) if now >= self.plan.deadline else None
 
     def failed(self, error: SEIError, now: float) -> WaitOutcome | None:
         """Take in a look that ended in ``error``; return how the wait ends, or ``None`` to go on."""
@@ -88,18 +95,29 @@ class ExportWait:
             self._trouble_since = now
             self._news.append(f"{self._name}: {error}")
         self._trouble = error
-        lasted = now - self._trouble_since
         if isinstance(error, SEINotFoundError):
-            if lasted < _MISSING_TOLERANCE and now < self.plan.deadline:
+            self._missing_since = now if self._missing_since is None else self._missing_since
+            if now - self._missing_since < _MISSING_TOLERANCE and now < self.plan.deadline:
                 return None
             return WaitOutcome(error=self._vanished(error))
+        self._missing_since = None
         # A page in place of JSON is a proxy's or a gateway's bad minute more often than a wrong base URL, here where
         # the same URL has worked for the create call.
         if not (error.retryable or isinstance(error, SEIUnreadableError)):
             return WaitOutcome(error=error)
         if now >= self.plan.deadline:
-            return self._over(now)
-        return WaitOutcome(error=error) if lasted >= self.plan.trouble_tolerance else None
+            return self.over(now)
+        return WaitOutcome(error=error) if now - self._trouble_since >= self.plan.trouble_tolerance else None
+
+    def over(self, now: float) -> WaitOutcome:
+        """Return how the wait ends when its time is up."""
+        state = f"still {self._last.status_word!r}" if self._last else "never seen"
+        trouble = f" (last trouble: {self._trouble})" if self._trouble else ""
+        msg = (
+            f"{self._name} was {state} after {max(0.0, now - self.plan.started_at):.0f} s{trouble}. It goes on at the"
+            " server: wait for the same id again, or allow more time"
+        )
+        return WaitOutcome(export=self._last, error=SEIExportTimeoutError(msg, export_id=self.plan.export_id))
 
     def pause(self, now: float, chance: float) -> float:
         """Return the seconds until the next look.
@@ -111,10 +129,22 @@ class ExportWait:
         asked = retry_after_seconds(self._trouble.retry_after, now) if self._trouble else None
         return max(0.0, min(max(wait, asked or 0.0), self.plan.deadline - now))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether ``news`` has a line to return."""
+        return bool(self._news)
+
     def news(self) -> list[str]:
         """Return what is worth a log line since the last call: changes of state, the start and the end of trouble."""
         news, self._news = self._news, []
         return news
+
+    def _account(self, export: Export, now: float) -> None:
+        status = (self._last or export).status
+        if self.seconds_in is None:
+            self.seconds_in = {}
+        self.seconds_in[status] = self.seconds_in.get(status, 0.0) + max(0.0, now - self._seen_at)
+        self._seen_at = now
 
     @property
     def _name(self) -> str:
@@ -125,15 +155,6 @@ class ExportWait:
         if export.status is ExportStatus.UNKNOWN:
             return f"{self._name} is {word!r}, a status that is not documented; waiting on until the deadline"
         return f"{self._name} is {word} after {max(0.0, now - self.plan.started_at):.0f} s"
-
-    def _over(self, now: float) -> WaitOutcome:
-        state = f"still {self._last.status_word!r}" if self._last else "never seen"
-        trouble = f" (last trouble: {self._trouble})" if self._trouble else ""
-        msg = (
-            f"{self._name} was {state} after {max(0.0, now - self.plan.started_at):.0f} s{trouble}. It goes on at the"
-            " server: wait for the same id again, or allow more time"
-        )
-        return WaitOutcome(export=self._last, error=SEIExportTimeoutError(msg, export_id=self.plan.export_id))
 
     def _vanished(self, error: SEINotFoundError) -> SEIError:
         if self._last is None:
@@ -174,7 +195,7 @@ def checked_wait(timeout: object, poll_interval: object) -> tuple[float, float |
 def _seconds(value: object, field_name: str, *, least: float) -> float:
     try:
         seconds = float(value)  # type: ignore[arg-type]  # whatever it is, the except clause names it
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = float("nan")
     if isinstance(value, bool) or not isfinite(seconds) or seconds < least:
         msg = f"{field_name} must be a number of seconds, at least {least:g}, not {value!r}"

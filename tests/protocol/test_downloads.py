@@ -1,0 +1,86 @@
+"""Where a file is asked for, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from airflow_provider_sei.protocol import errors
+from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what
+from airflow_provider_sei.protocol.endpoint import ALIASES, Endpoint
+from airflow_provider_sei.protocol.exports import Export
+from airflow_provider_sei.protocol.status import ExportStatus, read_status
+from tests.protocol.strategies import ANYTHING, texts
+
+
+def export(**fields: Any) -> Export:
+    """Return a completed export."""
+    return Export(**{"export_id": "exp_1", "family": "sprint", "status": ExportStatus.COMPLETED} | fields)
+
+
+class TestCheckCompleted:
+    """Only a completed export has a file."""
+
+    def test_a_completed_export_passes(self) -> None:
+        """Its file can be asked for."""
+        check_completed(export())
+
+    @pytest.mark.parametrize(
+        ("word", "kind"),
+        [
+            ("queued", errors.SEIDownloadError),
+            ("odd", errors.SEIDownloadError),
+            ("failed", errors.SEIExportFailedError),
+            ("cancelled", errors.SEIExportCancelledError),
+        ],
+    )
+    def test_any_other_is_an_error(self, word: str, kind: type[errors.SEIError]) -> None:
+        """What is not there yet can be tried again, what never will be cannot."""
+        with pytest.raises(kind, match=r"exp_1") as caught:
+            check_completed(export(status=read_status(word), status_word=word))
+        assert caught.value.retryable is (kind is errors.SEIDownloadError)
+
+
+class TestDownloadRequest:
+    """Where the file is."""
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "/v2/insights/efficiency/sprints/export/exp_1/download",
+            "/v2/insights/sprints/exports/exp_1/download?x=1",
+            "https://app.harness.io/prod1/sei/api/v2/insights/sprints/exports/exp_1/download/",
+            "/files/anything-else",
+            "/exports/exp%5F1/download",
+        ],
+    )
+    def test_the_servers_word_is_followed(self, url: str) -> None:
+        """It need not look like the status path."""
+        request = download_request(export(download_url=url))
+        assert (request.method, request.path) == ("GET", url)
+        assert request.identifiers_required
+        assert request.accept.startswith("text/csv")
+
+    def test_without_it_the_conventional_path_is_taken(self) -> None:
+        """One family's example names no file at all."""
+        assert download_request(export()).path == "v2/insights/sprints/exports/exp_1/download"
+        assert download_what(export()) == "download sprint export exp_1"
+
+    @pytest.mark.parametrize("url", ["/v2/insights/sprints/exports/exp_2/download", "/export/exp_2/download?id=exp_1"])
+    def test_the_file_of_another_export_is_refused(self, url: str) -> None:
+        """Exactly the export that was asked for is delivered."""
+        with pytest.raises(errors.SEIUnreadableError, match=r"names the file of another export, 'exp_2'"):
+            download_request(export(download_url=url))
+
+    @ANYTHING
+    @given(texts)
+    def test_any_address_is_a_call_of_our_own_server_or_an_error(self, url: str) -> None:
+        """No text in a status answer leads elsewhere."""
+        endpoint = Endpoint(ALIASES["prod1"])
+        try:
+            called = endpoint.url(download_request(export(download_url=url)).path)
+        except errors.SEIUnreadableError:
+            return
+        assert called.startswith("https://app.harness.io/")

@@ -1,0 +1,42 @@
+"""Requests and answers as values."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_sei.protocol.messages import HttpResponse, encode_json
+
+
+class TestRedacted:
+    """An answer without the key."""
+
+    def test_a_secret_is_starred_wherever_it_stands(self) -> None:
+        """A server that echoes the key cannot bring it into a message."""
+        answer = HttpResponse(401, {"location": "/?k=0123456789"}, b"key 0123456789 is bad: 0123456789")
+        redacted = answer.redacted("0123456789")
+        assert redacted == HttpResponse(401, {"location": "/?k=***"}, b"key *** is bad: ***")
+
+    def test_a_secret_too_short_to_be_one_is_left_alone(self) -> None:
+        """Starring single letters would tear the answer up."""
+        answer = HttpResponse(200, {}, b'{"exportId": "exp_1"}')
+        assert answer.redacted("e") is answer
+
+
+class TestEncodeJson:
+    """A body as it travels."""
+
+    def test_keys_keep_their_order_and_text_its_letters(self) -> None:
+        """Both transports send the same bytes."""
+        assert encode_json({"b": "Zürich", "a": [1, None, True]}) == '{"b": "Zürich", "a": [1, null, true]}'.encode()
+
+    def test_what_json_does_not_know_is_refused(self) -> None:
+        """NaN is no JSON, though Python's encoder would write it."""
+        with pytest.raises(ValueError, match=r"not JSON compliant"):
+            encode_json({"a": float("nan")})
+
+    def test_it_is_what_json_reads_again(self) -> None:
+        """The round trip changes nothing."""
+        body = {"scope": {"orgTreeName": 'Ünï "quoted" \\ \u2028'}, "metrics": []}
+        assert json.loads(encode_json(body)) == body

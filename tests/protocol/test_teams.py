@@ -1,0 +1,198 @@
+"""Teams, from three endpoints in several shapes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIResponseError, SEIUnreadableError
+from airflow_provider_sei.protocol.messages import HttpResponse
+from airflow_provider_sei.protocol.teams import (
+    MAX_PAGES,
+    PAGE_SIZE,
+    Team,
+    leaf_teams,
+    org_tree_id,
+    org_tree_teams_call,
+    org_trees_page_call,
+    teams_page_call,
+)
+from tests.protocol.strategies import ANYTHING, json_values, responses, texts
+
+
+def answer(value: Any) -> HttpResponse:
+    """Return a successful answer with a JSON body."""
+    return HttpResponse(200, {}, json.dumps(value).encode())
+
+
+TREE = {
+    "refId": 1,
+    "name": "Engineering",
+    "leaf": False,
+    "children": [
+        {"refId": 2, "name": "Platform", "leaf": False, "children": [{"refId": 4, "name": "Build", "leaf": True}]},
+        {"refId": 3, "name": "Apps", "leaf": True, "children": []},
+    ],
+}
+LEAVES = [Team(team_id="4", name="Build"), Team(team_id="3", name="Apps")]
+
+
+class TestCalls:
+    """What is asked."""
+
+    def test_leaf_teams_are_asked_for_by_page(self) -> None:
+        """Page, size and kind are said, because the vendor's defaults differ by method."""
+        request = teams_page_call("Engineering", 2).request
+        assert (request.method, request.path) == ("POST", "v2/teams/list")
+        assert request.query == (("page", "2"), ("pageSize", "50"))
+        assert request.body == {"leafTeamsOnly": True, "searchKey": "orgTreeName", "searchValue": "Engineering"}
+        assert teams_page_call(None, 0).request.body == {"leafTeamsOnly": True}
+
+    def test_a_tree_is_searched_by_its_name(self) -> None:
+        """Its paging parameters are called otherwise."""
+        request = org_trees_page_call("Engineering", 1).request
+        assert (request.method, request.path) == ("POST", "v2/org-trees/list")
+        assert request.query == (("pageIndex", "1"), ("pageSize", "50"))
+        assert request.body == {"searchKey": "name", "searchValue": "Engineering"}
+
+    def test_a_trees_teams_are_asked_for_by_its_id(self) -> None:
+        """The id is one segment of the path."""
+        request = org_tree_teams_call("a/b").request
+        assert (request.method, request.path) == ("GET", "v2/org-trees/a%2Fb/teams")
+
+
+class TestPages:
+    """One page of an answer."""
+
+    @pytest.mark.parametrize(
+        ("value", "page", "more"),
+        [
+            ({"items": [{"refId": 1}], "hasNext": True, "totalPages": 1}, 0, True),
+            ({"items": [{"refId": 1}], "hasNext": False, "totalPages": 9}, 0, False),
+            ({"items": [{"refId": 1}], "totalPages": 2}, 0, True),
+            ({"items": [{"refId": 1}], "totalPages": 2}, 1, False),
+            ({"records": [{"refId": 1}], "totalCount": 51}, 0, True),
+            ({"records": [{"refId": 1}], "totalCount": 50}, 0, False),
+            ({"items": None, "records": [{"refId": 1}], "totalItems": 100}, 1, False),
+            ({"items": [{"refId": 1}]}, 0, False),
+            ([{"refId": 1}], 0, False),
+            ([{"refId": 1}] * PAGE_SIZE, 0, True),
+            ({"items": [{"refId": 1}], "hasNext": True}, MAX_PAGES - 1, False),
+            ({"items": [], "hasNext": True}, 0, False),
+        ],
+    )
+    def test_whether_more_follow_is_read_from_what_there_is(self, value: Any, page: int, *, more: bool) -> None:
+        """Totals have five names; a full page without any may be followed by another."""
+        assert teams_page_call(None, page).parse(answer(value)).more is more
+
+    @pytest.mark.parametrize("value", [{}, {"items": {}}, "x", 5, None])
+    def test_an_answer_without_a_list_is_unreadable(self, value: Any) -> None:
+        """Taking it for an empty one would export nothing, in silence."""
+        for call in (teams_page_call(None, 0), org_trees_page_call("E", 0), org_tree_teams_call("1")):
+            with pytest.raises(SEIUnreadableError, match=r"the answer holds no list"):
+                call.parse(answer(value))
+
+    @ANYTHING
+    @given(responses())
+    def test_any_answer_is_teams_or_an_error_of_ours(self, response: HttpResponse) -> None:
+        """From each of the endpoints, down to the teams."""
+        try:
+            page = teams_page_call("E", 0).parse(response)
+            assert all(team.team_id and team.name for team in leaf_teams(page.records, "E"))
+            assert leaf_teams(org_tree_teams_call("1").parse(response)) is not None
+            assert org_tree_teams_call(org_tree_id(page.records, "E")).request.path
+        except SEIResponseError:
+            return
+
+
+class TestLeafTeams:
+    """The leaves of a tree."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            TREE,
+            [TREE],
+            {"records": [TREE]},
+            {"items": TREE["children"]},
+            [
+                {"refId": 1, "name": "Engineering"},
+                {"refId": 2, "name": "Platform", "parentRefId": 1},
+                {"refId": "4", "name": "Build", "parentRefId": 2},
+                {"refId": 3, "name": "Apps", "parentRefId": 1},
+                {"refId": 3, "name": "Apps again", "parentRefId": 1},
+            ],
+        ],
+    )
+    def test_leaves_are_found_in_every_shape(self, value: Any) -> None:
+        """A tree, an array of trees, a page, and a flat array that names parents."""
+        assert leaf_teams(org_tree_teams_call("1").parse(answer(value))) == LEAVES
+
+    def test_teams_of_other_trees_are_left_out(self) -> None:
+        """The server's search may be a substring's."""
+        teams = [
+            {"refId": 1, "name": "A", "leaf": True, "orgTree": {"name": "Engineering"}},
+            {"refId": 2, "name": "B", "leaf": True, "orgTree": {"name": "Engineering East"}},
+            {"refId": 3, "name": "C", "leaf": True, "orgTree": None},
+        ]
+        assert leaf_teams(teams, "Engineering") == [
+            Team(team_id="1", name="A", org_tree_name="Engineering"),
+            Team(team_id="3", name="C", org_tree_name="Engineering"),
+        ]
+        assert len(leaf_teams(teams)) == 3
+
+    def test_a_team_without_a_name_goes_by_its_id(self) -> None:
+        """A record without an id is no team."""
+        assert leaf_teams([{"refId": 0}, {"name": "x"}, {"refId": True}, {"refId": " "}]) == [
+            Team(team_id="0", name="0")
+        ]
+
+    def test_a_tree_may_be_deeper_than_pythons_stack(self) -> None:
+        """Its depth is the server's to choose."""
+        tree: dict[str, Any] = {"refId": 0, "name": "leaf"}
+        for number in range(1, 100_000):
+            tree = {"refId": number, "children": [tree]}
+        assert leaf_teams([tree]) == [Team(team_id="0", name="leaf")]
+
+    @ANYTHING
+    @given(json_values)
+    def test_any_records_are_teams(self, value: Any) -> None:
+        """Each once."""
+        teams = leaf_teams(value if isinstance(value, list) else [value])
+        assert len({team.team_id for team in teams}) == len(teams)
+
+
+class TestOrgTreeId:
+    """A tree by its name."""
+
+    def test_the_name_must_match_exactly(self) -> None:
+        """The server's search may answer with similar ones first."""
+        trees = [
+            {"id": 1, "name": "Engineering East"},
+            {"id": None, "name": "Engineering"},
+            {"id": 2, "name": "Engineering"},
+        ]
+        assert org_tree_id(trees, "Engineering") == "2"
+
+    def test_an_unknown_tree_is_not_found(self) -> None:
+        """The message shows the names that there are, in short."""
+        with pytest.raises(SEINotFoundError, match=r"no organisation tree called 'Enginering'; found: A, Engineering"):
+            org_tree_id([{"id": 1, "name": "Engineering"}, {"id": 2, "name": "A"}], "Enginering")
+        with pytest.raises(SEINotFoundError) as caught:
+            org_tree_id([{"id": 1, "name": "x" * 5000}] * 50, "E")
+        assert len(str(caught.value)) < 2500
+
+    @ANYTHING
+    @given(json_values, texts)
+    def test_any_id_makes_a_path_below_the_base(self, tree_id: Any, name: str) -> None:
+        """A tree's id is the server's text."""
+        try:
+            found = org_tree_id([{"id": tree_id, "name": name}], name)
+        except SEINotFoundError:
+            return
+        segments = org_tree_teams_call(found).request.path.split("/")
+        assert len(segments) == 4
+        assert (segments[:2], segments[3]) == (["v2", "org-trees"], "teams")
