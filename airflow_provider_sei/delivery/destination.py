@@ -23,7 +23,7 @@ class Destination:
     overwrite: Overwrite = "replace"
     use_server_name: bool = False
     timeout: float = 3600.0
-    """Seconds for the whole transfer."""
+    """Seconds for the whole transfer, all tries together."""
 
     @classmethod
     def checked(
@@ -44,7 +44,7 @@ class Destination:
             overwrite: ``replace`` an older object, ``skip`` writing if its content is the same, or ``fail`` if there is
                 one.
             use_server_name: in a folder, take the server's file name instead of one made of the request.
-            timeout: seconds for the whole transfer.
+            timeout: seconds for the whole transfer, all tries together.
 
         Raises:
             SEIUsageError: something cannot work; ``field`` names the argument.
@@ -52,6 +52,10 @@ class Destination:
         text = url.strip() if isinstance(url, str) else ""
         if not text or not text.isprintable():
             msg = f"destination {url!r} is not a path or URL: give a folder ending with a slash, or a full object name"
+            raise SEIUsageError(msg, field="destination")
+        scheme, separator, rest = text.partition("://")
+        if separator and (not scheme or "/" not in rest):
+            msg = f"destination {url!r} names no object: end it with a slash if it is a folder"
             raise SEIUsageError(msg, field="destination")
         try:
             seconds = float(cast("Any", timeout))
