@@ -6,12 +6,14 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_sei.connection import sync_settings
+from airflow_provider_sei.connection_form import field_behaviour, form_widgets
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.protocol import exports, listing, reports, teams
 from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what
@@ -23,7 +25,7 @@ from airflow_provider_sei.protocol.errors import (
     SEIResponseError,
 )
 from airflow_provider_sei.protocol.exports import Export
-from airflow_provider_sei.protocol.families import FAMILIES, get_family
+from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
 from airflow_provider_sei.protocol.messages import Call
 from airflow_provider_sei.protocol.reports import ReportSpec
 from airflow_provider_sei.protocol.retry import Backoff
@@ -38,9 +40,12 @@ if TYPE_CHECKING:
     from airflow_provider_sei.transports.sync import RequestsTransport, StreamedBody
 
 T = TypeVar("T")
+_Query = tuple[tuple[str, str], ...]
 
-_DOWNLOADS = Backoff(attempts=4, base=2.0)
+_DOWNLOADS = Backoff(base=2.0)
+_ONE_TRY = Backoff(attempts=1)
 _WRONG_PATH = (404, 405)
+_NOT_SERVED = (400, 403, *_WRONG_PATH, 501)
 
 
 class SEIHook(BaseHook):
@@ -60,6 +65,9 @@ class SEIHook(BaseHook):
     default_conn_name = "sei_default"
     conn_type = "harness_sei"
     hook_name = "Harness SEI"
+    # Airflow 2.11 to 3.1 look for these two in the class itself, not in its bases.
+    get_connection_form_widgets = staticmethod(form_widgets)
+    get_ui_field_behaviour = staticmethod(field_behaviour)
 
     def __init__(
         self,
@@ -100,9 +108,9 @@ class SEIHook(BaseHook):
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def _run(self, call: Call[T]) -> T:
+    def _run(self, call: Call[T], backoff: Backoff | None = None) -> T:
         with airflow_errors():
-            return self._transport.run(call)
+            return self._transport.run(call, backoff=backoff)
 
     def create_export(self, **request: Any) -> Export:
         """Create an export, or get the identical one that the server has made within the last 30 minutes.
@@ -120,9 +128,8 @@ class SEIHook(BaseHook):
         """Create the export that a checked request asks for; see :meth:`create_export`."""
         for warning in spec.warnings:
             self.log.warning("%s", warning)
-        body = spec.body(
-            org_identifier=self.settings.org_identifier, project_identifier=self.settings.project_identifier
-        )
+        settings = self.settings
+        body = spec.body(org_identifier=settings.org_identifier, project_identifier=settings.project_identifier)
         try:
             export = self._run(exports.create_call(spec.family, body))
         except SEIResponseError as error:
@@ -131,26 +138,26 @@ class SEIHook(BaseHook):
             self.log.warning("%s; trying %s", error, spec.family.alternate_collection_path)
             export = self._run(exports.create_call(spec.family, body, alternate=True))
         if export.level and spec.level and export.level.casefold() != spec.level.casefold():
-            self.log.warning(
-                "the server exports by %s, not by %s as asked: set level_key to the key it reads",
-                export.level,
-                spec.level,
-            )
+            words = "the server exports by %s, not by %s as asked: set level_key to the key it reads"
+            self.log.warning(words, export.level, spec.level)
         return export
 
-    def get_export(self, family: str, export_id: str) -> Export:
-        """Return an export's present state."""
+    def get_export(self, family: str, export_id: str, *, retry: bool = True) -> Export:
+        """Return an export's present state.
+
+        :param retry: whether to ask again where that can help; ``False`` is for callers that look again anyway.
+        """
         with airflow_errors():
             call = exports.status_call(get_family(family), export_id)
-        return self._run(call)
+        return self._run(call, None if retry else _ONE_TRY)
 
     def wait_for_export(self, plan: WaitPlan) -> WaitOutcome:
         """Hold this process until the export is completed, dead, or out of time. It does not raise for any of these."""
         wait = ExportWait(plan)
-        call = exports.status_call(get_family(plan.family), plan.export_id)
         while True:
             try:
-                outcome = wait.saw(self._run(call), time.time())
+                # One try each: the wait itself is the retry, and knows the deadline.
+                outcome = wait.saw(self.get_export(plan.family, plan.export_id, retry=False), time.time())
             except SEIError as error:
                 outcome = wait.failed(error, time.time())
             for line in wait.news():
@@ -168,21 +175,26 @@ class SEIHook(BaseHook):
             ``date_to``, ``sort_by``, ``sort_order``; see :func:`airflow_provider_sei.protocol.listing.list_query`.
         """
         with airflow_errors():
-            known = get_family(family)
-            query = listing.list_query(limit=limit, **filters)
-        walk = listing.PageWalk(max(1, min(listing.MAX_LIMIT, limit)))
-        while not walk.done:
-            yield from walk.take(self._list_page(known.name, listing.on_page(query, walk.page)))
+            known, query = get_family(family), listing.list_query(limit=limit, **filters)
+        return self._walk(known, query, listing.PageWalk(max(1, min(listing.MAX_LIMIT, limit))))
 
-    def _list_page(self, family: str, query: tuple[tuple[str, str], ...]) -> listing.ExportPage:
-        try:
-            return self._run(listing.list_call(get_family(family), query))
-        except SEIRejectedError as error:
-            plain = listing.with_plain_dates(query)
-            if error.status_code != 400 or plain == query:  # noqa: PLR2004
-                raise
-            self.log.warning("%s; trying plain dates", error)
-            return self._run(listing.list_call(get_family(family), plain))
+    def _walk(self, family: ExportFamily, query: _Query, walk: listing.PageWalk) -> Iterator[Export]:
+        while not walk.done:
+            try:
+                page = self._run(listing.list_call(family, listing.on_page(query, walk.page)))
+            except SEIResponseError as error:
+                # Settled by the first page: what has worked once stays.
+                plain, other_path = listing.with_plain_dates(query), family.alternate_collection_path
+                if walk.page == 0 and error.status_code in _WRONG_PATH and other_path:
+                    self.log.warning("%s; trying %s", error, other_path)
+                    family = replace(family, collection_path=other_path, alternate_collection_path=None)
+                elif walk.page == 0 and isinstance(error, SEIRejectedError) and plain != query:
+                    self.log.warning("%s; trying plain dates", error)
+                    query = plain
+                else:
+                    raise
+            else:
+                yield from walk.take(page)
 
     def list_teams(self, org_tree_name: str | None = None) -> list[Team]:
         """Return the leaf teams, of one organisation tree or of all.
@@ -190,11 +202,10 @@ class SEIHook(BaseHook):
         The vendor has three endpoints for this; the next one is tried where one does not serve.
         """
         try:
-            return teams.leaf_teams(
-                self._all_pages(lambda page: teams.teams_page_call(org_tree_name, page)), org_tree_name
-            )
+            found = self._all_pages(lambda page: teams.teams_page_call(org_tree_name, page))
+            return teams.leaf_teams(found, org_tree_name)
         except SEIResponseError as error:
-            if org_tree_name is None or error.status_code not in (*_WRONG_PATH, 400, 501):
+            if org_tree_name is None or error.status_code not in _NOT_SERVED:
                 raise
             self.log.info("%s; asking the organisation tree instead", error)
         trees = self._all_pages(lambda page: teams.org_trees_page_call(org_tree_name, page))
@@ -224,9 +235,9 @@ class SEIHook(BaseHook):
         """
         from airflow_provider_sei.delivery.deliver import Promise, deliver
 
-        current: list[Export] = [export]
+        current = [] if export.summary else [export]  # a list tells less than the status does
 
-        def once() -> Delivered:
+        def once(within: Destination) -> Delivered:
             found = current.pop() if current else self.get_export(export.family, export.export_id)
             check_completed(found)
             promise = Promise(
@@ -236,10 +247,10 @@ class SEIHook(BaseHook):
                 server_name=found.filename,
                 size_bytes=found.size_bytes if verify_size else None,
             )
-            return deliver(lambda: self._open_download(found), destination, promise)
+            return deliver(lambda: self._open_download(found), within, promise)
 
         with airflow_errors():
-            return self._retried(once, f"download {export.family} export {export.export_id}")
+            return self._delivered(once, destination, download_what(export))
 
     def download_report(self, spec: ReportSpec, destination: Destination, *, name: str) -> Delivered:
         """Request a legacy report and deliver its file, verified. An empty report (0 bytes) is a success.
@@ -250,31 +261,49 @@ class SEIHook(BaseHook):
         """
         from airflow_provider_sei.delivery.deliver import Promise, deliver
 
+        for warning in spec.warnings:
+            self.log.warning("%s", warning)
         what = f"{spec.report_type} report of collection {spec.collection_id}"
         promise = Promise(what=what, name=name)
         request = reports.report_request(spec)
-        with airflow_errors():
-            return self._retried(
-                lambda: deliver(lambda: self._transport.stream(request, f"get the {what}"), destination, promise), what
+
+        def once(within: Destination) -> Delivered:
+            return deliver(
+                lambda: self._transport.stream(request, f"get the {what}", backoff=_ONE_TRY), within, promise
             )
+
+        with airflow_errors():
+            return self._delivered(once, destination, f"get the {what}")
 
     @contextmanager
     def _open_download(self, export: Export) -> Iterator[StreamedBody]:
         what = download_what(export)
         try:
-            with self._transport.stream(download_request(export), what, export_id=export.export_id) as body:
+            with self._transport.stream(
+                download_request(export), what, export_id=export.export_id, backoff=_ONE_TRY
+            ) as body:
                 yield body
         except SEINotFoundError as error:
             # The vendor answers 404 for a file that is not there yet, too.
             msg = f"{error}; its status said completed, so the file may still be on its way"
             raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from error
 
-    def _retried(self, once: Callable[[], T], what: str) -> T:
+    def _delivered(self, once: Callable[[Destination], Delivered], destination: Destination, what: str) -> Delivered:
+        """Deliver by ``once``, each try from the start, all of them within the destination's time."""
         from tenacity import Retrying
 
         from airflow_provider_sei.transports.common import RetryRule
 
-        return Retrying(sleep=self._pause, **RetryRule(_DOWNLOADS, what).arguments())(once)
+        give_up_at = time.monotonic() + destination.timeout
+
+        def left() -> float:
+            return give_up_at - time.monotonic()
+
+        rule = RetryRule(_DOWNLOADS, what, left)
+        result: Delivered = Retrying(sleep=self._pause, **rule.arguments())(
+            lambda: once(replace(destination, timeout=max(0.0, left())))
+        )
+        return result
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one cheap authenticated call that creates nothing: list one export."""

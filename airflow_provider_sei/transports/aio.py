@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -23,17 +22,20 @@ from airflow_provider_sei.transports.common import (
     REDIRECTS,
     USER_AGENT,
     RetryRule,
+    ca_bundle,
     check_answer_size,
     is_loopback,
     no_answer,
     redirect_target,
+    ssl_context,
 )
 
 __all__ = ["AiohttpTransport"]
 
 T = TypeVar("T")
 
-_FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
+# ValueError: a proxy of a kind that aiohttp does not speak, such as SOCKS.
+_FOREIGN = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 
 class AiohttpTransport:
@@ -67,14 +69,19 @@ class AiohttpTransport:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def run(self, call: Call[T]) -> T:
+    async def run(self, call: Call[T], settings: SEISettings | None = None) -> T:
         """Make the call, again where that can help, and return what its parser makes of the answer.
+
+        Args:
+            settings: used for this call instead of the transport's own; of the same connection.
 
         Raises:
             SEIError: what the last try ended with.
         """
+        if self._backoff.attempts == 1:  # a caller that makes its calls by the thousand has a rule of its own
+            return await self._once(call, settings)
         rule = RetryRule(self._backoff, call.what, self._seconds_left)
-        return await AsyncRetrying(sleep=self._sleep, **rule.arguments())(self._once, call)
+        return await AsyncRetrying(sleep=self._sleep, **rule.arguments())(self._once, call, settings)
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -82,16 +89,18 @@ class AiohttpTransport:
         if session is not None:
             await session.close()
 
-    async def _once(self, call: Call[T]) -> T:
-        return call.parse(await self._answer(call.request, call.what, call.export_id))
+    async def _once(self, call: Call[T], settings: SEISettings | None = None) -> T:
+        return call.parse(await self._answer(call.request, call.what, call.export_id, settings or self.settings))
 
-    async def _answer(self, request: HttpRequest, what: str, export_id: str | None) -> HttpResponse:
-        url = self.settings.url(request)
+    async def _answer(
+        self, request: HttpRequest, what: str, export_id: str | None, settings: SEISettings
+    ) -> HttpResponse:
+        url = settings.url(request)
         session = self._session or await self._open_session()
         timeout = aiohttp.ClientTimeout(
-            total=MAX_ANSWER_SECONDS + self.settings.connect_timeout,
-            connect=self.settings.connect_timeout,
-            sock_read=request.timeout or self.settings.read_timeout,
+            total=MAX_ANSWER_SECONDS + settings.connect_timeout,
+            connect=settings.connect_timeout,
+            sock_read=request.timeout or settings.read_timeout,
         )
         for _ in range(MAX_REDIRECTS):
             try:
@@ -99,7 +108,7 @@ class AiohttpTransport:
                     request.method,
                     URL(url, encoded=True),
                     data=None if request.body is None else encode_json(request.body),
-                    headers=self.settings.headers(request, USER_AGENT),
+                    headers=settings.headers(request, USER_AGENT),
                     timeout=timeout,
                     allow_redirects=False,
                     proxy=self._proxy,
@@ -111,19 +120,17 @@ class AiohttpTransport:
                             check_answer_size(len(body), what)
                         headers = {name.lower(): value for name, value in response.headers.items()}
                         answer = HttpResponse(response.status, headers, bytes(body))
-                        return answer.redacted(self.settings.api_key)
+                        return answer.redacted(settings.api_key)
                     location = response.headers.get("Location")
             except _FOREIGN as error:
-                raise no_answer(what, self.settings, error, export_id=export_id) from error
-            url = redirect_target(self.settings, request, url, location, what)
+                raise no_answer(what, settings, error, export_id=export_id) from error
+            url = redirect_target(settings, request, url, location, what)
         msg = f"could not {what}: the server redirects in circles; check the connection's base URL"
         raise SEIUnreadableError(msg, export_id=export_id)
 
     async def _open_session(self) -> aiohttp.ClientSession:
-        verified: ssl.SSLContext | bool = True
-        if self.settings.ca_bundle:
-            # Reading a bundle from disk is slow enough to be noticed on an event loop.
-            verified = await asyncio.to_thread(ssl.create_default_context, cafile=self.settings.ca_bundle)
+        # Reading a bundle from disk is slow enough to be noticed on an event loop.
+        verified = await asyncio.to_thread(lambda: ssl_context(ca_bundle(self.settings)))
         if not is_loopback(self.settings):
             self._proxy = await asyncio.to_thread(_proxy_for, self.settings.endpoint.base_url)
         if self._session is None:  # another task may have been faster while we read files

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import os
 import random
+import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+import certifi
+
 from airflow_provider_sei import __version__
-from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIUnreadableError
+from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIUnreadableError, SEIUsageError
 from airflow_provider_sei.protocol.messages import HttpRequest
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
@@ -23,6 +29,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024  # a list page of 100 exports is some 100 kB
 MAX_ANSWER_SECONDS = 300.0  # for a whole JSON answer, however slowly its bytes drip
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what other programs of the machine go by
 
 log = logging.getLogger("airflow_provider_sei")
 
@@ -65,15 +72,21 @@ def no_answer(
     what: str, settings: SEISettings, error: BaseException, *, export_id: str | None = None
 ) -> SEINoAnswerError:
     """Return our error for a connection that could not be made or was cut off."""
-    words = _reason(error).replace(settings.api_key, "***")
+    innermost = _innermost(error)
+    strerror = getattr(innermost, "strerror", None)
+    said = " ".join((strerror if isinstance(strerror, str) else str(innermost)).split())[:200]
+    words = f"{type(innermost).__name__}: {said}" if said else type(innermost).__name__
+    advice = "check the connection's host and the network between"
+    if isinstance(innermost, ssl.SSLCertVerificationError):
+        advice = "if the certificate is the right one, set the connection's ca_bundle to the bundle that vouches for it"
     msg = (
-        f"could not {what}: no answer from {settings.endpoint.origin} ({words});"
-        " check the connection's host and the network between"
+        f"could not {what}: no answer from {settings.endpoint.origin}"
+        f" ({words.replace(settings.api_key, '***')}); {advice}"
     )
     return SEINoAnswerError(msg, export_id=export_id)
 
 
-def _reason(error: BaseException) -> str:
+def _innermost(error: BaseException) -> BaseException:
     # The innermost cause says it in the fewest words: "Connection refused" instead of three layers of pool errors.
     seen: list[BaseException] = [error]
     while True:
@@ -83,25 +96,27 @@ def _reason(error: BaseException) -> str:
         if not isinstance(inner, BaseException) or inner in seen:
             break
         seen.append(inner)
-    innermost = seen[-1]
-    strerror = getattr(innermost, "strerror", None)
-    words = strerror if isinstance(strerror, str) else str(innermost)
-    return f"{type(innermost).__name__}: {' '.join(words.split())[:200]}" if words else type(innermost).__name__
+    return seen[-1]
 
 
 def redirect_target(settings: SEISettings, request: HttpRequest, url: str, location: str | None, what: str) -> str:
-    """Return where a redirect leads, if it may be followed.
+    """Return where a redirect leads, if it may be followed; a user name in the address is left out.
 
     Raises:
         SEIUnreadableError: it leads to another origin, nowhere, or would repeat a POST.
     """
-    target = urljoin(url, location) if location else ""
+    try:
+        target = urljoin(url, location) if location else ""
+        parts = urlsplit(target)
+        host = parts.hostname or parts.scheme
+    except ValueError:
+        target = host = ""
     if not target:
         msg = f"could not {what}: the server redirects to nowhere; check the connection's base URL"
         raise SEIUnreadableError(msg)
     if not settings.endpoint.is_same_origin(target):
         msg = (
-            f"could not {what}: the server redirects to {urlsplit(target).netloc!r}, outside"
+            f"could not {what}: the server redirects to {host.replace(settings.api_key, '***')[:100]!r}, outside"
             f" {settings.endpoint.origin}; not followed, because the API key must not leave its own origin."
             " Check the connection's base URL"
         )
@@ -111,7 +126,8 @@ def redirect_target(settings: SEISettings, request: HttpRequest, url: str, locat
             f"could not {what}: the server redirects a {request.method}; check the connection's base URL, with its path"
         )
         raise SEIUnreadableError(msg)
-    return target
+    # An HTTP library would make an authorization header of its own from a user name.
+    return f"{settings.endpoint.origin}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
 
 def check_answer_size(received: int, what: str) -> None:
@@ -126,5 +142,37 @@ def check_answer_size(received: int, what: str) -> None:
 
 
 def is_loopback(settings: SEISettings) -> bool:
-    """Return whether the server is on this machine, where no proxy can reach it (plain http is allowed only there)."""
-    return settings.endpoint.base_url.startswith("http://")
+    """Return whether the server is on this machine, where no proxy can reach it."""
+    host = urlsplit(settings.endpoint.base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def ca_bundle(settings: SEISettings) -> str:
+    """Return the file or folder of certificates that the server is verified with, the same for both transports.
+
+    The connection's ``ca_bundle`` goes first, then what the environment names, then the certificates of ``certifi``.
+
+    Raises:
+        SEIUsageError: the connection names a file that is not there or holds no certificates.
+    """
+    if settings.ca_bundle is None:
+        named = (os.environ.get(name) for name in _BUNDLES)
+        return next((path for path in named if path and Path(path).exists()), certifi.where())
+    try:
+        ssl_context(settings.ca_bundle)
+    except OSError as error:
+        msg = (
+            f"ca_bundle {settings.ca_bundle!r} in the connection's extra is not a file or folder of PEM certificates"
+            f" on this machine ({error.strerror or error})"
+        )
+        raise SEIUsageError(msg, field="ca_bundle") from None
+    return settings.ca_bundle
+
+
+def ssl_context(bundle: str) -> ssl.SSLContext:
+    """Return what verifies a server by the certificates in ``bundle``, a file or a folder."""
+    is_folder = Path(bundle).is_dir()
+    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
 from typing import TypeVar
 
 import requests
@@ -22,6 +23,7 @@ from airflow_provider_sei.transports.common import (
     REDIRECTS,
     USER_AGENT,
     RetryRule,
+    ca_bundle,
     check_answer_size,
     is_loopback,
     no_answer,
@@ -32,7 +34,7 @@ __all__ = ["RequestsTransport", "StreamedBody"]
 
 T = TypeVar("T")
 
-_CHUNK = 1024 * 1024  # bytes; 8 kB chunks cost several times the CPU
+_CHUNK = 256 * 1024  # bytes; 8 kB chunks cost several times the CPU, 1 MiB more memory
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -49,7 +51,7 @@ class StreamedBody:
         """Header names in lower case."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Return the body as it arrives, undecoded, in pieces of 1 MiB at most.
+        """Return the body as it arrives, undecoded, in pieces of 256 KiB at most.
 
         Raises:
             SEINoAnswerError: the connection was cut or fell silent for longer than ``read_timeout``.
@@ -63,6 +65,13 @@ class StreamedBody:
             if not chunk:
                 return
             yield chunk
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests' signature
+        # Where a redirect leads is decided below. Even when told not to follow one, requests would read its whole body
+        # and take its Location apart, however large and crooked these are.
+        return None
 
 
 class RequestsTransport:
@@ -87,32 +96,41 @@ class RequestsTransport:
         self._backoff = backoff or Backoff()
         self._sleep = sleep
         self._seconds_left = seconds_left
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers.clear()
         self._session.trust_env = not is_loopback(settings)
         # A session with an auth of its own leaves ~/.netrc alone, which would replace the authorization header.
         self._session.auth = lambda request: request
-        if settings.ca_bundle:
-            self._session.verify = settings.ca_bundle
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        # Given with each call: requests prefers REQUESTS_CA_BUNDLE over what a session says.
+        self._verify = ca_bundle(settings)
 
-    def run(self, call: Call[T]) -> T:
+    def run(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
         """Make the call, again where that can help, and return what its parser makes of the answer.
+
+        Args:
+            backoff: instead of the transport's own, for this call.
 
         Raises:
             SEIError: what the last try ended with.
         """
-        rule = RetryRule(self._backoff, call.what, self._seconds_left)
+        rule = RetryRule(backoff or self._backoff, call.what, self._seconds_left)
         result: T = Retrying(sleep=self._sleep, **rule.arguments())(self._once, call)
         return result
 
     @contextmanager
-    def stream(self, request: HttpRequest, what: str, *, export_id: str | None = None) -> Iterator[StreamedBody]:
+    def stream(
+        self, request: HttpRequest, what: str, *, export_id: str | None = None, backoff: Backoff | None = None
+    ) -> Iterator[StreamedBody]:
         """Open a body without reading it; opening is tried again where that can help, reading never is.
+
+        Args:
+            backoff: instead of the transport's own, for this body.
 
         Raises:
             SEIError: what the last try to open it ended with.
         """
-        rule = RetryRule(self._backoff, what, self._seconds_left)
+        rule = RetryRule(backoff or self._backoff, what, self._seconds_left)
         response = Retrying(sleep=self._sleep, **rule.arguments())(self._open, request, what, export_id)
         try:
             yield StreamedBody(response, self.settings, what, export_id)
@@ -152,6 +170,7 @@ class RequestsTransport:
                     data=None if request.body is None else encode_json(request.body),
                     headers=self.settings.headers(request, USER_AGENT),
                     timeout=timeout,
+                    verify=self._verify,
                     allow_redirects=False,
                     stream=True,
                 )

@@ -1,0 +1,200 @@
+"""An Airflow of its own for the whole run, the local SEI server for each test, and time that passes without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import shutil
+import socketserver
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+# Airflow reads these once, when it is first imported: before any test module is.
+_HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-sei-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+(_HOME / "dags").mkdir()
+os.environ |= {
+    "AIRFLOW_HOME": str(_HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(_HOME / "dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+}
+
+if not entry_points(group="pytest11", name="sei"):  # the package is used from its folder, not installed
+    pytest_plugins = ["airflow_provider_sei.pytest_plugin"]
+
+_OUTSIDE = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
+_TIMED = ("attempts", "deferral", "hooks.sei", "operators.sei", "sensors.sei")
+
+
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the machine's own proxies, certificates, connections and home folder out of every test."""
+    for name in list(os.environ):
+        if name.upper() in _OUTSIDE or name.startswith("AIRFLOW_CONN_") or name == "NETRC":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
+
+
+class Clock:
+    """The worker's time, which passes only by its own pauses; the server's time passes with it."""
+
+    def __init__(self, server: Any) -> None:
+        self.now = server.clock()
+        self.pauses: list[float] = []
+        self._server = server
+
+    def time(self) -> float:
+        """Return epoch seconds."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let ``seconds`` pass at once."""
+        self.pauses.append(seconds)
+        self.now += seconds
+        self._server.clock.advance(seconds)
+
+
+@pytest.fixture
+def worker_clock(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let the hook, the operators and the sensors live in a time that needs no waiting."""
+    sei_server.reset(clock_speed=0.0)
+    clock = Clock(sei_server)
+    face = SimpleNamespace(time=clock.time, monotonic=clock.time, sleep=clock.sleep)
+    for name in _TIMED:
+        monkeypatch.setattr(f"airflow_provider_sei.{name}.time", face)
+    monkeypatch.setattr("airflow.sdk.bases.sensor.time", face)
+    return clock
+
+
+class RawServer:
+    """A TCP server on loopback that keeps what it is sent, and answers each request with ``answer(request)``."""
+
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self.received: list[bytes] = []
+        outer = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                request = _read_request(self.request)
+                outer.received.append(request)
+                self.request.sendall(answer(request))
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _read_request(connection: Any) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data and (chunk := connection.recv(65536)):
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    while lengths and len(body) < int(lengths[0]) and (chunk := connection.recv(65536)):
+        body += chunk
+    return head + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Callable[..., RawServer]]:
+    """Start servers that answer with given bytes, or with what a function makes of the request."""
+    servers: list[RawServer] = []
+
+    def start(answer: bytes | Callable[[bytes], bytes] = b"") -> RawServer:
+        servers.append(RawServer(answer if callable(answer) else lambda _: answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def dags_folder() -> Path:
+    """The folder that Airflow's DAGs come from, with its database set up: the example DAGs, and those of the tests."""
+    from airflow.utils.db import initdb
+
+    initdb()
+    tests = Path(__file__).parent
+    for example in (*(tests.parent / "dags_examples").glob("*.py"), *(tests / "operators" / "dags").glob("*.py")):
+        shutil.copy(example, _HOME / "dags")
+    return _HOME / "dags"
+
+
+class TaskLog:
+    """What was logged so far; Airflow writes its lines itself, past the handlers of ``logging``."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], records: pytest.LogCaptureFixture) -> None:
+        self._capture = capture
+        self._records = records
+        self._written = ""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        self._written += "".join(self._capture.readouterr())
+        return self._written + self._records.text
+
+    @property
+    def messages(self) -> list[str]:
+        """The lines that Airflow wrote, without time, level and place."""
+        lines = (line.rpartition(" [airflow.")[0].partition("] ")[2] for line in self.text.splitlines())
+        return [line for line in lines if line]
+
+
+@pytest.fixture
+def task_log(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> TaskLog:
+    """Everything that tasks, hooks, triggers and libraries log, debug lines of the libraries included."""
+    caplog.set_level(logging.DEBUG)
+    return TaskLog(capfd, caplog)
+
+
+@pytest.fixture
+def fire(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Run a trigger as the triggerer does, up to its one event, and return the event's payload.
+
+    Meanwhile the schedule of a lone trigger is shortened from seconds to hundredths.
+    """
+
+    async def events(trigger: Any, meanwhile: Callable[[], Awaitable[None]] | None) -> list[Any]:
+        task = asyncio.create_task(meanwhile()) if meanwhile else None
+        fired = [event async for event in trigger.run()]
+        if task:
+            await task
+        return fired
+
+    def run(trigger: Any, meanwhile: Callable[[], Awaitable[None]] | None = None) -> dict[str, Any]:
+        with monkeypatch.context() as patch:
+            patch.setattr("airflow_provider_sei.protocol.waiting._SHORTEST_PAUSE", 0.02)
+            patch.setattr("airflow_provider_sei.protocol.waiting._GROWTH", 0.0)
+            [event] = asyncio.run(events(trigger, meanwhile))
+        payload: dict[str, Any] = event.payload
+        return payload
+
+    return run

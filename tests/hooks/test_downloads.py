@@ -1,0 +1,135 @@
+"""Finding and fetching an export's file through the hook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei import exceptions
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol.exports import Export
+from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.protocol.reports import ReportSpec
+
+PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Destination:
+    """A file in a folder of its own."""
+    return Destination.checked(str(tmp_path / "out.csv"))
+
+
+def completed(hook: SEIHook, family: str = "productivity") -> Export:
+    """Return a completed export, as its status shows it."""
+    groups = FAMILIES[family].metric_groups[:1]
+    export = hook.create_export(family=family, team_id="456", metric_groups=groups, **PERIOD)
+    return hook.get_export(family, export.export_id)
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_each_familys_file_is_found(hook: SEIHook, sei_server: Any, destination: Destination, family: str) -> None:
+    """By ``download.url``, by ``downloadUrl``, or by the conventional path where nothing is said."""
+    delivered = hook.download_export(completed(hook, family), destination)
+    [record] = sei_server.exports
+    assert Path(destination.url).read_bytes() == record.csv
+    assert (delivered.sha256, delivered.rows, delivered.bytes) == (record.csv_sha256, record.rows, record.csv_bytes)
+
+
+@pytest.mark.parametrize("form", ["absolute", "with_identifiers", "both", "download", "downloadUrl", "absent"])
+def test_the_identifiers_are_sent_once_whatever_the_address_says(
+    hook: SEIHook, sei_server: Any, destination: Destination, form: str
+) -> None:
+    """Relative, absolute, with identifiers or without: the server would refuse a repeated parameter."""
+    sei_server.faults.add("status", "download_url", form=form, times=None)
+    hook.download_export(completed(hook), destination)
+    request = next(request for request in sei_server.requests if request.operation == "download")
+    assert sorted(request.query) == [("orgIdentifier", sei_server.org), ("projectIdentifier", sei_server.project)]
+    assert request.path.startswith("/prod1/sei/api/v2/insights/productivity/exports/")
+
+
+def test_a_foreign_address_is_not_called(
+    hook: SEIHook, sei_server: Any, destination: Destination, raw_server: Any
+) -> None:
+    """The key stays at its own origin; nothing is written."""
+    foreign = raw_server()
+    sei_server.faults.add("status", "download_url", form="foreign", origin=foreign.origin, times=None)
+    with pytest.raises(exceptions.SEIUnreadableError, match="must not leave its own origin"):
+        hook.download_export(completed(hook), destination)
+    assert foreign.received == []
+    assert not Path(destination.url).exists()
+
+
+def test_another_exports_address_is_not_called(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
+    """A file of somebody else's export must not be taken for this one."""
+    export = completed(hook)
+    url = f"/v2/insights/productivity/exports/{export.export_id}x/download"
+    sei_server.faults.add("status", "fields", changes={"download": {"url": url}}, times=None)
+    with pytest.raises(exceptions.SEIUnreadableError, match="names the file of another export"):
+        hook.download_export(hook.get_export("productivity", export.export_id), destination)
+    assert "download" not in {request.operation for request in sei_server.requests}
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(
+    hook: SEIHook, sei_server: Any, destination: Destination, worker_clock: Any
+) -> None:
+    """The vendor answers 404 for a while after ``completed``."""
+    sei_server.faults.add("download", "answer", status=404, times=2)
+    delivered = hook.download_export(completed(hook), destination)
+    assert delivered.rows == sei_server.exports[0].rows
+    assert len(worker_clock.pauses) == 2
+
+
+def test_a_file_that_stays_away_is_an_error(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
+    """It is retryable, and says what the status had said."""
+    sei_server.faults.add("download", "answer", status=404, times=None)
+    with pytest.raises(exceptions.SEIDownloadError, match="its status said completed") as caught:
+        hook.download_export(completed(hook), destination)
+    assert caught.value.status_code == 404
+    assert not Path(destination.url).exists()
+
+
+@pytest.mark.sei_server(seconds_to_complete=60.0)
+def test_an_export_without_a_file_is_not_downloaded(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
+    """Its state is told, with the way to wait for it."""
+    sei_server.reset(clock_speed=0.0, seconds_to_complete=60.0)
+    with pytest.raises(exceptions.SEIDownloadError, match=r"is '[a-z]+', not completed.*SEIExportSensor"):
+        hook.download_export(completed(hook), destination)
+    assert "download" not in {request.operation for request in sei_server.requests}
+
+
+@pytest.mark.parametrize("report_type", ["team", "contributor"])
+def test_a_report_is_delivered(hook: SEIHook, sei_server: Any, destination: Destination, report_type: str) -> None:
+    """With the header that its own page names."""
+    spec = ReportSpec.checked(report_type=report_type, collection_id="456", **PERIOD)
+    delivered = hook.download_report(spec, destination, name="report.csv")
+    [record] = sei_server.legacy_reports
+    assert Path(destination.url).read_bytes() == record.csv
+    assert delivered.rows == record.rows
+    assert sei_server.requests[-1].auth == "x-api-key"
+
+
+@pytest.mark.parametrize("kind", ["text", "json", "html"])
+def test_a_reports_error_is_quoted_in_short(
+    hook: SEIHook, sei_server: Any, destination: Destination, kind: str
+) -> None:
+    """Its bodies are plain text, JSON or a gateway's page."""
+    body: Any = {"text": "Team too large", "json": {"message": "Team too large"}, "html": "Team too large"}[kind]
+    sei_server.faults.add("legacy", "answer", status=400, body=body, kind="html" if kind == "html" else "auto")
+    spec = ReportSpec.checked(report_type="team", collection_id="456", **PERIOD)
+    with pytest.raises(exceptions.SEIRejectedError) as caught:
+        hook.download_report(spec, destination, name="report.csv")
+    assert caught.value.status_code == 400
+    assert len(str(caught.value)) < 400
+    assert kind == "html" or "Team too large" in str(caught.value)
+
+
+def test_a_report_that_takes_too_long_gets_advice(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
+    """The remedy is the vendor's own: one team at a time."""
+    sei_server.faults.add("legacy", "answer", status=504, times=None)
+    spec = ReportSpec.checked(report_type="team", collection_id="456", **PERIOD)
+    with pytest.raises(exceptions.SEIServerError, match="one team at a time"):
+        hook.download_report(spec, destination, name="report.csv")

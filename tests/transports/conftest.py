@@ -1,0 +1,202 @@
+"""The two transports behind one face, a server with a certificate, and a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import http.server
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from airflow_provider_sei.protocol.messages import Call
+from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.transports.aio import AiohttpTransport
+from airflow_provider_sei.transports.sync import RequestsTransport
+
+KEY = "demo-key"
+
+
+class Driver:
+    """Spends calls on one of the transports; its pauses are noted, not made."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.pauses: list[float] = []
+
+    def run(self, settings: SEISettings, *calls: Call[Any], **arguments: Any) -> list[Any]:
+        """Return what each call answers, all of them made by one transport."""
+        if self.kind == "aiohttp":
+            return asyncio.run(self._run(settings, calls, arguments))
+        transport = RequestsTransport(settings, sleep=self.pauses.append, **arguments)
+        try:
+            return [transport.run(call) for call in calls]
+        finally:
+            transport.close()
+
+    async def _run(self, settings: SEISettings, calls: tuple[Call[Any], ...], arguments: dict[str, Any]) -> list[Any]:
+        async def sleep(seconds: float) -> None:
+            self.pauses.append(seconds)
+
+        async with AiohttpTransport(settings, sleep=sleep, **arguments) as transport:
+            return [await transport.run(call) for call in calls]
+
+
+@pytest.fixture(params=["requests", "aiohttp"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Each of the two transports in turn."""
+    return Driver(request.param)
+
+
+@pytest.fixture
+def both() -> tuple[Driver, Driver]:
+    """Both transports, to be compared."""
+    return Driver("requests"), Driver("aiohttp")
+
+
+@pytest.fixture
+def settings_for() -> Callable[..., SEISettings]:
+    """Make settings as a connection to ``host`` has them."""
+
+    def make(host: str, *, key: str = KEY, **extra: Any) -> SEISettings:
+        extra = {"project_identifier": "demo_project", "org_identifier": "default", **extra}
+        return SEISettings.from_fields(host=host, password=key, extra=extra)
+
+    return make
+
+
+@pytest.fixture
+def settings(sei_server: Any, settings_for: Callable[..., SEISettings]) -> SEISettings:
+    """A connection to the local SEI server."""
+    return settings_for(sei_server.base_url)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1 and sei.example, with its private key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "local")])
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("sei.example")]
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = tmp_path_factory.mktemp("tls") / "local.pem"
+    path.write_bytes(signed.public_bytes(pem) + private)
+    return path
+
+
+class TlsServer:
+    """An https server that answers every request with an empty list, and keeps the headers it was sent."""
+
+    def __init__(self, certificate: Path) -> None:
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.headers.append({name.lower(): value for name, value in self.headers.items()})
+                body = b'{"exports": []}'
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_: Any) -> None:
+                """Say nothing: clients that do not trust the certificate hang up."""
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_port
+        self.base_url = f"https://127.0.0.1:{self.port}/sei"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def tls_server(certificate: Path) -> Iterator[TlsServer]:
+    """Run an https server."""
+    server = TlsServer(certificate)
+    yield server
+    server.close()
+
+
+class Proxy:
+    """A proxy that tunnels every CONNECT to one port of this machine, and keeps what it was told."""
+
+    def __init__(self, port: int) -> None:
+        self.asked: list[bytes] = []
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://user:proxy-secret@127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as upstream:
+            head = b""
+            while b"\r\n\r\n" not in head and (chunk := client.recv(4096)):
+                head += chunk
+            self.asked.append(head)
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(upstream, client), daemon=True)
+            back.start()
+            _pump(client, upstream)
+            back.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while chunk := source.recv(65536):
+            target.sendall(chunk)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+@pytest.fixture
+def proxy(tls_server: TlsServer) -> Iterator[Proxy]:
+    """Run a proxy that leads to ``tls_server``, whatever host it is asked for."""
+    running = Proxy(tls_server.port)
+    yield running
+    running.close()
