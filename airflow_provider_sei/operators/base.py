@@ -10,8 +10,9 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.families import get_family
-from airflow_provider_sei.protocol.specs import ExportSpec
+from airflow_provider_sei.protocol.specs import ExportSpec, checked_period
 
 CONNECTION_FIELDS = ("sei_conn_id", "project_identifier", "org_identifier", "account_id", "auth_header")
 REQUEST_FIELDS = (
@@ -19,6 +20,8 @@ REQUEST_FIELDS = (
     *("aggregation", "level", "level_key", "granularity", "file_format", "export_compression", "computation_mode"),
     *("issue_statuses", "terminal_date_column", "extra_body"),
 )
+# What a value that is still to be rendered is taken for when the others are checked.
+STAND_INS = {"date_start": "0001-01-01", "date_end": "9999-12-31"}
 
 
 class SEIBaseOperator(BaseOperator):
@@ -150,23 +153,29 @@ def _check_constants(request: dict[str, Any]) -> None:
     Raises:
         SEIUsageError: a constant value cannot work.
     """
-    if not is_constant(request["family"]):
+    known = {name: value if is_constant(value) else STAND_INS.get(name) for name, value in request.items()}
+    if known["family"] is None and request["family"] is not None:
+        checked_period(known["date_start"], known["date_end"])
         return
-    family = get_family(request["family"])
-    some_day = next(
-        (day for day in (request["date_start"], request["date_end"]) if day and is_constant(day)), "2000-01-01"
-    )
-    stand_ins = {
-        "date_start": some_day,
-        "date_end": some_day,
-        "team_id": "0",
-        "metric_groups": family.metric_groups[:1],
-    }
-    if not is_constant(request["org_tree_name"]) and not family.team_and_org_tree and request["team_id"] is None:
-        stand_ins |= {"org_tree_name": "0"}
-    ExportSpec.checked(
-        **{name: value if is_constant(value) else stand_ins.get(name) for name, value in request.items()}
-    )
+    # Any one of these can turn out to say whose metrics, or which.
+    if not all(is_constant(request[name]) for name in ("org_tree_name", "team_id", "scope", "extra_body")):
+        known["team_id"] = known["team_id"] or "0"
+    if not all(is_constant(request[name]) for name in ("metric_groups", "metrics", "extra_body")):
+        known["metric_groups"] = known["metric_groups"] or get_family(known["family"]).metric_groups[:1]
+    ExportSpec.checked(**known)
+
+
+def checked_flag(value: object, field_name: str) -> bool:
+    """Return ``value`` as a boolean; a rendered template is text.
+
+    Raises:
+        SEIUsageError: it is neither true nor false.
+    """
+    word = str(value).strip().casefold()
+    if word not in ("true", "false"):
+        msg = f"{field_name} must be true or false, not {value!r}"
+        raise SEIUsageError(msg, field=field_name)
+    return word == "true"
 
 
 def is_constant(value: object) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_sei.assets import Subject
 from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.operators.base import is_constant
+from airflow_provider_sei.operators.base import STAND_INS, is_constant
 from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
 from airflow_provider_sei.protocol.naming import request_name
 from airflow_provider_sei.protocol.reports import ReportSpec
@@ -14,6 +15,14 @@ from airflow_provider_sei.protocol.specs import fingerprint
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+# What a value that is still to be rendered is taken for when the others are checked.
+_STAND_INS: dict[str, Any] = {
+    **STAND_INS,
+    "collection_id": "0",
+    "efficiency_metrics": (),
+    "identifier_fields": ("collectionId",),
+}
 
 
 class SEILegacyReportOperator(SEIDeliveryOperator):
@@ -78,8 +87,12 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         self.contributor_metrics = contributor_metrics
         self.identifier_fields = identifier_fields
         self.extra_body = extra_body
-        if all(is_constant(getattr(self, name)) for name in self._REPORT_FIELDS):
-            self.checked_report()
+        if is_constant(report_type):
+            given = {name: getattr(self, name) for name in self._REPORT_FIELDS}
+            with airflow_errors():
+                ReportSpec.checked(
+                    **{name: value if is_constant(value) else _STAND_INS.get(name) for name, value in given.items()}
+                )
 
     def checked_report(self) -> ReportSpec:
         """Return the request, checked after rendering."""
@@ -90,6 +103,16 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         """Request the report and deliver the answer."""
         spec = self.checked_report()
         kind = f"{spec.report_type}-report"
+        settings = self.hook.settings
+        subject = Subject(
+            family=kind,
+            org_identifier=settings.org_identifier,
+            project_identifier=settings.project_identifier,
+            team_id=spec.collection_id,
+            date_start=spec.date_start,
+            date_end=spec.date_end,
+        )
+        self.begin(context, subject, "productivity")
         name = request_name(
             kind,
             team_id=spec.collection_id,
@@ -98,4 +121,4 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
             fingerprint=fingerprint([kind, spec.body]),
         )
         delivered = self.hook.download_report(spec, self.checked_destination(), name=name)
-        return self.result(delivered, family=kind)
+        return self.result(context, delivered)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
 
 from airflow_provider_sei.deferral import completed, deadline, defer_until_completed, look_once
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.operators.base import CONNECTION_FIELDS, is_constant
-from airflow_provider_sei.protocol.errors import SEIError, SEIExportTimeoutError
+from airflow_provider_sei.protocol.errors import SEIError, SEIExportTimeoutError, SEINotFoundError
 from airflow_provider_sei.protocol.events import read_event
 from airflow_provider_sei.protocol.exports import checked_export_id
 from airflow_provider_sei.protocol.families import get_family
@@ -74,6 +82,8 @@ class SEIExportSensor(BaseSensorOperator):
                 get_family(family)
             if is_constant(export_id):
                 checked_export_id(export_id)
+            if is_constant(poll_interval):
+                checked_wait(0.0, poll_interval)
 
     @cached_property
     def hook(self) -> SEIHook:
@@ -90,32 +100,43 @@ class SEIExportSensor(BaseSensorOperator):
         """Look once and defer, or poke."""
         if not self.deferrable:
             return super().execute(context)
-        plan = self._plan(context)
-        outcome = look_once(self.hook, plan)
-        if outcome is None:
-            defer_until_completed(self, self.hook, plan)
-        return completed(outcome).export_id
+        try:
+            plan = self._plan(context)
+            outcome = look_once(self.hook, plan)
+            if outcome is None:
+                defer_until_completed(self, self.hook, plan)
+            with _sensor_timeout():
+                return completed(outcome).export_id
+        except AirflowException as error:
+            # Airflow does this around poke and around execute_complete, but not here.
+            if self.never_fail or (self.soft_fail and isinstance(error, AirflowFailException | AirflowSensorTimeout)):
+                raise AirflowSkipException(str(error)) from error
+            raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take in what the trigger has seen."""
-        try:
-            with airflow_errors():
-                return read_event(event).export_id
-        except SEIExportTimeoutError as error:
-            raise AirflowSensorTimeout(str(error)) from error
+        with _sensor_timeout(), airflow_errors():
+            return read_event(event).export_id
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the export; trouble that can pass is reported and borne."""
         wait = self._wait
         try:
-            outcome = wait.saw(self.hook.get_export(wait.plan.family, wait.plan.export_id), time.time())
+            # One try each: the next poke is the retry, and Airflow's own loop knows the timeout.
+            seen = self.hook.get_export(wait.plan.family, wait.plan.export_id, retry=False)
+            outcome = wait.saw(seen, time.time())
         except SEIError as error:
+            if self.reschedule and isinstance(error, SEINotFoundError):
+                # Each poke is a new process here, which has not seen how long the export has been missing.
+                first_poke = context["ti"].get_first_reschedule_date(context)
+                wait.failed(error, first_poke.timestamp() if first_poke else time.time())
             outcome = wait.failed(error, time.time())
         for line in wait.news():
             self.log.info("%s", line)
         if outcome is None:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=completed(outcome).export_id)
+        with _sensor_timeout():
+            return PokeReturnValue(is_done=True, xcom_value=completed(outcome).export_id)
 
     @cached_property
     def _wait(self) -> ExportWait:
@@ -133,3 +154,12 @@ class SEIExportSensor(BaseSensorOperator):
                 deadline=deadline(self, now, seconds, context),
                 poll_interval=poll_interval,
             )
+
+
+@contextmanager
+def _sensor_timeout() -> Iterator[None]:
+    # Airflow's own exception, which ends a sensor without a retry and which soft_fail knows.
+    try:
+        yield
+    except SEIExportTimeoutError as error:
+        raise AirflowSensorTimeout(str(error)) from error
