@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,12 +14,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_sei.connection import sync_settings
 from airflow_provider_sei.connection_form import field_behaviour, form_widgets
 from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.protocol import exports, listing, reports, teams
-from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what
+from airflow_provider_sei.protocol import exports, listing, teams
 from airflow_provider_sei.protocol.errors import (
-    SEIDownloadError,
     SEIError,
-    SEINotFoundError,
     SEIRejectedError,
     SEIResponseError,
 )
@@ -37,12 +33,12 @@ from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitP
 if TYPE_CHECKING:
     from airflow_provider_sei.delivery.deliver import Delivered
     from airflow_provider_sei.delivery.destination import Destination
-    from airflow_provider_sei.transports.sync import RequestsTransport, StreamedBody
+    from airflow_provider_sei.hooks.downloads import Downloads
+    from airflow_provider_sei.transports.sync import RequestsTransport
 
 T = TypeVar("T")
 _Query = tuple[tuple[str, str], ...]
 
-_DOWNLOADS = Backoff(base=2.0)
 _ONE_TRY = Backoff(attempts=1)
 _WRONG_PATH = (404, 405)
 _NOT_SERVED = (400, 403, *_WRONG_PATH, 501)
@@ -233,24 +229,16 @@ class SEIHook(BaseHook):
         :param name: file name that stands for the request, for a destination that is a folder.
         :param verify_size: whether the file must have the size that its status announces.
         """
-        from airflow_provider_sei.delivery.deliver import Promise, deliver
-
-        current = [] if export.summary else [export]  # a list tells less than the status does
-
-        def once(within: Destination) -> Delivered:
-            found = current.pop() if current else self.get_export(export.family, export.export_id)
-            check_completed(found)
-            promise = Promise(
-                what=f"{found.family} export {found.export_id}",
-                name=name or f"{found.family}_{found.export_id}.csv",
-                export_id=found.export_id,
-                server_name=found.filename,
-                size_bytes=found.size_bytes if verify_size else None,
-            )
-            return deliver(lambda: self._open_download(found), within, promise)
-
+        # A list tells less than the status does.
+        known = None if export.summary else export
         with airflow_errors():
-            return self._delivered(once, destination, download_what(export))
+            return self._downloads.export(
+                known,
+                lambda: self.get_export(export.family, export.export_id),
+                destination,
+                name=name,
+                verify_size=verify_size,
+            )
 
     def download_report(self, spec: ReportSpec, destination: Destination, *, name: str) -> Delivered:
         """Request a legacy report and deliver its file, verified. An empty report (0 bytes) is a success.
@@ -259,51 +247,16 @@ class SEIHook(BaseHook):
         :param destination: where to, and in which form.
         :param name: file name that stands for the request, for a destination that is a folder.
         """
-        from airflow_provider_sei.delivery.deliver import Promise, deliver
-
         for warning in spec.warnings:
             self.log.warning("%s", warning)
-        what = f"{spec.report_type} report of collection {spec.collection_id}"
-        promise = Promise(what=what, name=name)
-        request = reports.report_request(spec)
-
-        def once(within: Destination) -> Delivered:
-            return deliver(
-                lambda: self._transport.stream(request, f"get the {what}", backoff=_ONE_TRY), within, promise
-            )
-
         with airflow_errors():
-            return self._delivered(once, destination, f"get the {what}")
+            return self._downloads.report(spec, destination, name=name)
 
-    @contextmanager
-    def _open_download(self, export: Export) -> Iterator[StreamedBody]:
-        what = download_what(export)
-        try:
-            with self._transport.stream(
-                download_request(export), what, export_id=export.export_id, backoff=_ONE_TRY
-            ) as body:
-                yield body
-        except SEINotFoundError as error:
-            # The vendor answers 404 for a file that is not there yet, too.
-            msg = f"{error}; its status said completed, so the file may still be on its way"
-            raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from error
+    @cached_property
+    def _downloads(self) -> Downloads:
+        from airflow_provider_sei.hooks.downloads import Downloads
 
-    def _delivered(self, once: Callable[[Destination], Delivered], destination: Destination, what: str) -> Delivered:
-        """Deliver by ``once``, each try from the start, all of them within the destination's time."""
-        from tenacity import Retrying
-
-        from airflow_provider_sei.transports.common import RetryRule
-
-        give_up_at = time.monotonic() + destination.timeout
-
-        def left() -> float:
-            return give_up_at - time.monotonic()
-
-        rule = RetryRule(_DOWNLOADS, what, left)
-        result: Delivered = Retrying(sleep=self._pause, **rule.arguments())(
-            lambda: once(replace(destination, timeout=max(0.0, left())))
-        )
-        return result
+        return Downloads(self._transport, sleep=self._pause, clock=time.monotonic)
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one cheap authenticated call that creates nothing: list one export."""

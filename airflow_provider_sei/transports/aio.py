@@ -34,8 +34,7 @@ __all__ = ["AiohttpTransport"]
 
 T = TypeVar("T")
 
-# ValueError: a proxy of a kind that aiohttp does not speak, such as SOCKS.
-_FOREIGN = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+_FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class AiohttpTransport:
@@ -149,4 +148,6 @@ def _proxy_for(base_url: str) -> str | None:
     if not parts.hostname or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    # "proxy.example:3128" is widespread, and requests takes it.
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

@@ -304,7 +304,7 @@ class TestWaitForExport:
         assert isinstance(outcome.error, exceptions.errors.SEIExportTimeoutError)
         assert "still 'queued'" in str(outcome.error)
         assert "503" in str(outcome.error)
-        assert worker_clock.now == pytest.approx(plan.deadline)
+        assert worker_clock.now == pytest.approx(plan.deadline, rel=0, abs=1)
 
     def test_a_dead_export_ends_it(self, hook: SEIHook, plan: WaitPlan, sei_server: Any) -> None:
         """With the server's reason."""

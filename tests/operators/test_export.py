@@ -162,7 +162,7 @@ class TestDeferral:
         begun = worker_clock.now - 100
         context = {"ti": SimpleNamespace(start_date=datetime.fromtimestamp(begun, UTC))}
         deferral = deferred(export_operator(execution_timeout=timedelta(minutes=10)), context)
-        assert deferral.trigger.deadline == pytest.approx(begun + 600)
+        assert deferral.trigger.deadline == pytest.approx(begun + 600, rel=0, abs=0.01)
 
     def test_the_resumed_task_delivers(
         self, export_operator: MakeOperator, sei_server: Any, worker_clock: Any, fire: Fire, tmp_path: Path

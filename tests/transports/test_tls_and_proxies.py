@@ -148,6 +148,21 @@ class TestProxies:
         assert b"demo-key" not in asked
         assert "proxy-authorization" not in tls_server.headers[0]
 
+    def test_its_address_needs_no_scheme(
+        self,
+        driver: Any,
+        settings_for: SettingsFor,
+        tls_server: Any,
+        *,
+        proxy: Any,
+        certificate: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Many machines name a host and a port alone."""
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.rpartition("@")[2])
+        driver.run(settings_for(BEHIND_PROXY, ca_bundle=str(certificate)), LIST)
+        assert len(proxy.asked) == len(tls_server.headers) == 1
+
     def test_no_proxy_is_obeyed(
         self,
         driver: Any,
@@ -181,7 +196,10 @@ class TestProxies:
         driver.run(settings_for(tls_server.base_url, ca_bundle=str(certificate)), LIST)
         assert proxy.asked == []
 
-    @pytest.mark.parametrize("url", ["http://user:proxy-secret@127.0.0.1:1", "socks5://user:proxy-secret@127.0.0.1:1"])
+    @pytest.mark.parametrize(
+        "url",
+        [f"{scheme}://user:proxy-secret@127.0.0.1:{port}" for scheme in ("http", "socks5") for port in ("1", "x")],
+    )
     def test_one_that_cannot_be_used_is_no_answer(
         self, driver: Any, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch, url: str
     ) -> None:
