@@ -62,7 +62,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
         "ca_bundle": {
             "label": "CA bundle",
-            "description": "Path of a PEM file on workers and triggerers. Empty: the certificates of the system.",
+            "description": "Path of a PEM file on workers and triggerers. Empty: that of REQUESTS_CA_BUNDLE, else of certifi.",
             "schema": {"type": ["string", "null"]},
         },
     },
@@ -92,4 +92,6 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("airflow_provider_sei.sensors.sei"),
         "triggers": _modules("airflow_provider_sei.triggers.sei"),
         "connection-types": [_CONNECTION_TYPE],
+        "extra-links": ["airflow_provider_sei.links.SEIInsightsLink", "airflow_provider_sei.links.SEIObjectLink"],
+        "asset-uris": [{"schemes": ["sei"], "handler": "airflow_provider_sei.assets.sanitize_uri"}],
     }

@@ -172,7 +172,7 @@ class SEIHook(BaseHook):
         """
         with airflow_errors():
             known, query = get_family(family), listing.list_query(limit=limit, **filters)
-        return self._walk(known, query, listing.PageWalk(max(1, min(listing.MAX_LIMIT, limit))))
+        return self._walk(known, query, listing.PageWalk(int(dict(query)["limit"])))
 
     def _walk(self, family: ExportFamily, query: _Query, walk: listing.PageWalk) -> Iterator[Export]:
         while not walk.done:
