@@ -9,8 +9,8 @@ The rules of this file:
 3. A sweep shows which exports the list does not know. Those keep their own schedule, and so does a whole lane whose
    list does not serve. What the list speaks for is still asked for by itself at times, and at its deadline: a list may
    be stale. A failure that the list gives no reason for is asked for too, for the server's words.
-4. Nobody is forgotten: a wait whose last look cannot be had within two minutes of its deadline (or of its start, if
-   the deadline had passed by then) ends without one.
+4. Nobody is forgotten: a wait whose last look cannot be had within two minutes ends without one. These begin when its
+   deadline is noticed, which a process that was stopped does late.
 5. Lists go before single exports, within shares of the budget that leave each lane its part; lanes take turns.
 
 No clock, no sockets: every call is told what time it is, in epoch seconds.
@@ -55,7 +55,7 @@ class PollPlanner:
     def __init__(self, budget: RateBudget) -> None:
         self._budget = budget
         self._lanes: dict[Key, Lane] = {}
-        self._ends: list[tuple[float, int, Watch]] = []
+        self._ends: list[tuple[float, int, Watch, bool]] = []
         self._order = count()
         self._heard: list[Watch] = []
         self._gone = 0
@@ -77,7 +77,7 @@ class PollPlanner:
             chance: drawn evenly from [0, 1), for the jitter of the first look.
         """
         pause = pause_seconds(now - plan.started_at, chance, interval=plan.poll_interval)
-        due, end = min(now + pause, plan.deadline), max(now, plan.deadline) + _LAST_LOOK_SECONDS
+        due = min(now + pause, plan.deadline)
         key = (plan.family, group)
         lane = self._lanes.get(key) or self._lanes.setdefault(key, Lane(key))
         watch = Watch(lane, ExportWait(plan))
@@ -87,7 +87,7 @@ class PollPlanner:
         if lane.size == HANDFUL + 1:
             lane.begin_listing(max(now, lane.list_again_at))
         lane.schedule(watch, due)
-        heapq.heappush(self._ends, (end, next(self._order), watch))
+        self._push_end(plan.deadline, watch, final=False)
         return watch
 
     def discard(self, watch: Watch) -> None:
@@ -128,7 +128,7 @@ class PollPlanner:
         return soonest
 
     def expires_at(self) -> float:
-        """Return the moment at which ``expired`` has something to return, or ``inf``."""
+        """Return the moment at which ``expired`` is to be called next, or ``inf``."""
         while self._ends and self._ends[0][2].gone:
             heapq.heappop(self._ends)
         return self._ends[0][0] if self._ends else math.inf
@@ -137,8 +137,11 @@ class PollPlanner:
         """Return the waits that end because not even their last look could be had in time."""
         looks: list[tuple[Watch, WaitOutcome | None]] = []
         while self.expires_at() <= now:
-            watch = heapq.heappop(self._ends)[2]
-            looks.append((watch, watch.wait.over(now)))
+            _, _, watch, final = heapq.heappop(self._ends)
+            if final:
+                looks.append((watch, watch.wait.over(now)))
+            else:
+                self._push_end(now + _LAST_LOOK_SECONDS, watch, final=True)
         return self._ended(looks)
 
     def saw(self, watch: Watch, answer: Export | SEIError, now: float, chance: float) -> Ended:
@@ -202,6 +205,9 @@ class PollPlanner:
         ask.watch.asking = False
         if not ask.watch.gone:
             ask.watch.lane.schedule(ask.watch, now)
+
+    def _push_end(self, moment: float, watch: Watch, *, final: bool) -> None:
+        heapq.heappush(self._ends, (moment, next(self._order), watch, final))
 
     def _shares(self, now: float) -> Shares:
         lanes = sum(lane.size > HANDFUL for lane in self._lanes.values())

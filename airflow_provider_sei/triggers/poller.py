@@ -1,7 +1,10 @@
 """One poller a connection in a triggerer process: its triggers share a session, a budget and the list calls.
 
 The poller makes the calls that ``protocol.polling`` decides on, and hands each trigger its outcome. It runs as a task
-of the event loop that its first trigger runs on, and ends when its last trigger leaves.
+of the event loop that its first trigger runs on, and ends when its last trigger leaves. Airflow's shared streams would
+do less: they are of Airflow 3.3 alone, end all their triggers by one exception, and have no end of a single wait.
+
+Import this module in a thread: it brings aiohttp, which takes longer than an event loop may be held.
 """
 
 from __future__ import annotations
@@ -11,14 +14,14 @@ import contextvars
 import logging
 import random
 import time
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_sei.protocol.budget import RateBudget
 from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIThrottledError
-from airflow_provider_sei.protocol.exports import status_call
+from airflow_provider_sei.protocol.exports import checked_export_id, status_call
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.lanes import AskList, AskOne, Watch
 from airflow_provider_sei.protocol.listing import list_call
@@ -27,45 +30,23 @@ from airflow_provider_sei.protocol.polling import PollPlanner
 from airflow_provider_sei.protocol.retry import Backoff, retry_after_seconds
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
-
-if TYPE_CHECKING:
-    from airflow_provider_sei.transports.aio import AiohttpTransport
+from airflow_provider_sei.transports.aio import AiohttpTransport
+from airflow_provider_sei.triggers import stats
 
 __all__ = ["Poller", "wait_for_export"]
 
 T = TypeVar("T")
+Pause = Callable[[asyncio.Event, float], Awaitable[None]]
+"""Waits until the event is set, or for that many seconds (``inf``: no limit)."""
 
-_IN_FLIGHT = 8  # calls at once: enough for a slow server, few enough sockets
+_IN_FLIGHT = 32  # calls at once: enough for a slow server, few enough sockets
 _CRASHES = 3  # in a row, before the waiting triggers are told
 _CRASH_PAUSE = 5.0  # seconds
+_SOUND_SECONDS = 60.0  # without a crash, after which earlier ones no longer count
 
 log = logging.getLogger("airflow_provider_sei")
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
-
-
-async def wait_for_export(
-    plan: WaitPlan, sei_conn_id: str, settings: SEISettings, tell: Callable[[str], None]
-) -> WaitOutcome:
-    """Wait for an export, together with all others of this connection on this event loop.
-
-    Args:
-        plan: what to wait for, and how long.
-        sei_conn_id: the connection, whose waits share a poller.
-        settings: the connection with this wait's own values in place.
-        tell: called with each line worth logging, in the caller's own context.
-    """
-    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    poller = pollers.get(sei_conn_id)
-    if poller is None or poller.ended or not poller.serves(settings):
-        poller = pollers[sei_conn_id] = Poller(settings)
-    try:
-        return await poller.wait(plan, settings, tell)
-    finally:
-        if poller.idle:
-            if pollers.get(sei_conn_id) is poller:
-                del pollers[sei_conn_id]
-            await poller.close()
 
 
 @dataclass(eq=False, slots=True)
@@ -81,21 +62,19 @@ class Poller:
     Args:
         settings: the connection.
         clock: epoch seconds.
-        transport: makes the calls; by default an aiohttp transport of its own.
+        pause: how to wait; by default, as time passes.
     """
 
     def __init__(
-        self,
-        settings: SEISettings,
-        *,
-        clock: Callable[[], float] = time.time,
-        transport: AiohttpTransport | None = None,
+        self, settings: SEISettings, *, clock: Callable[[], float] = time.time, pause: Pause | None = None
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._transport = transport
+        self._pause = pause or _pause
+        # One try a call: the planner decides on the next one, and the budget has to know of each.
+        self._transport = AiohttpTransport(settings, backoff=Backoff(attempts=1))
         self._budget = RateBudget(settings.calls_per_minute)
-        self._planner = PollPlanner(self._budget.calls_per_second)
+        self._planner = PollPlanner(self._budget)
         self._waiters: dict[Watch, _Waiter] = {}
         self._group_settings: dict[Hashable, SEISettings] = {}
         self._calls: set[asyncio.Task[None]] = set()
@@ -120,50 +99,58 @@ class Poller:
         )
 
     async def wait(self, plan: WaitPlan, settings: SEISettings, tell: Callable[[str], None]) -> WaitOutcome:
-        """Wait for one export; cancelling the call is the way to stop."""
+        """Wait for one export; cancelling the call is the way to stop.
+
+        Raises:
+            SEIUsageError: there is no such family, or the id cannot be one.
+        """
+        # Refused here: among the calls, it would be everybody's trouble.
+        plan = replace(plan, family=get_family(plan.family).name, export_id=checked_export_id(plan.export_id))
         group = (settings.project_identifier, settings.org_identifier, settings.auth_header)
         self._group_settings[group] = settings
         watch = self._planner.add(plan, group, self._clock(), _chance())
         waiter = _Waiter(asyncio.get_running_loop().create_future(), contextvars.copy_context(), tell)
         self._waiters[watch] = waiter
+        stats.count("waits_started", plan.family)
         if self._task is None:
             # In a context of its own: the first trigger's would send the lines of all others to its log.
             self._task = asyncio.create_task(self._supervise(), context=contextvars.Context())
         self._changed.set()
         try:
-            return await waiter.future
+            outcome = await waiter.future
         finally:
             self._planner.discard(watch)
             self._waiters.pop(watch, None)
             self._changed.set()
+        stats.wait_ended(watch.wait, outcome, self._clock())
+        return outcome
 
     async def close(self) -> None:
-        """End the polling and close the connections. Whoever still waits would wait for ever: close an idle poller."""
+        """End the polling and close the connections; whoever still waits is told that the poller has ended."""
         self.ended = True
         tasks = [task for task in (self._task, *self._calls) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._transport is not None:
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
             await self._transport.close()
 
     async def _supervise(self) -> None:
-        crashes = 0
-        while True:
-            try:
-                await self._poll()
-            except Exception:
-                crashes += 1
-                log.exception("the poller of %s has crashed (%d)", self._settings.endpoint.base_url, crashes)
-                if crashes >= _CRASHES:
-                    break
-                await asyncio.sleep(_CRASH_PAUSE)
-        self.ended = True
-        msg = "the poller in the triggerer has crashed repeatedly; its log has the details. The export goes on"
-        for watch, waiter in list(self._waiters.items()):
-            if not waiter.future.done():
-                error = SEINoAnswerError(msg, export_id=watch.export_id)
-                waiter.future.set_result(WaitOutcome(error=error))
+        crashes, begun = 0, self._clock()
+        try:
+            while crashes < _CRASHES:
+                try:
+                    await self._poll()
+                except Exception:
+                    crashes = crashes + 1 if self._clock() - begun < _SOUND_SECONDS else 1
+                    log.exception("the poller of %s has crashed (%d)", self._settings.endpoint.base_url, crashes)
+                    await self._pause(asyncio.Event(), _CRASH_PAUSE)
+                    begun = self._clock()
+        finally:
+            self.ended = True
+            error = SEINoAnswerError("the triggerer's poller has ended unexpectedly (see its log); the export goes on")
+            self._deliver([(watch, WaitOutcome(error=error)) for watch in self._waiters])
 
     async def _poll(self) -> None:
         while True:
@@ -172,33 +159,24 @@ class Poller:
                 raise crash
             self._changed.clear()
             now = self._clock()
-            ask = self._planner.next(now) if len(self._calls) < _IN_FLIGHT else None
-            if ask is None:
-                # Either something falls due, or somebody comes or goes, or a call ends.
-                await self._until(self._planner.wake_at(now) if len(self._calls) < _IN_FLIGHT else float("inf"))
-                continue
-            try:
-                await self._afford()
-            except asyncio.CancelledError:
-                self._planner.dropped(ask, now)
-                raise
-            call = asyncio.create_task(self._make(ask))
-            self._calls.add(call)
-            call.add_done_callback(self._call_ended)
+            self._deliver(self._planner.expired(now))
+            wake_at = float("inf")
+            if len(self._calls) < _IN_FLIGHT:
+                wake_at = now + self._budget.pause(now)
+                if wake_at <= now:
+                    ask = self._planner.next(now)
+                    if not isinstance(ask, float):
+                        self._budget.take()
+                        self._begin(ask)
+                        continue
+                    wake_at = ask
+            # Until then nothing falls due, unless somebody comes or goes, or a call ends.
+            await self._pause(self._changed, min(wake_at, self._planner.expires_at()) - now)
 
-    async def _afford(self) -> None:
-        pause = self._budget.take(self._clock())
-        while pause > 0.0:
-            await asyncio.sleep(pause)
-            pause = self._budget.take(self._clock())
-
-    async def _until(self, moment: float) -> None:
-        timeout = None if moment == float("inf") else max(0.001, moment - self._clock())
-        try:
-            async with asyncio.timeout(timeout):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+    def _begin(self, ask: AskOne | AskList) -> None:
+        call = asyncio.create_task(self._make(ask))
+        self._calls.add(call)
+        call.add_done_callback(self._call_ended)
 
     def _call_ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
@@ -212,37 +190,28 @@ class Poller:
         except BaseException:
             self._planner.dropped(ask, self._clock() + _CRASH_PAUSE)
             raise
-        for watch in self._planner.heard():
-            waiter = self._waiters.get(watch)
-            for line in watch.wait.news():
-                if waiter is not None:
-                    waiter.context.run(waiter.tell, line)
-        for watch, outcome in ended:
-            waiter = self._waiters.get(watch)
-            if waiter is not None and not waiter.future.done():
-                waiter.future.set_result(outcome)
+        self._deliver(ended)
 
     async def _ask(self, ask: AskOne | AskList) -> list[tuple[Watch, WaitOutcome]]:
         lane = ask.watch.lane if isinstance(ask, AskOne) else ask.lane
         family, settings = get_family(lane.family), self._group_settings[lane.key[1]]
+        stats.count("polls", lane.family)
         if isinstance(ask, AskOne):
-            answer = await self._answer(status_call(family, ask.watch.export_id), settings)
+            answer = await self._answer(status_call(family, ask.watch.export_id), settings, lane.family)
             return self._planner.saw(ask.watch, answer, self._clock(), _chance())
-        page = await self._answer(list_call(family, ask.query()), settings)
+        stats.count("coalesced_polls", lane.family)
+        page = await self._answer(list_call(family, ask.query()), settings, lane.family)
         if isinstance(page, SEIError):
-            log.info("%s; asking for each export by itself for a while", page)
+            log.info("%s; its exports are asked for one by one if that lasts", page)
         return self._planner.listed(ask, page, self._clock())
 
-    async def _answer(self, call: Call[T], settings: SEISettings) -> T | SEIError:
-        if self._transport is None:
-            from airflow_provider_sei.transports.aio import AiohttpTransport
-
-            self._transport = AiohttpTransport(self._settings, backoff=Backoff(attempts=1))
+    async def _answer(self, call: Call[T], settings: SEISettings, family: str) -> T | SEIError:
         try:
             return await self._transport.run(call, settings)
         except SEIThrottledError as error:
             now = self._clock()
             self._budget.throttled(now, retry_after_seconds(error.retry_after, now), _chance())
+            stats.count("throttles", family)
             return error
         except SEIError as error:
             return error
@@ -250,6 +219,61 @@ class Poller:
             # A fault of our own must not leave anybody waiting: it is borne as long as an unreachable server is.
             log.exception("could not %s", call.what)
             return SEINoAnswerError(f"could not {call.what}: {type(error).__name__}", export_id=call.export_id)
+
+    def _deliver(self, ended: list[tuple[Watch, WaitOutcome]]) -> None:
+        for watch, outcome in ended:
+            waiter = self._waiters.get(watch)
+            if waiter is not None and not waiter.future.done():
+                waiter.future.set_result(outcome)
+        for watch in self._planner.heard():
+            waiter = self._waiters.get(watch)
+            for line in watch.wait.news():
+                if waiter is not None:
+                    try:
+                        waiter.context.run(waiter.tell, line)
+                    except Exception:
+                        log.exception("could not log for export %s", watch.export_id)
+
+
+async def wait_for_export(
+    plan: WaitPlan,
+    sei_conn_id: str,
+    settings: SEISettings,
+    tell: Callable[[str], None],
+    *,
+    make_poller: Callable[[SEISettings], Poller] = Poller,
+) -> WaitOutcome:
+    """Wait for an export, together with all others of this connection on this event loop.
+
+    Args:
+        plan: what to wait for, and how long.
+        sei_conn_id: the connection, whose waits share a poller.
+        settings: the connection with this wait's own values in place.
+        tell: called with each line worth logging, in the caller's own context.
+        make_poller: called where there is no poller that serves these settings.
+
+    Raises:
+        SEIUsageError: there is no such family, or the id cannot be one.
+    """
+    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+    poller = pollers.get(sei_conn_id)
+    if poller is None or poller.ended or not poller.serves(settings):
+        poller = pollers[sei_conn_id] = make_poller(settings)
+    try:
+        return await poller.wait(plan, settings, tell)
+    finally:
+        if poller.idle:
+            if pollers.get(sei_conn_id) is poller:
+                del pollers[sei_conn_id]
+            await poller.close()
+
+
+async def _pause(wake_up: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(None if seconds == float("inf") else max(0.001, seconds)):
+            await wake_up.wait()
+    except TimeoutError:
+        pass
 
 
 def _chance() -> float:

@@ -6,22 +6,32 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from importlib import import_module
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_sei.protocol.errors import SEIError
-from airflow_provider_sei.protocol.events import write_event
-from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
+from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIUsageError
+
+if TYPE_CHECKING:
+    from airflow_provider_sei.protocol.settings import SEISettings
+    from airflow_provider_sei.protocol.waiting import WaitOutcome
+
+__all__ = ["SEIExportTrigger"]
 
 _PAYLOAD_VERSION = 1
+_LOOK_UP_PAUSES = (1.0, 5.0, 15.0)  # seconds between the tries to look the connection up
 
 
 class SEIExportTrigger(BaseTrigger):
     """Fire once, when an export is completed, dead, or out of time.
 
     It only reads. Running twice, or again from the start after the triggerer was lost, changes nothing: all times are
-    absolute. Its arguments are JSON primitives without secrets; the key is looked up by the connection's id.
+    absolute. Its arguments are JSON primitives without secrets; the key is looked up by the connection's id. Arguments
+    outlive upgrades in Airflow's database: those of older releases load, and those that only a later one knows are
+    left aside with a warning.
 
     :param family: the export's family.
     :param export_id: the export.
@@ -50,6 +60,7 @@ class SEIExportTrigger(BaseTrigger):
         org_identifier: str | None = None,
         auth_header: str | None = None,
         version: int = _PAYLOAD_VERSION,
+        **unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # not annotated in Airflow
         self.family = family
@@ -63,6 +74,12 @@ class SEIExportTrigger(BaseTrigger):
         self.org_identifier = org_identifier
         self.auth_header = auth_header
         self.version = version
+        if unknown:
+            self.log.warning(
+                "Left aside what this release does not know of the trigger's arguments (version %s): %s",
+                version,
+                ", ".join(sorted(unknown)),
+            )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
@@ -85,15 +102,33 @@ class SEIExportTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the export from time to time, and yield one event at the end."""
+        if not _prepare.cache_info().currsize:
+            await asyncio.to_thread(_prepare)
+        from airflow_provider_sei.protocol.events import write_event
+        from airflow_provider_sei.protocol.waiting import WaitOutcome
+
         try:
             outcome = await self._wait()
         except SEIError as error:
             outcome = WaitOutcome(error=error)
+        except Exception as error:
+            self.log.exception("Waiting for export %s has failed", self.export_id)
+            msg = (
+                f"could not wait for {self.family} export {self.export_id} in the triggerer"
+                f" ({type(error).__name__}: {error}); the trigger's log has the details, and the export goes on"
+            )
+            outcome = WaitOutcome(error=SEINoAnswerError(msg, export_id=self.export_id))
         if outcome.export is not None:
             outcome = replace(outcome, export=replace(outcome.export, reused=self.reused))
         yield TriggerEvent(write_event(outcome))
 
     async def _wait(self) -> WaitOutcome:
+        from airflow_provider_sei.protocol.waiting import WaitPlan
+        from airflow_provider_sei.triggers.poller import wait_for_export
+
+        if not isfinite(self.deadline):
+            msg = f"deadline must be a moment in epoch seconds, not {self.deadline!r}"
+            raise SEIUsageError(msg, field="deadline", export_id=self.export_id)
         plan = WaitPlan(
             family=self.family,
             export_id=self.export_id,
@@ -101,24 +136,45 @@ class SEIExportTrigger(BaseTrigger):
             deadline=self.deadline,
             poll_interval=self.poll_interval,
         )
-        # Imported here, in a thread: DAG files import this module by way of the operators and need none of it, and
-        # importing aiohttp would hold the event loop for longer than one trigger may.
-        poller, connection = await asyncio.to_thread(_import_poller)
-        settings = (await connection.async_settings(self.sei_conn_id)).overridden(
+        settings = await self._settings()
+        return await wait_for_export(plan, self.sei_conn_id, settings, lambda line: self.log.info("%s", line))
+
+    async def _settings(self) -> SEISettings:
+        from airflow_provider_sei.connection import async_settings
+
+        for pause in (*_LOOK_UP_PAUSES, None):
+            try:
+                settings = await async_settings(self.sei_conn_id)
+                break
+            except SEIError:
+                raise
+            except Exception as error:
+                # The worker has just used it: Airflow calls a connection undefined, too, if its source is out of order.
+                if pause is None:
+                    raise
+                self.log.warning("Could not look up connection %r (%s); trying again", self.sei_conn_id, error)
+                await asyncio.sleep(pause)
+        return settings.overridden(
             project_identifier=self.project_identifier,
             org_identifier=self.org_identifier,
             auth_header=self.auth_header,
         )
-        outcome: WaitOutcome = await poller.wait_for_export(
-            plan, self.sei_conn_id, settings, lambda line: self.log.info("%s", line)
-        )
-        return outcome
 
 
-def _import_poller() -> tuple[Any, Any]:
+@cache
+def _prepare() -> None:
+    """Load what waiting takes; not to be called on an event loop.
 
-    import airflow_provider_sei.connection
-    import airflow_provider_sei.transports.aio
-    import airflow_provider_sei.triggers.poller
+    DAG files import this module by way of the operators and need none of it, and aiohttp and Airflow's table of metrics
+    would hold the loop for longer than one trigger may.
+    """
+    from airflow_provider_sei.triggers import stats
 
-    return airflow_provider_sei.triggers.poller, airflow_provider_sei.connection
+    for module in (
+        "airflow.providers.common.compat.connection",
+        "airflow_provider_sei.connection",
+        "airflow_provider_sei.protocol.events",
+        "airflow_provider_sei.triggers.poller",
+    ):
+        import_module(module)
+    stats.prepare()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from airflow_provider_sei.protocol.errors import (
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.lanes import HANDFUL, AskList, AskOne, Watch
 from airflow_provider_sei.protocol.listing import ExportPage
+from airflow_provider_sei.protocol.status import ExportStatus
 from airflow_provider_sei.protocol.waiting import WaitOutcome
 from tests.protocol.polling_simulation import START, Server, Simulation, mixed_seconds
 
@@ -91,6 +93,15 @@ class TestAlone:
         alone.run(600.0)
         assert len(simulation.asked) <= len(alone.asked) + 2
 
+    def test_nobody_asks_for_a_wait_that_was_left(self) -> None:
+        """After its trigger has gone, an export is not asked for."""
+        simulation = Simulation()
+        left = simulation.wait("left")
+        simulation.wait("kept")
+        simulation.planner.discard(left)
+        simulation.run(600.0)
+        assert {name for _, name in simulation.singles()} == {"kept"}
+
     def test_a_wait_that_was_interrupted_goes_on_by_its_own_age(self) -> None:
         """A wait that began an hour ago is looked at every ninety seconds, not every five."""
         simulation = Simulation()
@@ -141,6 +152,38 @@ class TestMany:
             simulation.wait(f"e{n}", 0.0)
         simulation.run(15.0)
         assert len(simulation.ended) == 400
+
+    def test_a_long_sweep_leaves_room(self) -> None:
+        """The pages of a sweep over two thousand exports keep a second's distance."""
+        simulation = Simulation()
+        for n in range(2000):
+            simulation.wait(f"e{n}")
+        simulation.run(600.0)
+        moments = simulation.lists("sweep")
+        assert len(moments) >= 100
+        assert min(later - sooner for sooner, later in pairwise(moments)) >= 1.0
+
+    def test_a_list_call_without_an_answer_is_made_again(self) -> None:
+        """A list call that came to nothing is due at the moment it is given back."""
+        simulation = Simulation()
+        for n in range(10):
+            simulation.wait(f"e{n}")
+        ask = simulation.planner.next(simulation.now)
+        assert isinstance(ask, AskList)
+        simulation.planner.dropped(ask, simulation.now + 5.0)
+        assert ask.lane.list_due(ask.kind) == simulation.now + 5.0
+
+    def test_a_late_page_does_not_bring_a_list_back_that_is_left_alone(self) -> None:
+        """An answer that was on its way when the list was given up is used, and changes no schedule."""
+        simulation = Simulation()
+        watches = [simulation.wait(f"e{n}") for n in range(10)]
+        lane, now = watches[0].lane, simulation.now
+        simulation.planner.listed(AskList(lane, "fresh"), SEINotFoundError("no list", status_code=404), now)
+        done = Export(export_id="e3", family="productivity", status=ExportStatus.COMPLETED, status_word="completed")
+        late = simulation.planner.listed(AskList(lane, "sweep"), ExportPage((done,), more=False), now + 1.0)
+        assert [watch for watch, _ in late] == [watches[3]]
+        assert lane.list_due("sweep") > now + 30.0
+        assert lane.left_alone == 1
 
     def test_what_the_list_hides_has_its_own_calls(self) -> None:
         """An export that no list shows is noticed by its own schedule, as if it were alone."""
@@ -273,6 +316,14 @@ class TestDeadlines:
         simulation.run(10.0)
         assert _outcome(simulation, watch).error is None
 
+    def test_a_triggerer_that_was_stopped_takes_its_last_look(self) -> None:
+        """A process that sleeps through the deadline by an hour looks once before it gives up."""
+        simulation = Simulation()
+        watch = simulation.wait("e", 60.0, timeout=120.0)
+        simulation.now += HOUR
+        simulation.run(10.0)
+        assert _outcome(simulation, watch).error is None
+
     def test_no_wait_hangs_on_a_budget_that_is_closed(self) -> None:
         """Two minutes after its deadline a wait ends without its last look, when the server lets nobody call."""
         simulation = Simulation()
@@ -288,6 +339,7 @@ class TestDeadlines:
         watch = simulation.wait("e", timeout=60.0)
         while not isinstance(ask := simulation.planner.next(simulation.now), AskOne):
             simulation.now = ask
+        assert simulation.planner.expired(START + 60.0) == []
         ((ended, outcome),) = simulation.planner.expired(START + 180.0)
         assert ended is watch
         assert isinstance(outcome.error, SEIExportTimeoutError)

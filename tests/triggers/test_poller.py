@@ -1,0 +1,531 @@
+"""Waits that share a poller, on the local SEI server, in a time that needs no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_sei.local_server.running import RunningServer
+from airflow_provider_sei.protocol.endpoint import Endpoint
+from airflow_provider_sei.protocol.errors import (
+    SEIAuthError,
+    SEIExportTimeoutError,
+    SEINoAnswerError,
+    SEIUsageError,
+)
+from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
+from airflow_provider_sei.triggers import poller as module
+from airflow_provider_sei.triggers import stats
+from airflow_provider_sei.triggers.poller import Poller, wait_for_export
+
+MINUTE = 60.0
+TRIGGER = contextvars.ContextVar("TRIGGER", default="nobody")
+
+
+class World:
+    """Pollers whose time is the server's, and passes at once when nothing is being asked."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self.server = server
+        self.pollers: list[Poller] = []
+        self.lines: list[tuple[str, str]] = []
+        self.own_contexts: set[str] = set()
+        self.stops_at = float("inf")
+        self.settings = SEISettings(
+            endpoint=Endpoint.from_host(server.base_url),
+            api_key=server.api_key,
+            project_identifier=server.project,
+            org_identifier=server.org,
+        )
+        self._created = 0
+
+    def make_poller(self, settings: SEISettings) -> Poller:
+        """Make a poller of this world."""
+        self.pollers.append(Poller(settings, clock=self.now, pause=self.pause))
+        return self.pollers[-1]
+
+    def now(self) -> float:
+        """Return the server's time."""
+        return self.server.clock()
+
+    async def pause(self, wake_up: asyncio.Event, seconds: float) -> None:
+        """Let time pass, unless something happens first."""
+        self.own_contexts.add(TRIGGER.get())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        asking = [poller for poller in self.pollers if poller._calls]
+        stopped = seconds == float("inf") or self.now() >= self.stops_at
+        if stopped or wake_up.is_set() or any(poller._changed is wake_up for poller in asking):
+            await wake_up.wait()
+        elif asking:
+            await asyncio.sleep(0.001)  # another poller's call is on its way: no time passes
+        else:
+            self.server.clock.advance(max(0.001, seconds))
+
+    def create(self, count: int = 1) -> list[str]:
+        """Create so many exports; return their ids."""
+        ids = []
+        for _ in range(count):
+            self._created += 1
+            day = str(date(2020, 1, 1) + timedelta(days=self._created))
+            answer = requests.post(
+                f"{self.server.base_url}/v2/insights/productivity/exports",
+                params={"projectIdentifier": self.server.project, "orgIdentifier": self.server.org},
+                headers={"authorization": f"ApiKey {self.server.api_key}"},
+                json={"scope": {"orgTreeName": "Engineering"}, "dateRange": {"start": day, "end": day}},
+                timeout=10,
+            )
+            ids.append(answer.json()["exportId"])
+        return ids
+
+    def plan(self, export_id: str, *, timeout: float = 60 * MINUTE, **fields: Any) -> WaitPlan:
+        """Return the plan of a wait that begins now."""
+        return WaitPlan(
+            family="productivity",
+            export_id=export_id,
+            started_at=self.now(),
+            deadline=self.now() + timeout,
+            **fields,
+        )
+
+    async def wait(self, plan: WaitPlan, **overridden: str) -> WaitOutcome:
+        """Wait as a trigger does."""
+        return await wait_for_export(
+            plan,
+            "sei_default",
+            self.settings.overridden(**overridden),
+            lambda line: self.lines.append((TRIGGER.get(), line)),
+            make_poller=self.make_poller,
+        )
+
+    def start(self, plan: WaitPlan, **overridden: str) -> asyncio.Task[WaitOutcome]:
+        """Wait in a task of its own."""
+        return asyncio.create_task(self.wait(plan, **overridden))
+
+    def asked(self, operation: str) -> int:
+        """Return how many such calls the server has had."""
+        return sum(request.operation == operation for request in self.server.requests)
+
+
+@pytest.fixture
+def world(sei_server: RunningServer) -> World:
+    """A server whose exports take a minute, and time that stands still unless somebody waits."""
+    sei_server.reset(clock_speed=0.0, queued_seconds=20.0, seconds_to_complete=MINUTE)
+    return World(sei_server)
+
+
+def _run(test: Coroutine[Any, Any, Any]) -> Any:
+    """Run on a loop that complains of what is left open."""
+
+    async def checked() -> Any:
+        result = await asyncio.wait_for(test, 30)
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "no task is left behind"
+        assert not module._pollers.get(asyncio.get_running_loop()), "no poller is left behind"
+        return result
+
+    return asyncio.run(checked())
+
+
+class TestSharing:
+    """One poller, one session and one budget a connection."""
+
+    def test_waits_share_one_poller_and_few_connections(self, world: World) -> None:
+        """Thirty waits of one connection make one poller, which asks the list over a handful of connections."""
+        ids = world.create(30)
+        before = world.server.connections
+
+        async def test() -> list[WaitOutcome]:
+            return await asyncio.gather(*(world.wait(world.plan(name)) for name in ids))
+
+        outcomes = _run(test())
+        assert [outcome.export.export_id for outcome in outcomes if outcome.export] == ids
+        assert len(world.pollers) == 1
+        assert world.server.connections - before <= 4
+        assert world.asked("list") >= 10
+
+    def test_projects_of_one_connection_share_it_too(self, world: World) -> None:
+        """Another project is another list, asked by the same poller; what it ends with is its own affair."""
+        good, bad = world.create(2)
+
+        async def test() -> list[WaitOutcome]:
+            return await asyncio.gather(
+                world.wait(world.plan(good)), world.wait(world.plan(bad), project_identifier="other")
+            )
+
+        outcomes = _run(test())
+        assert outcomes[0].error is None
+        assert isinstance(outcomes[1].error, SEIAuthError)
+        assert len(world.pollers) == 1
+
+    def test_the_budget_holds_for_all_together(self, world: World) -> None:
+        """Twenty waits without a list get no more calls in a minute than the connection allows."""
+        world.server.faults.add("list", "answer", status=404, times=None)
+        world.settings = replace(world.settings, calls_per_minute=30)
+        ids = world.create(20)
+
+        async def test() -> None:
+            await asyncio.gather(*(world.wait(world.plan(name)) for name in ids))
+
+        _run(test())
+        calls = [request.at for request in world.server.requests if request.operation in {"status", "list"}]
+        assert max(sum(begin <= at < begin + MINUTE for at in calls) for begin in calls) <= 30
+
+    def test_a_new_key_gets_a_new_poller(self, world: World) -> None:
+        """Triggers that find a changed connection do not call with the old key; those at work finish with theirs."""
+        ids = world.create(2)
+
+        async def test() -> None:
+            first = world.start(world.plan(ids[0]))
+            await asyncio.sleep(0)
+            world.settings = replace(world.settings, api_key=world.server.settings.colleague_key)
+            second = world.start(world.plan(ids[1]))
+            assert (await first).error is (await second).error is None
+
+        _run(test())
+        assert [poller._settings.api_key for poller in world.pollers] == ["demo-key", "demo-colleague-key"]
+
+    def test_the_last_to_leave_closes_up_and_the_next_begins_anew(self, world: World) -> None:
+        """After the last wait the session is closed; a later wait has a poller of its own."""
+        ids = world.create(2)
+
+        async def test() -> None:
+            for name in ids:
+                await world.wait(world.plan(name))
+                assert world.pollers[-1].ended
+                assert world.pollers[-1]._transport._session is None
+
+        _run(test())
+        assert len(world.pollers) == 2
+
+    def test_two_event_loops_do_not_meet(self, world: World) -> None:
+        """Loops in two threads each have their own poller, and both waits end."""
+        ids, outcomes = world.create(2), list[WaitOutcome]()
+
+        def run(name: str) -> None:
+            outcomes.append(_run(world.wait(world.plan(name))))
+
+        threads = [threading.Thread(target=run, args=(name,)) for name in ids]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert [outcome.error for outcome in outcomes] == [None, None]
+        assert len(world.pollers) == 2
+
+
+class TestLeaving:
+    """Triggers that go before their export has ended."""
+
+    def test_one_that_is_cancelled_leaves_the_others_alone(self, world: World) -> None:
+        """The others wait on, and nobody asks for the export of the one that went."""
+        ids = world.create(2)
+
+        async def test() -> None:
+            first, second = (world.start(world.plan(name)) for name in ids)
+            await asyncio.sleep(0)
+            first.cancel()
+            assert (await second).error is None
+            assert first.cancelled()
+
+        _run(test())
+        assert not any(ids[0] in request.path for request in world.server.requests if request.operation == "status")
+
+    def test_the_last_one_cancelled_leaves_nothing(self, world: World) -> None:
+        """When all triggers are cancelled in the midst of their calls, no task and no session stays."""
+        ids = world.create(10)
+        world.server.faults.add("status", "stall", seconds=3600.0, times=None)
+
+        async def test() -> None:
+            waits = [world.start(world.plan(name, poll_interval=1.0)) for name in ids[:5]]
+            while not world.pollers or not world.pollers[0]._calls:  # noqa: ASYNC110 - the poller tells nobody
+                await asyncio.sleep(0.001)  # a call is on its way
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            assert world.pollers[0]._transport._session is None
+
+        _run(test())
+
+
+class TestRestart:
+    """Triggerers that are lost."""
+
+    def test_a_second_trigger_with_the_same_arguments_goes_on(self, world: World) -> None:
+        """After a kill, the same arguments in a new loop end the wait; nothing is created on the way."""
+        (name,) = world.create()
+        plan = world.plan(name)
+        world.stops_at = world.now() + 30.0
+
+        async def lost() -> None:
+            wait = world.start(plan)
+            while world.now() < world.stops_at:  # noqa: ASYNC110 - the clock tells nobody
+                await asyncio.sleep(0.001)
+            wait.cancel()
+            await asyncio.gather(wait, return_exceptions=True)
+
+        _run(lost())
+        world.stops_at = float("inf")
+        assert _run(world.wait(plan)).error is None
+        assert world.asked("create") == 1
+
+    def test_a_deadline_is_not_moved_by_a_restart(self, world: World) -> None:
+        """A wait of a quarter of an hour that is begun again after ten minutes ends five minutes later."""
+        (name,) = world.create()
+        world.server.reset(clock_speed=0.0, seconds_to_complete=60 * MINUTE)
+        (name,) = world.create()
+        plan, begun = world.plan(name, timeout=15 * MINUTE), world.now()
+        world.server.clock.advance(10 * MINUTE)
+        outcome = _run(world.wait(plan))
+        assert isinstance(outcome.error, SEIExportTimeoutError)
+        assert 15 * MINUTE <= world.now() - begun <= 15 * MINUTE + 5.0
+
+    def test_the_same_trigger_twice_is_harmless(self, world: World) -> None:
+        """Two waits with the same arguments both end well, having only read."""
+        (name,) = world.create()
+        plan = world.plan(name)
+
+        async def test() -> list[WaitOutcome]:
+            return await asyncio.gather(world.wait(plan), world.wait(plan))
+
+        assert [outcome.error for outcome in _run(test())] == [None, None]
+        assert {request.method for request in world.server.requests[1:]} == {"GET"}
+
+
+class TestTrouble:
+    """What must not hurt the others."""
+
+    def test_a_crash_of_the_planner_is_survived(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """A poller that crashes goes on after a few seconds, with all its waits, and says so in its log."""
+        ids = world.create(3)
+
+        async def test() -> list[WaitOutcome]:
+            waits = [world.start(world.plan(name)) for name in ids]
+            await asyncio.sleep(0)
+            planner = world.pollers[0]._planner
+            sound, crashes = planner.next, [RuntimeError("a fault of our own")]
+            planner.next = lambda now: sound(now) if not crashes else _raise(crashes.pop())  # type: ignore[method-assign]
+            return await asyncio.gather(*waits)
+
+        with caplog.at_level(logging.ERROR, "airflow_provider_sei"):
+            assert [outcome.error for outcome in _run(test())] == [None] * 3
+        assert "has crashed (1)" in caplog.text
+
+    def test_a_poller_that_cannot_go_on_tells_everybody(self, world: World) -> None:
+        """After three crashes in a row each wait ends with an error that a retry can help."""
+        ids = world.create(3)
+
+        async def test() -> list[WaitOutcome]:
+            waits = [world.start(world.plan(name)) for name in ids]
+            await asyncio.sleep(0)
+            world.pollers[0]._planner.next = lambda _now: _raise(RuntimeError())  # type: ignore[method-assign]
+            outcomes = await asyncio.gather(*waits)
+            assert (await world.wait(world.plan(ids[0]))).error is None, "a new poller serves the next"
+            return outcomes
+
+        assert all(isinstance(outcome.error, SEINoAnswerError) for outcome in _run(test()))
+
+    def test_an_answer_that_breaks_the_planner_is_asked_for_again(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An answer that could not be taken in is no end: the same export is asked for once more."""
+        (name,) = world.create()
+
+        async def test() -> WaitOutcome:
+            wait = world.start(world.plan(name))
+            await asyncio.sleep(0)
+            planner = world.pollers[0]._planner
+            sound, crashes = planner.saw, [RuntimeError("a fault of our own")]
+            planner.saw = lambda *given: sound(*given) if not crashes else _raise(crashes.pop())  # type: ignore[method-assign]
+            return await wait
+
+        with caplog.at_level(logging.ERROR, "airflow_provider_sei"):
+            assert _run(test()).error is None
+        assert "has crashed (1)" in caplog.text
+
+    def test_a_poller_that_is_cancelled_tells_everybody(self, world: World) -> None:
+        """Whoever cancels the poller's own task leaves nobody waiting for ever."""
+        (name,) = world.create()
+
+        async def test() -> WaitOutcome:
+            wait = world.start(world.plan(name))
+            await asyncio.sleep(0)
+            task = world.pollers[0]._task
+            assert task is not None
+            await asyncio.sleep(0)
+            task.cancel()
+            return await wait
+
+        assert isinstance(_run(test()).error, SEINoAnswerError)
+
+    @pytest.mark.parametrize(("field", "value"), [("export_id", "a/b"), ("family", "velocity")])
+    def test_arguments_that_cannot_be_are_refused_to_their_own_trigger(
+        self, world: World, field: str, value: str
+    ) -> None:
+        """A bad id or family ends its own wait at once; the others' poller does not notice."""
+        (name,) = world.create()
+
+        async def test() -> WaitOutcome:
+            good = world.start(world.plan(name))
+            await asyncio.sleep(0)
+            with pytest.raises(SEIUsageError) as refused:
+                await world.wait(replace(world.plan(name), **{field: value}))
+            assert refused.value.field == field
+            return await good
+
+        assert _run(test()).error is None
+
+    def test_a_429_silences_the_whole_connection(self, world: World) -> None:
+        """After a 429 to one of five waits, no call is made for seconds."""
+        ids = world.create(5)
+        world.server.faults.add("status", "answer", status=429)
+
+        async def test() -> None:
+            await asyncio.gather(*(world.wait(world.plan(name)) for name in ids))
+
+        _run(test())
+        calls = [request for request in world.server.requests if request.operation == "status"]
+        refused = next(request.at for request in calls if request.status == 429)
+        assert not any(refused + 0.5 < request.at < refused + 3.5 for request in calls)
+
+    def test_a_server_that_silences_us_for_an_hour_does_not_hold_a_wait(self, world: World) -> None:
+        """A Retry-After far beyond the deadline ends the wait two minutes after its deadline, without a call."""
+        (name,) = world.create()
+        world.server.faults.add("status", "answer", status=429, retry_after=3600)
+        plan = world.plan(name, timeout=30.0)
+        assert isinstance(_run(world.wait(plan)).error, SEIExportTimeoutError)
+        assert world.now() <= plan.deadline + 125.0
+        assert world.asked("status") == 1
+
+    def test_trouble_of_all_kinds_is_borne(self, world: World) -> None:
+        """Cut connections, 503s, a 429 and a page of HTML in place of answers end no wait."""
+        ids = world.create(8)
+        for operation in ("status", "list"):
+            world.server.faults.add(operation, "close", times=2)
+            world.server.faults.add(operation, "answer", status=503, nth=3, times=2)
+            world.server.faults.add(operation, "answer", status=429, nth=5)
+            world.server.faults.add(operation, "answer", status=200, body="Sign in", kind="html", nth=6)
+
+        async def test() -> list[WaitOutcome]:
+            return await asyncio.gather(*(world.wait(world.plan(name)) for name in ids))
+
+        assert [outcome.error for outcome in _run(test())] == [None] * 8
+
+
+class TestLog:
+    """What the triggers' logs are told."""
+
+    def test_each_line_goes_to_its_own_triggers_log(self, world: World) -> None:
+        """Lines are written in the context of the trigger that they are about, whoever started the poller."""
+        ids = world.create(8)
+
+        async def one(name: str) -> None:
+            TRIGGER.set(name)
+            await world.wait(world.plan(name))
+
+        async def test() -> None:
+            await asyncio.gather(*(one(name) for name in ids))
+
+        _run(test())
+        assert {trigger for trigger, _ in world.lines} == set(ids)
+        assert all(trigger in line for trigger, line in world.lines)
+        assert world.own_contexts == {"nobody"}, "the poller's own lines are no trigger's"
+
+    def test_a_line_is_written_for_each_change_of_state_and_no_other(self, world: World) -> None:
+        """A wait of many looks says queued, processing, completed, once each."""
+        (name,) = world.create()
+        _run(world.wait(world.plan(name)))
+        assert world.asked("status") > 4
+        words = [line.split(" is ")[1].split(" after ")[0] for _, line in world.lines]
+        assert words == ["queued", "processing", "completed"]
+
+    def test_a_log_that_fails_ends_nothing(self, world: World) -> None:
+        """A trigger whose log cannot be written to gets its outcome all the same."""
+        (name,) = world.create()
+
+        async def test() -> WaitOutcome:
+            return await wait_for_export(
+                world.plan(name),
+                "sei_default",
+                world.settings,
+                lambda _line: _raise(OSError("disk full")),
+                make_poller=world.make_poller,
+            )
+
+        assert _run(test()).error is None
+
+
+class Recorder:
+    """Stands in for Airflow's Stats."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.times: dict[str, timedelta] = {}
+
+    def incr(self, name: str, by: int = 1, *, tags: dict[str, str]) -> None:
+        """Count."""
+        assert tags == {"family": "productivity"}
+        self.counts[name] = self.counts.get(name, 0) + by
+
+    def timing(self, name: str, spent: timedelta, *, tags: dict[str, str]) -> None:
+        """Keep a time."""
+        assert tags == {"family": "productivity"}
+        self.times[name] = spent
+
+
+class TestStatistics:
+    """What Airflow's metrics are told."""
+
+    def test_a_good_wait(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A wait counts once when it starts and once when it ends, with the seconds queued and processing."""
+        recorder = Recorder()
+        monkeypatch.setattr(stats, "_stats", lambda: recorder)
+        (name,) = world.create()
+        _run(world.wait(world.plan(name)))
+        assert recorder.counts == {"sei.waits_started": 1, "sei.waits_succeeded": 1, "sei.polls": world.asked("status")}
+        assert 60 <= recorder.times["sei.wait_seconds"].total_seconds() <= 80
+        assert 15 <= recorder.times["sei.queued_seconds"].total_seconds() <= 35
+        assert 25 <= recorder.times["sei.processing_seconds"].total_seconds() <= 55
+
+    def test_a_bad_wait_a_throttle_and_list_calls(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Failed waits, answers 429 and list calls have counters of their own."""
+        recorder = Recorder()
+        monkeypatch.setattr(stats, "_stats", lambda: recorder)
+        ids = world.create(8)
+        world.server.end_export(ids[0], "failed", "Invalid teamId")
+        world.server.faults.add("list", "answer", status=429)
+
+        async def test() -> list[WaitOutcome]:
+            return await asyncio.gather(*(world.wait(world.plan(name)) for name in ids))
+
+        _run(test())
+        assert recorder.counts["sei.waits_failed"] == 1
+        assert recorder.counts["sei.waits_succeeded"] == 7
+        assert recorder.counts["sei.throttles"] == 1
+        assert recorder.counts["sei.coalesced_polls"] == world.asked("list")
+        assert recorder.counts["sei.polls"] == world.asked("list") + world.asked("status")
+
+    def test_a_backend_that_is_out_of_order_ends_nothing(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Waits end well although nothing can be counted."""
+        monkeypatch.setattr(stats, "_stats", lambda: _raise(OSError("no route to the metrics host")))
+        (name,) = world.create()
+        stats.prepare()
+        assert _run(world.wait(world.plan(name))).error is None
+
+    def test_airflows_own_stats_are_used(self) -> None:
+        """The counters go to what Airflow calls Stats in this version."""
+        assert callable(stats._stats().incr)
+        assert callable(stats._stats().timing)
+
+
+def _raise(error: BaseException) -> Any:
+    raise error

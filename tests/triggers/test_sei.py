@@ -1,0 +1,361 @@
+"""``SEIExportTrigger``, run as the triggerer runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol import errors
+from airflow_provider_sei.protocol.events import read_event
+from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.triggers.sei import SEIExportTrigger
+
+Fire = Callable[..., dict[str, Any]]
+PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+
+
+@pytest.fixture
+def connection(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection that may call as often as the vendor lets anybody, to a server whose time stands still."""
+    sei_server.reset(clock_speed=0.0, seconds_to_complete=60.0, queued_seconds=10.0)
+    monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(calls_per_minute=1000))
+    return "sei_default"
+
+
+@pytest.fixture
+def export_id(connection: str) -> str:
+    """An export that takes a minute of the server's time."""
+    return SEIHook(connection).create_export(family="productivity", team_id="456", **PERIOD).export_id
+
+
+@pytest.fixture
+def trigger(export_id: str) -> Callable[..., SEIExportTrigger]:
+    """Make a trigger that waits for that export, for some seconds of real time at most."""
+
+    def make(*, seconds: float = 20.0, **changes: Any) -> SEIExportTrigger:
+        now = time.time()
+        arguments = {"family": "productivity", "export_id": export_id, "started_at": now, "deadline": now + seconds}
+        return SEIExportTrigger(**arguments | changes)
+
+    return make
+
+
+def looks(sei_server: Any) -> int:
+    """Return how often the server was asked for an export's state."""
+    return sum(request.operation == "status" for request in sei_server.requests)
+
+
+def after(sei_server: Any, count: int, act: Callable[[], Any]) -> Callable[[], Awaitable[None]]:
+    """Return what lets ``act`` happen once the server was asked ``count`` times."""
+
+    async def wait() -> None:
+        async with asyncio.timeout(20):
+            while looks(sei_server) < count:  # noqa: ASYNC110 - the server lives in a thread of its own
+                await asyncio.sleep(0.005)
+        act()
+
+    return wait
+
+
+class TestSerialize:
+    """What is kept in Airflow's database."""
+
+    ARGUMENTS: dict[str, Any] = {  # noqa: RUF012 - a constant of the tests
+        "family": "ba",
+        "export_id": "exp_7a8b9c0d",
+        "deadline": 1_767_000_000.5,
+        "started_at": 1_766_990_000.25,
+        "sei_conn_id": "sei_eu",
+        "poll_interval": 30.0,
+        "reused": True,
+        "project_identifier": "p",
+        "org_identifier": "o",
+        "auth_header": "x-api-key",
+        "version": 1,
+    }
+
+    def test_it_is_this_class_and_these_arguments(self) -> None:
+        """A change here is a change for triggers that wait in somebody's database."""
+        assert SEIExportTrigger(**self.ARGUMENTS).serialize() == (
+            "airflow_provider_sei.triggers.sei.SEIExportTrigger",
+            self.ARGUMENTS,
+        )
+
+    def test_the_arguments_are_json(self) -> None:
+        """Primitives, which every version of Airflow can keep."""
+        _, arguments = SEIExportTrigger(**self.ARGUMENTS).serialize()
+        assert json.loads(json.dumps(arguments)) == arguments
+
+    def test_airflow_gives_back_what_it_was_given(self) -> None:
+        """Through its own encryption and decoding."""
+        from airflow.models.trigger import Trigger
+        from airflow.serialization.decoders import smart_decode_trigger_kwargs
+
+        path, arguments = SEIExportTrigger(**self.ARGUMENTS).serialize()
+        restored = smart_decode_trigger_kwargs(Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments)))
+        assert SEIExportTrigger(**restored).serialize() == (path, arguments)
+
+    def test_the_arguments_of_the_first_release_load(self) -> None:
+        """With nothing but the three that have no default."""
+        old = SEIExportTrigger(family="ba", export_id="exp_1", deadline=5.0)
+        _, arguments = old.serialize()
+        assert arguments["sei_conn_id"] == "sei_default"
+        assert SEIExportTrigger(**arguments).serialize()[1] == arguments
+
+
+class TestOutcomes:
+    """The one event at the end."""
+
+    @pytest.mark.parametrize("family", list(FAMILIES))
+    def test_a_completed_export_is_ready(
+        self, trigger: Any, sei_server: Any, connection: str, fire: Fire, family: str
+    ) -> None:
+        """Lower case or upper case, the event carries what the download needs."""
+        groups = FAMILIES[family].metric_groups[:1]
+        export = SEIHook(connection).create_export(family=family, team_id="123", metric_groups=groups, **PERIOD)
+        sei_server.clock.advance(60)
+        event = fire(trigger(family=family, export_id=export.export_id, reused=False))
+        assert (event["version"], event["outcome"]) == (1, "ready")
+        read = read_event(json.loads(json.dumps(event)))
+        assert (read.export_id, read.family, read.reused) == (export.export_id, family, False)
+        assert read.completed_at is not None
+
+    def test_it_waits_until_then(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """Through every status on the way."""
+        event = fire(trigger(), after(sei_server, 2, lambda: sei_server.clock.advance(60)))
+        assert event["outcome"] == "ready"
+        assert looks(sei_server) >= 3
+
+    @pytest.mark.parametrize(
+        ("status", "error", "kind"),
+        [
+            ("failed", "Invalid teamId", errors.SEIExportFailedError),
+            ("failed", {"code": "E42", "message": "Out of memory"}, errors.SEIExportFailedError),
+            ("failed", None, errors.SEIExportFailedError),
+            ("cancelled", None, errors.SEIExportCancelledError),
+        ],
+    )
+    def test_a_dead_export_is_an_error_with_the_servers_reason(
+        self,
+        trigger: Any,
+        export_id: str,
+        sei_server: Any,
+        fire: Fire,
+        *,
+        status: str,
+        error: Any,
+        kind: type[Exception],
+    ) -> None:
+        """Whichever shape the reason has."""
+        sei_server.end_export(export_id, status, error)
+        sei_server.clock.advance(60)
+        event = fire(trigger())
+        with pytest.raises(kind) as caught:
+            read_event(event)
+        reason = error["message"] if isinstance(error, dict) else error
+        assert caught.value.vendor_message == reason
+        assert caught.value.export_id == export_id
+
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [(400, errors.SEIRejectedError), (401, errors.SEIAuthError), (403, errors.SEIAuthError)],
+    )
+    def test_a_refusal_ends_it_at_once(
+        self, trigger: Any, sei_server: Any, fire: Fire, *, status: int, kind: type[Exception]
+    ) -> None:
+        """With the server's words."""
+        sei_server.faults.add("status", "answer", status=status, body={"message": "no such luck"}, times=None)
+        with pytest.raises(kind, match="no such luck"):
+            read_event(fire(trigger()))
+        assert looks(sei_server) == 1
+
+    def test_an_export_that_vanishes_is_an_error_of_its_own(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """Known once, then 404 to the end."""
+        sei_server.faults.add("status", "answer", status=404, nth=2, times=None)
+        with pytest.raises(errors.SEIExportVanishedError, match="after it had answered 'queued'"):
+            read_event(fire(trigger(seconds=0.5)))
+
+    def test_an_export_that_never_was_is_not_found(self, trigger: Any, fire: Fire) -> None:
+        """404 from the first look to the last."""
+        with pytest.raises(errors.SEINotFoundError, match="exp_unknown"):
+            read_event(fire(trigger(seconds=0.5, export_id="exp_unknown")))
+
+    def test_out_of_time_tells_the_last_state(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """Also that the export goes on."""
+        sei_server.clock.advance(20)
+        with pytest.raises(errors.SEIExportTimeoutError, match=r"still 'processing' after .* It goes on at the server"):
+            read_event(fire(trigger(seconds=0.3)))
+
+    def test_an_undocumented_status_is_waited_on_until_the_deadline(
+        self, trigger: Any, sei_server: Any, fire: Fire
+    ) -> None:
+        """It may be good news, but not for sure."""
+        sei_server.faults.add("status", "status_word", word="ARCHIVING", times=None)
+        with pytest.raises(errors.SEIExportTimeoutError, match="still 'ARCHIVING'"):
+            read_event(fire(trigger(seconds=0.3)))
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [({"family": "nothing"}, "not an SEI export family"), ({"export_id": "a/b"}, "is not an export id")],
+    )
+    def test_arguments_that_cannot_be_are_an_error(
+        self, trigger: Any, sei_server: Any, fire: Fire, *, changes: dict[str, str], words: str
+    ) -> None:
+        """An event, not a crash of the trigger."""
+        with pytest.raises(errors.SEIUsageError, match=words):
+            read_event(fire(trigger(**changes)))
+        assert looks(sei_server) == 0
+
+    def test_a_connection_that_cannot_be_used_is_an_error(
+        self, trigger: Any, sei_server: Any, monkeypatch: pytest.MonkeyPatch, fire: Fire
+    ) -> None:
+        """It names the connection and the field."""
+        connection = json.loads(sei_server.connection_json()) | {"password": ""}
+        monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(connection))
+        with pytest.raises(errors.SEIUsageError, match="connection 'sei_default': the API key is missing"):
+            read_event(fire(trigger()))
+
+
+class TestTrouble:
+    """Trouble that can pass."""
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            {"effect": "answer", "status": 500},
+            {"effect": "answer", "status": 503, "kind": "html", "body": "Maintenance"},
+            {"effect": "answer", "status": 200, "kind": "html", "body": "Sign in"},
+            {"effect": "answer", "status": 404},
+            {"effect": "close"},
+            {"effect": "cut", "after_bytes": 9},
+        ],
+        ids=["500", "503", "page", "404", "close", "cut"],
+    )
+    def test_it_is_borne(self, trigger: Any, sei_server: Any, fire: Fire, fault: dict[str, Any]) -> None:
+        """The wait goes on as if nothing had been."""
+        sei_server.faults.add("status", times=2, **fault)
+        sei_server.clock.advance(60)
+        assert fire(trigger())["outcome"] == "ready"
+        assert looks(sei_server) == 3
+
+    def test_trouble_to_the_end_is_told(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """Beside the last state that was seen."""
+        sei_server.faults.add("status", "answer", status=503, nth=2, times=None)
+        with pytest.raises(errors.SEIExportTimeoutError, match=r"still 'queued'.*last trouble: .* answered 503"):
+            read_event(fire(trigger(seconds=0.5)))
+
+
+class TestTime:
+    """Deadlines are moments of the wall clock."""
+
+    def test_a_deadline_that_has_passed_still_allows_one_look(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """The triggerer may have been away while the export was completed."""
+        sei_server.clock.advance(60)
+        now = time.time()
+        event = fire(trigger(started_at=now - 7200, deadline=now - 3600))
+        assert event["outcome"] == "ready"
+        assert looks(sei_server) == 1
+
+    def test_a_restart_does_not_restart_the_deadline(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """A trigger made of the arguments of one that was lost ends when that one would have."""
+        now = time.time()
+        lost = trigger(started_at=now - 3600, deadline=now - 1)
+        _, arguments = lost.serialize()
+        with pytest.raises(errors.SEIExportTimeoutError, match=r"after 360[0-9] s"):
+            read_event(fire(SEIExportTrigger(**arguments)))
+        assert looks(sei_server) == 1
+
+
+class TestTwice:
+    """The same trigger can run more than once, in one triggerer or two."""
+
+    def test_running_again_changes_nothing(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """It only reads."""
+        sei_server.clock.advance(60)
+        again = trigger()
+        assert fire(again) == fire(again)
+        assert {request.method for request in sei_server.requests if request.operation != "create"} == {"GET"}
+        assert len(sei_server.exports) == 1
+
+    def test_a_cancelled_one_leaves_the_other_alone(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """They share what they poll with, but not their fate."""
+
+        async def meanwhile() -> None:
+            lost = asyncio.create_task(_first(trigger()))
+            await after(sei_server, 2, lambda: None)()
+            lost.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await lost
+            sei_server.clock.advance(60)
+
+        assert fire(trigger(), meanwhile)["outcome"] == "ready"
+
+    def test_one_that_is_cancelled_leaves_nothing_behind(self, trigger: Any, sei_server: Any) -> None:
+        """No task and no connection; warnings of unclosed ones are errors here."""
+
+        async def cancel() -> set[asyncio.Task[Any]]:
+            lost = asyncio.create_task(_first(trigger(poll_interval=0.05)))
+            await after(sei_server, 1, lost.cancel)()
+            with pytest.raises(asyncio.CancelledError):
+                await lost
+            await asyncio.sleep(0)
+            return asyncio.all_tasks() - {asyncio.current_task()}
+
+        assert asyncio.run(cancel()) == set()
+
+    def test_many_fire_each_their_own_event(self, trigger: Any, sei_server: Any, connection: str, fire: Fire) -> None:
+        """However they are asked for."""
+        hook = SEIHook(connection)
+        teams = ("456", "123", "789", "6036", "1")
+        ids = [
+            hook.create_export(family="productivity", team_id=team, metrics=[metric], **PERIOD).export_id
+            for team in teams
+            for metric in ("PR_MERGED", "LOC_ADDED")
+        ]
+        found: list[str] = []
+
+        async def meanwhile() -> None:
+            sei_server.clock.advance(60)
+            events = await asyncio.gather(*(_first(trigger(export_id=export_id)) for export_id in ids))
+            found.extend(read_event(event.payload).export_id for event in events)
+
+        fire(trigger(), meanwhile)
+        assert found == ids
+
+
+class TestSecrecy:
+    """What leaves the triggerer."""
+
+    def test_neither_the_key_nor_a_person_is_told(
+        self, trigger: Any, sei_server: Any, fire: Fire, task_log: Any, export_id: str
+    ) -> None:
+        """In no event and no line, good or bad."""
+        told = []
+        for fault in (
+            {"status": 400, "body": "the key demo-key of Jane is wrong"},
+            {"status": 200, "body": "demo-key"},
+        ):
+            sei_server.faults.add("status", "answer", **fault)
+            told.append(fire(trigger(seconds=0.3)))
+        sei_server.end_export(export_id, "failed")
+        sei_server.clock.advance(60)
+        told.append(fire(trigger()))
+        assert sei_server.api_key not in f"{told} {task_log.text}"
+        assert "jane.smith" not in f"{told} {task_log.text}"
+
+    def test_each_state_is_told_once(self, trigger: Any, sei_server: Any, fire: Fire, task_log: Any) -> None:
+        """However often it was looked at."""
+        fire(trigger(), after(sei_server, 4, lambda: sei_server.clock.advance(60)))
+        told = task_log.text
+        assert told.count(" is queued after") == 1
+        assert told.count(" is completed after") == 1
+
+
+async def _first(trigger: SEIExportTrigger) -> Any:
+    return await anext(trigger.run())
