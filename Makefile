@@ -1,18 +1,21 @@
 # Needs Python 3.11 or newer and make. Everything is installed into .venv, once; later runs need no network.
 #   make demo PYTHON=python3.12        another Python
 #   make test PYTEST_ARGS="-k naming"  part of the tests
+#   make matrix CELLS="airflow-2.11-py3.11 airflow-3.3-py3.13"
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+CELLS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
+CLUSTER := .cache/cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench constraints clean
+.PHONY: help demo up down test lint bench matrix cluster-test constraints matrix-constraints clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The installer is whatever pip the machine has set up: its index, proxy and certificates apply.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -43,10 +46,32 @@ lint: $(INSTALLED) ## check style and types
 bench: $(INSTALLED) ## measure; see benchmarks/
 	@for script in $(wildcard benchmarks/bench_*.py); do $(BIN)/python $$script || exit 1; done
 
+matrix: $(INSTALLED) ## run the tests on each supported Airflow, in an environment of its own
+	@exec $(BIN)/python -m tests.matrix $(CELLS)
+
+# PostgreSQL and Redis are the machine's: on Debian and Ubuntu, the packages postgresql and redis-server. constraints.txt
+# holds for this environment too; constraints/cluster.txt has what is not in it.
+$(CLUSTER)/installed: pyproject.toml constraints.txt constraints/cluster.txt
+	@echo "Installing into $(CLUSTER) (a minute or two) ..."
+	@$(PYTHON) -m venv --clear $(CLUSTER)
+	@$(CLUSTER)/bin/python -m pip install -qq --constraint constraints.txt pip
+	@$(CLUSTER)/bin/python -m pip install -qq --constraint constraints.txt --constraint constraints/cluster.txt \
+	  --build-constraint constraints.txt --group cluster --editable .
+	@touch $@
+
+cluster-test: $(CLUSTER)/installed ## kill one process after another of a cluster with twenty exports in flight
+	@exec $(CLUSTER)/bin/python -m pytest -s -p no:cacheprovider --tb=short -m live tests/cluster $(PYTEST_ARGS)
+
 constraints: $(INSTALLED) ## resolve constraints.txt anew, one version of everything for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o .venv/resolved.txt
 	sed -E '/emscripten/{/!=/!d;}; s/ ;.*//' .venv/resolved.txt > constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --constraint constraints.txt \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group cluster pyproject.toml -o .venv/resolved.txt
+	sed -E '/emscripten/{/!=/!d;}; s/ ;.*//' .venv/resolved.txt | grep -vxFf constraints.txt > constraints/cluster.txt
+
+matrix-constraints: $(INSTALLED) ## resolve constraints/ anew, each as on the day of its Airflow's release
+	@exec $(BIN)/python -m tests.matrix --resolve $(CELLS)
 
 clean: down ## remove the environment and everything that runs left behind
-	rm -rf .venv .demo demo-output build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache/matrix $(CLUSTER) .demo demo-output build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache

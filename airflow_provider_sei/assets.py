@@ -85,7 +85,7 @@ def scope_asset(
         team_id=team_id,
         org_tree_name=org_tree_name,
     ).uri
-    return Asset(name=uri, uri=uri, **kwargs)
+    return Asset(uri=uri, **kwargs)  # the URI is its name too; before Airflow 3.0 it has no other
 
 
 def tell_outlets(

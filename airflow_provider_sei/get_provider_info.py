@@ -62,7 +62,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
         "ca_bundle": {
             "label": "CA bundle",
-            "description": "Path of a PEM file on workers and triggerers. Empty: that of REQUESTS_CA_BUNDLE, else of certifi.",
+            "description": "Path of a PEM file on workers and triggerers. Empty: REQUESTS_CA_BUNDLE's or certifi's.",
             "schema": {"type": ["string", "null"]},
         },
     },

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["S3Sink"]
 
-# Two of this size are held, one being filled and one being sent: the memory of a delivery, whatever its size. S3 takes
+# bytes. Two parts are held, one being filled and one being sent, whatever the file's size. S3 takes
 # 10,000 parts at most, of 5 MiB at least; https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _PART = 6 * 1024 * 1024
 _MOST_PARTS = 10_000
@@ -58,7 +58,8 @@ class S3Sink(RemoteObject):
         if not replace:
             self._refuse_existing()
         if self._upload is None:
-            self._call("put_object", Body=self._part.getvalue(), **condition)
+            self._part.seek(0)
+            self._call("put_object", Body=self._part, **condition)
         else:
             if self._part.tell():
                 self._send()

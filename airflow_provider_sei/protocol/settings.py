@@ -42,7 +42,7 @@ class SEISettings:
     read_timeout: float = 60.0
     """Seconds without a byte before an answer counts as lost."""
     ca_bundle: str | None = None
-    """Path of a CA bundle to verify the server with; ``None`` takes ``REQUESTS_CA_BUNDLE`` and its kin, else certifi's."""
+    """Path of a CA bundle to verify the server with; ``None``: that of ``REQUESTS_CA_BUNDLE``, else certifi's."""
     calls_per_minute: float = 240.0
     """Calls that one process spends on waiting per minute. The vendor allows 1000 a key, 400 by ``x-api-key``."""
 

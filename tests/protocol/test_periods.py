@@ -1,6 +1,9 @@
+"""Calendar periods, and the period that a run stands for."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,7 +24,9 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 class TestSplitPeriod:
-    def test_pieces_follow_the_calendar_and_the_ends_are_cut(self):
+    """A long range, cut along the calendar."""
+
+    def test_pieces_follow_the_calendar_and_the_ends_are_cut(self) -> None:
         """A range that begins and ends in mid-month gives two short pieces and whole months between."""
         assert split_period("2024-01-15", "2024-03-10") == [
             {"date_start": "2024-01-15", "date_end": "2024-01-31"},
@@ -29,22 +34,22 @@ class TestSplitPeriod:
             {"date_start": "2024-03-01", "date_end": "2024-03-10"},
         ]
 
-    def test_quarters_begin_in_january_april_july_and_october(self):
+    def test_quarters_begin_in_january_april_july_and_october(self) -> None:
         """Two years have eight quarters."""
         pieces = split_period("2023-01-01", "2024-12-31", by="quarter")
         assert len(pieces) == 8
         assert [piece["date_start"][5:] for piece in pieces] == ["01-01", "04-01", "07-01", "10-01"] * 2
 
-    def test_weeks_begin_on_monday(self):
+    def test_weeks_begin_on_monday(self) -> None:
         """The first piece ends on the first Sunday."""
         assert split_period("2024-02-29", "2024-03-05", by="week")[0] == {
             "date_start": "2024-02-29",
             "date_end": "2024-03-03",
         }
 
-    def test_an_unknown_unit_is_named(self):
+    def test_an_unknown_unit_is_named(self) -> None:
         """A misspelt unit is refused with a guess."""
-        with pytest.raises(SEIUsageError, match="by 'monht' is not one of .*did you mean 'month'"):
+        with pytest.raises(SEIUsageError, match=r"by 'monht' is not one of .*did you mean 'month'"):
             split_period("2024-01-01", "2024-12-31", by="monht")
 
     @given(
@@ -52,7 +57,7 @@ class TestSplitPeriod:
         days=st.integers(min_value=0, max_value=900),
         unit=st.sampled_from(UNITS),
     )
-    def test_every_day_is_in_exactly_one_piece(self, start, days, unit):
+    def test_every_day_is_in_exactly_one_piece(self, start: date, days: int, unit: str) -> None:
         """Pieces touch without a gap, and together they are the range."""
         end = date.fromordinal(start.toordinal() + days)
         pieces = split_period(start, end, by=unit)
@@ -68,6 +73,8 @@ class TestSplitPeriod:
 
 
 class TestLastFullPeriod:
+    """The period that has just ended."""
+
     @pytest.mark.parametrize(
         ("granularity", "before", "start", "end"),
         [
@@ -81,12 +88,14 @@ class TestLastFullPeriod:
             (None, date(2024, 1, 20), date(2023, 12, 1), date(2023, 12, 31)),
         ],
     )
-    def test_it_has_ended_before_the_day(self, granularity, before, start, end):
+    def test_it_has_ended_before_the_day(self, granularity: str | None, before: date, start: date, end: date) -> None:
         """The running period is never exported."""
         assert last_full_period(granularity, before) == Period(start, end)
 
 
 class TestPeriodOfKey:
+    """What a partition key names."""
+
     @pytest.mark.parametrize(
         ("key", "start", "end"),
         [
@@ -100,20 +109,22 @@ class TestPeriodOfKey:
             ("2026-01-05/2026-02-03", date(2026, 1, 5), date(2026, 2, 3)),
         ],
     )
-    def test_a_calendar_key_names_its_days(self, key, start, end):
+    def test_a_calendar_key_names_its_days(self, key: str, start: date, end: date) -> None:
         """Years, quarters, months, ISO weeks, days and pairs of days are understood."""
         assert period_of_key(key) == Period(start, end)
 
-    @pytest.mark.parametrize("key", ["", "platform", "2026-13", "2026-W60", "2026-02-30", "2026-02-03/2026-01-05", "a/b"])
-    def test_any_other_key_names_none(self, key):
+    @pytest.mark.parametrize("key", ["", "team", "2026-13", "2026-W60", "2026-02-30", "2026-02-03/2026-01-05", "a/b"])
+    def test_any_other_key_names_none(self, key: str) -> None:
         """A key that is no period is left to the schedule."""
         assert period_of_key(key) is None
 
 
 class TestRunPeriod:
+    """The days that a run exports when none are given."""
+
     @staticmethod
-    def period(**given):
-        arguments = {
+    def _period(**given: Any) -> Period:
+        arguments: dict[str, Any] = {
             "granularity": "monthly",
             "partition_key": None,
             "interval_start": None,
@@ -123,31 +134,31 @@ class TestRunPeriod:
         }
         return run_period(**arguments | given)
 
-    def test_the_interval_is_taken_with_its_end_made_inclusive(self):
+    def test_the_interval_is_taken_with_its_end_made_inclusive(self) -> None:
         """An interval up to the first of a month ends on the last of the month before."""
-        period = self.period(
+        period = self._period(
             interval_start=datetime(2024, 2, 1, tzinfo=UTC), interval_end=datetime(2024, 3, 1, tzinfo=UTC)
         )
         assert period == Period(date(2024, 2, 1), date(2024, 2, 29))
 
-    def test_an_empty_interval_is_no_period(self):
+    def test_an_empty_interval_is_no_period(self) -> None:
         """Airflow 3's cron schedules have an interval of no length: the last full month is exported instead."""
         moment = datetime(2024, 3, 1, 3, tzinfo=UTC)
-        assert self.period(interval_start=moment, interval_end=moment) == Period(date(2024, 2, 1), date(2024, 2, 29))
+        assert self._period(interval_start=moment, interval_end=moment) == Period(date(2024, 2, 1), date(2024, 2, 29))
 
-    def test_days_begin_in_the_dags_timezone(self):
+    def test_days_begin_in_the_dags_timezone(self) -> None:
         """Midnight in Berlin is the evening before in UTC."""
-        period = self.period(
+        period = self._period(
             interval_start=datetime(2024, 1, 31, 23, tzinfo=UTC),
             interval_end=datetime(2024, 2, 29, 23, tzinfo=UTC),
             timezone=BERLIN,
         )
         assert period == Period(date(2024, 2, 1), date(2024, 2, 29))
 
-    def test_a_partition_key_goes_first(self):
+    def test_a_partition_key_goes_first(self) -> None:
         """A partitioned run exports its partition, whenever it runs."""
-        assert self.period(partition_key="2023-Q2") == Period(date(2023, 4, 1), date(2023, 6, 30))
+        assert self._period(partition_key="2023-Q2") == Period(date(2023, 4, 1), date(2023, 6, 30))
 
-    def test_a_partition_key_that_is_no_period_is_passed_over(self):
+    def test_a_partition_key_that_is_no_period_is_passed_over(self) -> None:
         """Partitions by team leave the period to the schedule."""
-        assert self.period(partition_key="platform") == Period(date(2024, 2, 1), date(2024, 2, 29))
+        assert self._period(partition_key="platform") == Period(date(2024, 2, 1), date(2024, 2, 29))
