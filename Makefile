@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH ?= --quick
 CELLS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -43,8 +44,10 @@ lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## measure; see benchmarks/
-	@for script in $(wildcard benchmarks/bench_*.py); do $(BIN)/python $$script || exit 1; done
+bench: $(INSTALLED) ## measure beside peers; BENCH=--full for all sizes. Tables, and JSON in benchmarks/results/
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
+	@PYTHONPATH=. $(BIN)/python benchmarks/download.py $(BENCH)
+	@PYTHONPATH=. exec $(BIN)/python benchmarks/triggers.py $(BENCH)
 
 matrix: $(INSTALLED) ## run the tests on each supported Airflow, in an environment of its own
 	@exec $(BIN)/python -m tests.matrix $(CELLS)
@@ -64,7 +67,7 @@ cluster-test: $(CLUSTER)/installed ## kill one process after another of a cluste
 
 constraints: $(INSTALLED) ## resolve constraints.txt anew, one version of everything for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
-	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o .venv/resolved.txt
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev --group bench pyproject.toml -o .venv/resolved.txt
 	sed -E '/emscripten/{/!=/!d;}; s/ ;.*//' .venv/resolved.txt > constraints.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --constraint constraints.txt \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group cluster pyproject.toml -o .venv/resolved.txt
