@@ -14,7 +14,6 @@ from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.specs import ExportSpec, checked_period
 
-CONNECTION_FIELDS = ("sei_conn_id", "project_identifier", "org_identifier", "account_id", "auth_header")
 REQUEST_FIELDS = (
     *("family", "date_start", "date_end", "org_tree_name", "team_id", "scope", "metric_groups", "metrics"),
     *("aggregation", "level", "level_key", "granularity", "file_format", "export_compression", "computation_mode"),
@@ -35,7 +34,13 @@ class SEIBaseOperator(BaseOperator):
         ``SEI_API_KEY``.
     """
 
-    template_fields: Sequence[str] = CONNECTION_FIELDS
+    template_fields: Sequence[str] = (
+        "sei_conn_id",
+        "project_identifier",
+        "org_identifier",
+        "account_id",
+        "auth_header",
+    )
     ui_color = "#e0f2f7"
 
     def __init__(

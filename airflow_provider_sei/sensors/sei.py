@@ -19,8 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_sei.deferral import completed, deadline, defer_until_completed, look_once
 from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.hooks.sei import SEIHook
-from airflow_provider_sei.operators.base import CONNECTION_FIELDS, is_constant
+from airflow_provider_sei.operators.base import SEIBaseOperator, is_constant
 from airflow_provider_sei.protocol.errors import SEIError, SEIExportTimeoutError, SEINotFoundError
 from airflow_provider_sei.protocol.events import read_event
 from airflow_provider_sei.protocol.exports import checked_export_id
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["SEIExportSensor"]
 
 
-class SEIExportSensor(BaseSensorOperator):
+class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
     """Wait until an export is completed; the export's id is the task's result.
 
     An export that fails, is cancelled or vanishes fails the sensor at once, with the reason (with ``soft_fail``
@@ -43,15 +42,11 @@ class SEIExportSensor(BaseSensorOperator):
     :param export_id: the export, as ``SEICreateExportOperator`` returns it.
     :param deferrable: whether to wait in the triggerer; ``False`` pokes, by ``mode`` and ``poke_interval``.
     :param poll_interval: when deferred, seconds between two looks; by default they grow with the time waited.
-    :param sei_conn_id: the Airflow connection, of type ``harness_sei``.
-    :param project_identifier: Harness project, instead of the connection's.
-    :param org_identifier: Harness organisation, instead of the connection's.
-    :param account_id: Harness account, instead of the connection's.
-    :param auth_header: header that carries the key, instead of the connection's.
+
+    All other arguments: :class:`SEIBaseOperator <airflow_provider_sei.operators.base.SEIBaseOperator>`.
     """
 
-    template_fields: Sequence[str] = ("family", "export_id", "poll_interval", *CONNECTION_FIELDS)
-    ui_color = "#e0f2f7"
+    template_fields: Sequence[str] = ("family", "export_id", "poll_interval", *SEIBaseOperator.template_fields)
 
     def __init__(
         self,
@@ -60,11 +55,6 @@ class SEIExportSensor(BaseSensorOperator):
         export_id: str,
         deferrable: bool = True,
         poll_interval: float | None = None,
-        sei_conn_id: str = SEIHook.default_conn_name,
-        project_identifier: str | None = None,
-        org_identifier: str | None = None,
-        account_id: str | None = None,
-        auth_header: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,11 +62,6 @@ class SEIExportSensor(BaseSensorOperator):
         self.export_id = export_id
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.sei_conn_id = sei_conn_id
-        self.project_identifier = project_identifier
-        self.org_identifier = org_identifier
-        self.account_id = account_id
-        self.auth_header = auth_header
         with airflow_errors():
             if is_constant(family):
                 get_family(family)
@@ -84,17 +69,6 @@ class SEIExportSensor(BaseSensorOperator):
                 checked_export_id(export_id)
             if is_constant(poll_interval):
                 checked_wait(0.0, poll_interval)
-
-    @cached_property
-    def hook(self) -> SEIHook:
-        """The hook, made on the worker."""
-        return SEIHook(
-            self.sei_conn_id,
-            project_identifier=self.project_identifier,
-            org_identifier=self.org_identifier,
-            account_id=self.account_id,
-            auth_header=self.auth_header,
-        )
 
     def execute(self, context: Context) -> Any:
         """Look once and defer, or poke."""
