@@ -1,0 +1,60 @@
+"""One cluster for all tests of this folder, and the story that is played on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.airflow_processes import LOOPBACK, free_ports
+from tests.cluster.clients import Bucket, ClusterApi, SEIServer
+from tests.cluster.processes import Cluster
+from tests.cluster.services import ROOT, MissingServiceError, Services
+from tests.cluster.story import DAG_ID, Story
+
+HOME = ROOT / ".demo" / "cluster"
+_START_SECONDS = 120.0
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """The services beside Airflow, chosen but not started."""
+    folder = Path(tempfile.mkdtemp(prefix="sei-cluster-"))
+    try:
+        yield Services.at(folder)
+    except MissingServiceError as error:
+        pytest.skip(str(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def story(services: Services) -> Iterator[Story]:
+    """The story, played to its end; the cluster goes on."""
+    [port] = free_ports(1)
+    dags = Path(__file__).parent / "dags"
+    cluster = Cluster(
+        home=HOME, dags_folder=dags, port=port, connections=services.connections, beside={}, services=services
+    )
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("NO_PROXY", LOOPBACK)
+        environment.setenv("no_proxy", LOOPBACK)
+        played = Story(
+            services=services,
+            cluster=cluster,
+            api=ClusterApi(cluster.url),
+            sei=SEIServer(services),
+            bucket=Bucket(services),
+        )
+        with services.running(cluster.environment(os.environ)):
+            played.until("the services are ready", services.ready, _START_SECONDS)
+            played.bucket.create()
+            with cluster.running():
+                played.until("the DAG is there", lambda: played.api.dag_exists(DAG_ID))
+                played.until("both workers are ready", cluster.workers_ready)
+                played.tell()
+                yield played

@@ -1,0 +1,151 @@
+"""Twenty exports in flight, while one process after another is killed with SIGKILL and comes back.
+
+1. Every create stalls at the server, the export already made: a worker is killed that waits for such answers.
+2. The rest is created; while some exports are waited for already, the SEI server is gone for ten seconds.
+3. All of them are waited for: one triggerer is killed, its waits move to the other one, then the other is killed.
+4. The exports complete, so long after their creation that creating one again would make a second one. The downloads
+   stall half-way, the first parts already at S3: a worker is killed that carries such downloads.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.cluster.clients import Bucket, ClusterApi, SEIServer
+from tests.cluster.processes import SLOTS, TRIGGERERS, WORKERS, Cluster, connections_to, kept, kill
+from tests.cluster.services import FILE_BYTES, Services
+
+if TYPE_CHECKING:
+    import psutil
+
+DAG_ID = "sei_cluster"
+TASK_ID = "export"
+PAST_REUSE_SECONDS = 3600.0
+"""Twice the time for which the server answers an identical request with the export that it has."""
+_STALL_SECONDS = 25.0
+"""Time for both workers to get that far, and no longer than the loss of a task takes to be noticed."""
+_PATIENCE_SECONDS = 120.0
+_POLL_SECONDS = 0.5
+
+
+class StoryError(Exception):
+    """The cluster did not get to where the story goes on; the message says how far it got."""
+
+
+@dataclass(kw_only=True)
+class Story:
+    """One run of the DAG, and what was seen of it."""
+
+    services: Services
+    cluster: Cluster
+    api: ClusterApi
+    sei: SEIServer
+    bucket: Bucket
+    run_id: str = ""
+    holders: list[set[int]] = field(default_factory=list)
+    """Which triggerers held the waits: before the first kill, after it, and after the second one."""
+
+    def __post_init__(self) -> None:
+        """Start the clock that the lines are printed with."""
+        self._started = time.monotonic()
+
+    def tell(self) -> None:
+        """Play it to the end of the run."""
+        self.api.unpause(DAG_ID)
+        self.sei.add_fault("create", "stall", seconds=_STALL_SECONDS, times=None)
+        self.run_id = self.api.start_run(DAG_ID, {})
+        self._kill_worker_in_create()
+        self._cut_the_server_off()
+        self._kill_both_triggerers()
+        self._kill_worker_in_download()
+        self.until("the run has ended", lambda: self.api.run_state(DAG_ID, self.run_id) in {"success", "failed"})
+
+    def say(self, text: str) -> None:
+        """Print a line with the seconds since the start, for whoever runs ``pytest -s``."""
+        sys.stdout.write(f"\n{time.monotonic() - self._started:6.1f}s {text}")
+        sys.stdout.flush()
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return the task instances, in the order of their map index."""
+        return sorted(self.api.task_instances(DAG_ID, self.run_id), key=lambda task: int(task["map_index"]))
+
+    def until(self, what: str, reached: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
+        """Wait for something.
+
+        Raises:
+            StoryError: it did not come about.
+        """
+        deadline = time.monotonic() + seconds
+        while not reached():
+            if time.monotonic() > deadline:
+                tasks = self.tasks() if self.run_id else []
+                states = [(task["map_index"], task["state"], task["try_number"]) for task in tasks]
+                msg = f"not after {seconds:.0f} s: {what}; tasks: {states}"
+                raise StoryError(msg)
+            time.sleep(_POLL_SECONDS)
+        self.say(what)
+
+    def _kill_worker_in_create(self) -> None:
+        def created() -> bool:
+            return len(self.sei.exports()) > len(WORKERS) and all(self._calls().values())
+
+        self.until("both workers wait for answers to create", created)
+        self._kill_the_busiest_worker()
+        self.sei.clear_faults()
+
+    def _cut_the_server_off(self) -> None:
+        self.until("some exports are waited for", lambda: len(self._waits()) > len(WORKERS))
+        self._kill(kept(self.services.plan, "gateway"), "the way to the SEI server")
+        self.until("the SEI server can be reached again", self.services.reachable)
+
+    def _kill_both_triggerers(self) -> None:
+        def all_wait() -> bool:
+            holders = self._waits().values()
+            return len(holders) == len(self.tasks()) and len(set(holders)) == len(TRIGGERERS)
+
+        self.until("all exports are waited for, by both triggerers", all_wait)
+        first = set(self._waits().values())
+        self.holders.append(first)
+        for left, name in reversed(tuple(enumerate(reversed(TRIGGERERS)))):
+            self._kill(kept(self.cluster.plan, name), name)
+
+            def moved(most: int = left) -> bool:
+                waits = self._waits()
+                return len(waits) == len(self.tasks()) and len(first & set(waits.values())) <= most
+
+            self.until("its waits have moved", moved)
+            self.holders.append(set(self._waits().values()))
+
+    def _kill_worker_in_download(self) -> None:
+        stall = {"after_bytes": FILE_BYTES * 2 // 3, "seconds": _STALL_SECONDS}
+        self.sei.add_fault("download", "stall", times=SLOTS * len(WORKERS), **stall)
+        self.sei.advance(PAST_REUSE_SECONDS)
+        # More uploads than one worker has slots: the other one has some of them, whichever is killed.
+        self.until("downloads have stalled half-way", lambda: len(self.bucket.unfinished_uploads()) > SLOTS)
+        self._kill_the_busiest_worker()
+
+    def _waits(self) -> dict[int, int]:
+        """Return which triggerer holds each wait, by map index."""
+        deferred = ((task["map_index"], task["trigger"] or {}) for task in self.tasks() if task["state"] == "deferred")
+        return {index: trigger["triggerer_id"] for index, trigger in deferred if trigger.get("triggerer_id")}
+
+    def _calls(self) -> dict[str, int]:
+        """Return how many connections to the SEI server each worker's tasks hold."""
+        port = self.services.gateway_port
+        return {name: connections_to(port, kept(self.cluster.plan, name)) for name in WORKERS}
+
+    def _kill_the_busiest_worker(self) -> None:
+        calls = self._calls()
+        name = max(calls, key=lambda name: calls[name])
+        self._kill(kept(self.cluster.plan, name), f"{name}, with {calls[name]} calls under way")
+
+    def _kill(self, process: psutil.Process | None, title: str) -> None:
+        if process is None:
+            msg = f"does not run: {title}"
+            raise StoryError(msg)
+        kill(process)
+        self.say(f"killed: {title}")
