@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_sei.protocol.settings import SEISettings
 
-__all__ = ["SEIInsightsLink", "SEIObjectLink", "console_url", "insights_url", "push_link"]
+__all__ = ["SEIInsightsLink", "SEIObjectLink", "console_url", "insights_url", "set_link"]
 
 
 class _XComLink(BaseOperatorLink):
     key = ""
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
-        """Return the address that the task has pushed, or nothing."""
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address that the task has given, or nothing."""
+        # Airflow 3 asks on the worker, where the operator knows; Airflow 2 asks in its webserver, where it does not.
+        links = getattr(operator, "sei_links", None)
+        if isinstance(links, dict):
+            return str(links.get(self.key, ""))
         return XCom.get_value(key=self.key, ti_key=ti_key) or ""
 
 
@@ -41,9 +45,14 @@ class SEIObjectLink(_XComLink):
     key = "sei_object_url"
 
 
-def push_link(context: Mapping[str, Any], link: type[_XComLink], url: str | None) -> None:
-    """Make ``url`` the address of a link, if there is one."""
+def set_link(links: dict[str, str], context: Mapping[str, Any], link: type[_XComLink], url: str | None) -> None:
+    """Make ``url`` the address of a link, if there is one.
+
+    :param links: the operator's ``sei_links``.
+    """
     ti = context.get("ti")
+    if url:
+        links[link.key] = url
     if url and ti is not None:
         ti.xcom_push(key=link.key, value=url)
 

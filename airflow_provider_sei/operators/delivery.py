@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.assets import Subject, tell_outlets
 from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, push_link
+from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
 from airflow_provider_sei.operators.base import SEIBaseOperator, checked_flag, is_constant
 from airflow_provider_sei.protocol.checks import checked_names
 
@@ -67,6 +67,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
         self.use_server_name = use_server_name
         self.download_timeout = download_timeout
         self.asset_partitions = asset_partitions
+        self.sei_links: dict[str, str] = {}
         self._subject: Subject | None = None
         self._delivered: Delivered | None = None
         given = {name: getattr(self, name) for name in _FIELDS}
@@ -79,7 +80,9 @@ class SEIDeliveryOperator(SEIBaseOperator):
     def begin(self, context: Mapping[str, Any], subject: Subject, insights_page: str | None = None) -> None:
         """Note what is about to be delivered, and show where people can look at it, before anything can defer."""
         self._subject = subject
-        push_link(context, SEIInsightsLink, insights_url(self.hook.settings, insights_page, subject.team_id))
+        set_link(
+            self.sei_links, context, SEIInsightsLink, insights_url(self.hook.settings, insights_page, subject.team_id)
+        )
 
     def result(
         self,
@@ -113,7 +116,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
             "created_at": export.created_at if export else None,
             "completed_at": export.completed_at if export else None,
         }
-        push_link(context, SEIObjectLink, console_url(delivered.uri))
+        set_link(self.sei_links, context, SEIObjectLink, console_url(delivered.uri))
         known = {name: value for name, value in result.items() if value is not None}
         tell_outlets(
             context,

@@ -153,7 +153,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         with airflow_errors():
             export = self._export = read_event(event)
         spec = self.checked_request()
-        self._subject = self._subject_of(spec)
+        self.begin(context, self._subject_of(spec), spec.family.insights_page)
         return self._deliver(context, spec, export, reused=export.reused)
 
     def _subject_of(self, spec: ExportSpec) -> Subject:
