@@ -8,6 +8,7 @@ DAG that waits for exports which somebody else started; what an export delivers 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_sei.protocol.families import get_family
 
 __all__ = ["Subject", "sanitize_uri", "scope_asset", "tell_outlets"]
+
+log = logging.getLogger("airflow_provider_sei")
 
 _KINDS = ("team", "tree")
 
@@ -110,5 +113,7 @@ def tell_outlets(
         elif isinstance(outlet, Asset):
             event = events[outlet]
             event.extra.update(extra)
-            if partitions:
+            if partitions and hasattr(event, "add_partitions"):
                 event.add_partitions(partitions)
+            elif partitions:
+                log.warning("asset_partitions is left aside: this version of Airflow has no partitions of asset events")

@@ -1,0 +1,134 @@
+"""Airflow finds the package, its modules and its connection form, on every supported version."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from packaging.version import Version
+
+import airflow_provider_sei
+from airflow_provider_sei.get_provider_info import get_provider_info
+
+MODULES = [found.name for found in pkgutil.walk_packages(airflow_provider_sei.__path__, "airflow_provider_sei.")]
+RETRY_POLICY = "airflow_provider_sei.retry_policy"
+FORM = get_provider_info()["connection-types"][0]
+
+
+@pytest.mark.parametrize("name", sorted({*MODULES} - {RETRY_POLICY, "airflow_provider_sei.local_server.__main__"}))
+def test_every_module_can_be_imported(name: str) -> None:
+    """No module needs more of Airflow than the version has, and none uses what the version deprecates."""
+    assert importlib.import_module(name).__name__ == name
+
+
+def test_the_retry_policy_needs_airflow_3_3(airflow_version: Version) -> None:
+    """On older versions its import says so, and everything else works without it."""
+    if airflow_version >= Version("3.3"):
+        assert importlib.import_module(RETRY_POLICY).SEIRetryPolicy
+    else:
+        with pytest.raises(ImportError):
+            importlib.import_module(RETRY_POLICY)
+
+
+@contextmanager
+def only_our_warnings() -> Iterator[None]:
+    """Airflow loads all installed providers, and what those are warned about is not this package's concern."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    words = [str(warning.message) for warning in caught]
+    assert [line for line in words if "SEIHook" in line or "airflow_provider_sei" in line] == []
+
+
+@pytest.fixture(scope="session")
+def providers() -> Any:
+    """What Airflow knows about the installed providers."""
+    from airflow.providers_manager import ProvidersManager
+
+    with only_our_warnings():
+        manager = ProvidersManager()
+        manager.initialize_providers_extra_links()
+    return manager
+
+
+def test_airflow_takes_the_provider(providers: Any) -> None:
+    """The metadata fits the version's schema, and the classes it names can be loaded."""
+    assert providers.providers["airflow-provider-sei"].version == airflow_provider_sei.__version__
+    assert {"airflow_provider_sei.links.SEIInsightsLink"} <= set(providers.extra_links_class_names)
+
+
+@pytest.fixture(scope="session")
+def shown_form() -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The form's name, its own fields by name, and what it makes of the connection's other fields."""
+    with only_our_warnings():
+        return _form_of_the_old_ui() if importlib.util.find_spec("airflow.www") else _form_of_the_new_ui()
+
+
+def _form_of_the_old_ui() -> tuple[str, dict[str, Any], dict[str, Any]]:
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    name = manager.hooks["harness_sei"].hook_name
+    fields = {
+        key.removeprefix("extra__harness_sei__"): info.field
+        for key, info in manager.connection_form_widgets.items()
+        if key.startswith("extra__harness_sei__")
+    }
+    return name, fields, manager.field_behaviours["harness_sei"]
+
+
+def _form_of_the_new_ui() -> tuple[str, dict[str, Any], dict[str, Any]]:
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+    [form] = [form for form in HookMetaService.hook_meta_data() if form.connection_type == "harness_sei"]
+    standard = form.standard_fields.model_dump(exclude_none=True)
+    behaviour = {
+        "hidden_fields": [
+            {"url_schema": "schema"}.get(name, name) for name, seen in standard.items() if seen["hidden"]
+        ],
+        "relabeling": {name: seen["title"] for name, seen in standard.items() if "title" in seen},
+        "placeholders": {name: seen["placeholder"] for name, seen in standard.items() if "placeholder" in seen},
+    }
+    return form.hook_name, dict(form.extra_fields), behaviour
+
+
+def test_the_form_has_every_field(shown_form: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    """Under the name by which the connection keeps its value."""
+    name, fields, _ = shown_form
+    assert (name, set(fields)) == (FORM["hook-name"], set(FORM["conn-fields"]))
+
+
+def test_the_form_explains_the_other_fields(shown_form: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    """What a connection always has is renamed, explained, or hidden where it means nothing."""
+    _, _, behaviour = shown_form
+    wanted = FORM["ui-field-behaviour"]
+    assert sorted(behaviour["hidden_fields"]) == sorted(wanted["hidden-fields"])
+    assert behaviour["relabeling"] == wanted["relabeling"]
+    assert behaviour["placeholders"] == wanted["placeholders"]
+
+
+def test_the_form_may_stay_empty_and_refuses_an_unknown_header(
+    shown_form: tuple[str, dict[str, Any], dict[str, Any]],
+) -> None:
+    """The old UI checks what was typed by the field's own rules, the new one by its JSON schema."""
+    _, fields, _ = shown_form
+    typed = {"auth_header": "Bearer"}
+    assert _complaints(fields, {}) == []
+    assert _complaints(fields, typed) == ["auth_header"]
+
+
+def _complaints(fields: dict[str, Any], typed: dict[str, str]) -> list[str]:
+    if isinstance(fields["auth_header"], dict):
+        jsonschema = importlib.import_module("jsonschema")
+        checker = jsonschema.Draft202012Validator
+        return [name for name, field in fields.items() if not checker(field["schema"]).is_valid(typed.get(name))]
+    wtforms, multidict = importlib.import_module("wtforms"), importlib.import_module("werkzeug.datastructures")
+    form = type("Typed", (wtforms.Form,), fields)(multidict.MultiDict(dict.fromkeys(fields, "") | typed))
+    form.validate()
+    return sorted(form.errors)

@@ -1,0 +1,159 @@
+"""The operators, the sensor and the trigger do their work on every supported version of Airflow."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.models.trigger import Trigger
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset, AssetAlias, TaskDeferred
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_sei.assets import scope_asset
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.operators.sei import (
+    SEICreateExportOperator,
+    SEIDownloadExportOperator,
+    SEIExportOperator,
+    SEILegacyReportOperator,
+)
+from airflow_provider_sei.sensors.sei import SEIExportSensor
+from airflow_provider_sei.triggers.sei import SEIExportTrigger
+
+PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+REQUEST = {"family": "productivity", "team_id": "456", **PERIOD}
+
+
+@pytest.fixture(autouse=True)
+def _connection(sei_connection: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them use the default connection, and nothing goes wrong that would have to be tried again."""
+    assert sei_connection == "sei_default"
+    monkeypatch.setattr(SEIHook, "_pause", lambda _, seconds: pytest.fail(f"a pause of {seconds} seconds"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """Where files are delivered to."""
+    return f"{tmp_path}/"
+
+
+def sha256(uri: str) -> str:
+    """Return the checksum of a delivered file."""
+    return hashlib.sha256(Path(uri.removeprefix("file://")).read_bytes()).hexdigest()
+
+
+def test_an_export_is_delivered_while_the_worker_waits(folder: str, sei_server: Any) -> None:
+    """The file is the server's."""
+    operator = SEIExportOperator(task_id="export", destination=folder, deferrable=False, compression="none", **REQUEST)
+    result = operator.execute({})
+    [export] = sei_server.exports
+    assert (result["export_id"], result["sha256"]) == (export.export_id, export.csv_sha256)
+    assert sha256(result["uri"]) == export.csv_sha256
+
+
+@pytest.mark.sei_server(clock_speed=0.0, seconds_to_complete=60)
+def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any) -> None:
+    """The trigger's arguments survive the version's own encoding, and the trigger finds the connection by itself."""
+    operator = SEIExportOperator(task_id="export", destination=folder, compression="none", poll_interval=1, **REQUEST)
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute({})
+    stored = Trigger.from_object(deferred.value.trigger)
+    assert (stored.classpath, stored.kwargs) == deferred.value.trigger.serialize()
+
+    sei_server.clock.advance(60)
+    event = asyncio.run(first_event(SEIExportTrigger(**stored.kwargs)))
+    result = getattr(operator, deferred.value.method_name)({}, event)
+
+    [export] = sei_server.exports
+    assert sha256(result["uri"]) == export.csv_sha256
+
+
+async def first_event(trigger: SEIExportTrigger) -> dict[str, Any]:
+    """Run a trigger to its one event."""
+    [event] = [event async for event in trigger.run()]
+    return event.payload
+
+
+def test_the_three_steps_deliver_the_same(folder: str, sei_server: Any) -> None:
+    """Create, wait and download are one export."""
+    export_id = SEICreateExportOperator(task_id="create", **REQUEST).execute({})
+    sensor = SEIExportSensor(task_id="wait", family="productivity", export_id=export_id, deferrable=False)
+    assert sensor.poke({}).xcom_value == export_id
+    assert SEIExportSensor(task_id="look", family="productivity", export_id=export_id).execute({}) == export_id
+    result = SEIDownloadExportOperator(
+        task_id="download", family="productivity", export_id=export_id, destination=folder, compression="gzip"
+    ).execute({})
+    assert (result["uri"][-7:], len(sei_server.exports)) == (".csv.gz", 1)
+    assert sha256(result["uri"]) == result["sha256"]
+
+
+def test_a_legacy_report_is_delivered(folder: str, sei_server: Any) -> None:
+    """In one call."""
+    result = SEILegacyReportOperator(task_id="report", collection_id="456", destination=folder, **PERIOD).execute({})
+    assert result["sha256"] == sei_server.legacy_reports[0].csv_sha256
+
+
+def test_a_destination_may_be_a_url(tmp_path: Path, sei_server: Any) -> None:
+    """It is read by Airflow's object storage, which has moved between versions."""
+    operator = SEIExportOperator(
+        task_id="export", destination=f"file://{tmp_path}/", deferrable=False, compression="none", **REQUEST
+    )
+    result = operator.execute({})
+    assert (result["uri"][:7], sha256(result["uri"])) == ("file://", sei_server.exports[0].csv_sha256)
+
+
+def test_a_store_that_is_not_a_disk_is_written_to(sei_server: Any) -> None:
+    """Through the version's own object storage; here one that keeps its objects in memory."""
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:  # before 3.0
+        from airflow.io.store import attach
+    store = MemoryFileSystem()
+    attach("memory", fs=store)
+    operator = SEIExportOperator(
+        task_id="export", destination="memory://lake/sei/", deferrable=False, compression="none", **REQUEST
+    )
+    result = operator.execute({})
+    assert result["uri"].startswith("memory://lake/sei/")
+    assert store.cat("/" + result["uri"].removeprefix("memory://")) == sei_server.exports[0].csv
+
+
+def test_an_asset_event_says_what_was_delivered(folder: str) -> None:
+    """In the version's own event accessors, for an asset and for an alias; before 3.0 they are called datasets."""
+    try:
+        from airflow.sdk.execution_time.context import OutletEventAccessors
+    except ImportError:
+        from airflow.utils.context import OutletEventAccessors
+    events, asset, alias = OutletEventAccessors(), Asset("s3://lake/sei"), AssetAlias("files")
+    operator = SEIExportOperator(
+        task_id="export", destination=folder, deferrable=False, outlets=[asset, alias], **REQUEST
+    )
+    result = operator.execute({"outlet_events": events})
+    assert events[asset].extra["sha256"] == result["sha256"]
+    [event] = getattr(events[alias], "asset_alias_events", None) or events[alias].dataset_alias_events
+    assert (event["extra"] if isinstance(event, dict) else event.extra)["sha256"] == result["sha256"]
+
+
+def test_a_scope_is_an_asset() -> None:
+    """Its URI is taken as it is, and is its name."""
+    asset = scope_asset("ba", org_identifier="default", project_identifier="p", team_id="456")
+    assert (asset.uri, getattr(asset, "name", asset.uri)) == ("sei://default/p/ba/team/456",) * 2
+
+
+def test_a_mistake_that_a_retry_cannot_mend_fails_the_task_for_good(folder: str, sei_server: Any) -> None:
+    """The error is the version's own exception for that, and nothing was created."""
+    operator = SEIExportOperator(task_id="export", destination=folder, **REQUEST)
+    operator.family = "productivty"
+    with pytest.raises(AirflowFailException, match="did you mean 'productivity'"):
+        operator.execute({})
+    assert sei_server.exports == []
+
+
+def test_a_wrong_key_fails_the_task_for_good(folder: str, sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an answer of the server."""
+    monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json().replace(sei_server.api_key, "wrong"))
+    with pytest.raises(AirflowFailException, match="401"):
+        SEIExportOperator(task_id="export", destination=folder, **REQUEST).execute({})
