@@ -20,7 +20,7 @@ __all__ = ["GZIP_MAGIC", "Gunzip", "Gzip", "check_is_csv", "undo_content_encodin
 GZIP_MAGIC = b"\x1f\x8b"
 
 _GZIP = 31  # zlib's wbits for "gzip, with its header and its checksum"
-_PIECE = 256 * 1024  # bytes that one step may unpack at most
+_PIECE = 1024 * 1024  # bytes that one step may unpack at most
 _JSON_START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
 
 # CSV of numbers shrinks some 5 to 20 fold, of nothing but zeros some 200 fold; a bomb 1000 fold.
@@ -40,18 +40,17 @@ class Gunzip:
         self._members = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Return what ``chunk`` unpacks to, in pieces of 256 KiB at most.
+        """Return what ``chunk`` unpacks to, in pieces of 1 MiB at most.
 
         Raises:
             SEIDownloadError: the data are damaged, or unpack to so much that they must be a trap.
         """
         self._taken += len(chunk)
-        rest = chunk
-        while rest:
-            if self._between:
-                if self._members and not rest.strip(b"\0"):
-                    return  # zeros after the last member are allowed (RFC 1952 leaves them to tape drives)
-                self._between = False
+        rest, more_inside = chunk, False
+        while rest or more_inside:
+            if self._between and self._members and not rest.strip(b"\0"):
+                return  # zeros after the last member are allowed (RFC 1952 leaves them to tape drives)
+            self._between = False
             try:
                 piece = self._member.decompress(rest, _PIECE)
             except isal_zlib.IsalError as error:  # type: ignore[misc]  # the stub declares an instance
@@ -67,23 +66,13 @@ class Gunzip:
             if piece:
                 yield piece
             if self._member.eof:
-                rest = self._member.unused_data
+                rest, more_inside = self._member.unused_data, False
                 self._member = isal_zlib.decompressobj(_GZIP)
                 self._between = True
                 self._members += 1
             else:
-                rest = self._member.unconsumed_tail
-                if not rest and len(piece) == _PIECE:
-                    yield from self._drain()
-
-    def _drain(self) -> Iterator[bytes]:
-        # The input is used up, yet a full piece came out: more may be waiting inside.
-        while not self._member.eof:
-            piece = self._member.decompress(b"", _PIECE)
-            if not piece:
-                return
-            self._given += len(piece)
-            yield piece
+                # A full piece may have left more inside, though the input is used up.
+                rest, more_inside = self._member.unconsumed_tail, len(piece) == _PIECE
 
     def close(self) -> None:
         """Check that the last member is whole.

@@ -65,7 +65,7 @@ def sinks(folder: str) -> Callable[[str], Sink]:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     try:
-        path = ObjectStoragePath(folder.rstrip("/"))
+        path = ObjectStoragePath(folder)
         path.fs  # noqa: B018 - made on first use: here it can still be refused in good order
     except (ImportError, ValueError) as error:
         extra = _EXTRAS.get(folder.partition("://")[0])

@@ -1,0 +1,223 @@
+"""One file on its way: lengths, time, progress, names and forms."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei.delivery.deliver import Delivered, Promise, deliver
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.local_server.fault_table import NASTY_FILENAMES
+from airflow_provider_sei.local_server.file_answers import content_disposition
+from airflow_provider_sei.protocol.errors import SEIDownloadError, SEIUsageError
+
+CSV = b"a,b\n1,2\n3,4\n"
+GZ = gzip.compress(CSV)
+
+
+def delivered(folder: Path, opened: Any, promise: Promise, **options: Any) -> Delivered:
+    """Deliver to ``folder``."""
+    return deliver(opened, Destination.checked(f"{folder}/", **options), promise)
+
+
+class TestLength:
+    """Whether it is all."""
+
+    def test_fewer_bytes_than_announced_are_a_cut_file(self, tmp_path: Path, body: Any, promise: Promise) -> None:
+        """Expected and received are both named."""
+        with pytest.raises(SEIDownloadError, match="announced 100 bytes, 12 were received"):
+            delivered(tmp_path, body(CSV, content_length=100), promise)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("length", [None, "12, 12", "-1", "²"])
+    def test_a_length_that_nobody_announced_is_refused(
+        self, tmp_path: Path, body: Any, promise: Promise, length: Any
+    ) -> None:
+        """A connection that just ends may have ended early."""
+        with pytest.raises(SEIDownloadError, match="no length in any form, 12 bytes"):
+            delivered(tmp_path, body(CSV, content_length=length), promise)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_chunks_say_themselves_which_is_the_last(self, tmp_path: Path, body: Any, promise: Promise) -> None:
+        """So no length is needed."""
+        opened = body(CSV, content_length=None, transfer_encoding="chunked")
+        assert delivered(tmp_path, opened, promise).rows == 2
+
+    @pytest.mark.parametrize("data", [CSV, GZ])
+    @pytest.mark.parametrize("size", [len(CSV), len(GZ)])
+    def test_the_promised_size_may_be_meant_before_or_after_compression(
+        self, tmp_path: Path, body: Any, data: bytes, size: int
+    ) -> None:
+        """The vendor does not say; for a plain file there is one only."""
+        promise = Promise(what="the file", name="x.csv", size_bytes=size)
+        opened = body(data, content_length=None)
+        if data == CSV and size == len(GZ):
+            with pytest.raises(SEIDownloadError, match=f"sizeBytes {size}, received were 12 bytes"):
+                delivered(tmp_path, opened, promise)
+        else:
+            assert delivered(tmp_path, opened, promise).rows == 2
+
+
+class TestTime:
+    """How long it may take."""
+
+    def test_a_file_that_drips_ends_at_the_limit(
+        self, tmp_path: Path, body: Any, promise: Promise, ticking: Any
+    ) -> None:
+        """Though each byte comes soon after the one before."""
+        opened = body(*[b"x"] * 10_000, content_length=20_000)
+        destination = Destination.checked(f"{tmp_path}/", timeout=60)
+        with pytest.raises(SEIDownloadError, match=r"not whole in time: 0\.0 of 0\.0 MB received \(0 %\) in 61 s"):
+            deliver(opened, destination, promise, clock=ticking(1.0))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_progress_is_told_at_intervals(
+        self, tmp_path: Path, body: Any, promise: Promise, ticking: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By share where the length is known, by megabytes where not; never for each piece."""
+        caplog.set_level(logging.INFO, "airflow_provider_sei")
+        pieces = [b"1\n" * 500_000] * 10
+        deliver(body(*pieces), Destination.checked(f"{tmp_path}/"), promise, clock=ticking(10.0))
+        assert caplog.messages == [
+            "the file: 3.0 of 10.0 MB received (30 %)",
+            "the file: 6.0 of 10.0 MB received (60 %)",
+            "the file: 9.0 of 10.0 MB received (90 %)",
+        ]
+        caplog.clear()
+        opened = body(*pieces, content_length=None, transfer_encoding="chunked")
+        deliver(opened, Destination.checked(f"{tmp_path}/"), promise, clock=ticking(10.0))
+        assert caplog.messages[0] == "the file: 3.0 MB received"
+
+
+class TestForm:
+    """What is stored, and how it is called."""
+
+    @pytest.mark.parametrize(
+        ("sent", "compression", "named", "stored"),
+        [
+            (CSV, "keep", "x.csv", ("x.csv", CSV)),
+            (CSV, "keep", "x.csv.gz", ("x.csv", CSV)),
+            (CSV, "none", "x.csv", ("x.csv", CSV)),
+            (GZ, "keep", "x.csv", ("x.csv.gz", GZ)),
+            (GZ, "keep", "x.csv.GZ", ("x.csv.GZ", GZ)),
+            (GZ, "gzip", "x.csv", ("x.csv.gz", GZ)),
+            (GZ, "none", "x.csv.gz", ("x.csv", CSV)),
+            (b"", "keep", "x.csv.gz", ("x.csv", b"")),
+        ],
+    )
+    def test_name_and_content_agree(
+        self, tmp_path: Path, body: Any, promise: Promise, *, sent: bytes, compression: str, named: str, stored: Any
+    ) -> None:
+        """Whatever the server's labels or the user's name say."""
+        destination = Destination.checked(str(tmp_path / named), compression=compression)
+        result = deliver(body(sent, content_type="application/octet-stream"), destination, promise)
+        [file] = tmp_path.iterdir()
+        assert (file.name, file.read_bytes()) == stored
+        assert (result.bytes, result.rows) == (len(stored[1]), 2 if sent else 0)
+        assert result.uri == f"file://{file}"
+
+    def test_what_is_gzip_inside_a_content_encoding_stays_gzip(
+        self, tmp_path: Path, body: Any, promise: Promise
+    ) -> None:
+        """Only the transport's wrapping is undone."""
+        result = delivered(tmp_path, body(gzip.compress(GZ), content_encoding="gzip"), promise)
+        [file] = tmp_path.iterdir()
+        assert (file.name, file.read_bytes(), result.rows) == ("request.csv.gz", GZ, 2)
+
+    def test_the_description_has_the_header(self, tmp_path: Path, body: Any, promise: Promise) -> None:
+        """For lineage, which wants column names."""
+        assert delivered(tmp_path, body(GZ), promise).header == "a,b"
+
+    def test_a_page_that_comes_byte_by_byte_is_still_a_page(self, tmp_path: Path, body: Any, promise: Promise) -> None:
+        """Also inside gzip, whose first member may be empty."""
+        page = gzip.compress(b"") + gzip.compress(b"<") + gzip.compress(b"html>" + b"x" * 2000)
+        with pytest.raises(SEIDownloadError, match="HTML page"):
+            delivered(tmp_path, body(*[bytes([byte]) for byte in page]), promise)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestServerName:
+    """A name from the server is data."""
+
+    @pytest.mark.parametrize("rfc5987", [False, True])
+    @pytest.mark.parametrize("nasty", list(NASTY_FILENAMES))
+    def test_no_name_leads_out_of_the_folder(
+        self, tmp_path: Path, body: Any, promise: Promise, nasty: str, *, rfc5987: bool
+    ) -> None:
+        """It becomes a safe one, or the request's own name is taken."""
+        header = content_disposition(NASTY_FILENAMES[nasty], only_rfc5987=rfc5987)
+        folder = tmp_path / "folder"
+        opened = body(CSV, content_disposition=header)
+        result = deliver(opened, Destination.checked(f"{folder}/", use_server_name=True), promise)
+        [file] = folder.iterdir()
+        assert file.read_bytes() == CSV
+        assert list(tmp_path.iterdir()) == [folder]
+        assert result.uri == f"file://{folder}/{file.name}"
+        assert file.name.isprintable()
+        assert not set(file.name) & set('{}<>:"|?*\\')
+        assert len(file.name.encode()) <= 200
+
+    def test_the_status_answers_name_is_second_choice(self, tmp_path: Path, body: Any) -> None:
+        """The download's own header goes first."""
+        promise = Promise(what="the file", name="request.csv", server_name="status.csv")
+        deliver(body(CSV), Destination.checked(f"{tmp_path}/a/", use_server_name=True), promise)
+        opened = body(CSV, content_disposition='attachment; filename="header.csv"')
+        deliver(opened, Destination.checked(f"{tmp_path}/b/", use_server_name=True), promise)
+        deliver(opened, Destination.checked(f"{tmp_path}/c/"), promise)
+        assert sorted(path.name for path in tmp_path.glob("*/*")) == ["header.csv", "request.csv", "status.csv"]
+
+
+class TestDestination:
+    """What cannot be delivered to is refused before anything is fetched."""
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("nope://bucket/x.csv", "nope"),
+            ("s3://bucket", "names no object"),
+            ("", "is not a path"),
+            ("a\nb", "is not"),
+        ],
+    )
+    def test_a_destination_that_cannot_work_is_refused(self, body: Any, promise: Promise, url: str, words: str) -> None:
+        """With the argument's name."""
+        opened: list[bool] = []
+
+        def open_body() -> Any:
+            opened.append(True)
+            return body(CSV)()
+
+        with pytest.raises(SEIUsageError, match=words) as caught:
+            deliver(open_body, Destination.checked(url), promise)
+        assert caught.value.field == "destination"
+        assert opened == []
+
+    def test_a_folder_without_its_slash_is_named_as_such(self, tmp_path: Path, body: Any, promise: Promise) -> None:
+        """Nobody wants a file where a folder was meant."""
+        with pytest.raises(SEIUsageError, match="end it with a slash"):
+            deliver(body(CSV), Destination.checked(str(tmp_path)), promise)
+
+    @pytest.mark.parametrize("form", ["{folder}/x.csv", "file://{folder}/x.csv"])
+    def test_paths_and_file_urls_are_the_same(self, tmp_path: Path, body: Any, promise: Promise, form: str) -> None:
+        """Both are local files."""
+        deliver(body(CSV), Destination.checked(form.format(folder=tmp_path)), promise)
+        assert (tmp_path / "x.csv").read_bytes() == CSV
+
+    def test_a_bare_name_is_in_the_current_folder(
+        self, tmp_path: Path, body: Any, promise: Promise, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As for any program."""
+        monkeypatch.chdir(tmp_path)
+        deliver(body(CSV), Destination.checked("x.csv"), promise)
+        assert (tmp_path / "x.csv").read_bytes() == CSV
+
+    def test_a_local_path_may_hold_what_means_something_in_a_url(
+        self, tmp_path: Path, body: Any, promise: Promise
+    ) -> None:
+        """Question marks, hashes and percent signs."""
+        deliver(body(CSV), Destination.checked(str(tmp_path / "50%20?a#b.csv")), promise)
+        assert [path.name for path in tmp_path.iterdir()] == ["50%20?a#b.csv"]

@@ -1,0 +1,181 @@
+"""What S3 alone offers: parts, conditions, and a list of what was left unfinished."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei.delivery import s3 as s3_module
+from airflow_provider_sei.delivery.s3 import S3Sink
+from airflow_provider_sei.delivery.stores import sinks
+
+MIB = 1024 * 1024
+
+
+class Calls:
+    """Notes the S3 calls that a file system makes; ``fail`` names those that fail."""
+
+    def __init__(self, fs: Any) -> None:
+        self.made: list[tuple[str, dict[str, Any]]] = []
+        self.fail: dict[str, Exception] = {}
+        self._call = fs.call_s3
+        fs.call_s3 = self
+
+    def __call__(self, method: str, **arguments: Any) -> Any:
+        """Make the call."""
+        self.made.append((method, {name: value for name, value in arguments.items() if name != "Body"}))
+        if method in self.fail:
+            raise self.fail[method]
+        return self._call(method, **arguments)
+
+    @property
+    def names(self) -> list[str]:
+        """The methods called, in order."""
+        return [name for name, _ in self.made]
+
+
+@pytest.fixture
+def opened(s3: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[S3Sink, Calls]:
+    """A sink, and the calls that it makes from now on."""
+    sink = sinks(s3.url)("x.csv")
+    assert isinstance(sink, S3Sink)
+    calls = Calls(sink._fs)
+    monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
+    return sink, calls
+
+
+class TestCalls:
+    """As few as possible."""
+
+    def test_a_small_object_is_one_call(self, opened: Any, s3: Any) -> None:
+        """No multipart upload for a team's few kilobytes."""
+        sink, calls = opened
+        sink.write(b"a\n")
+        sink.commit(replace=True)
+        assert calls.names == ["put_object"]
+        assert s3.objects() == {"x.csv": b"a\n"}
+
+    def test_parts_are_as_large_as_s3_wants_them(self, opened: Any, s3: Any) -> None:
+        """Whatever the sizes of the pieces written; only the last may be smaller."""
+        sink, calls = opened
+        data = bytes(range(256)) * 4096 * 11
+        for start in range(0, len(data), 700_001):
+            sink.write(data[start : start + 700_001])
+        sink.commit(replace=True)
+        upload = ["create_multipart_upload", "upload_part", "upload_part", "upload_part", "complete_multipart_upload"]
+        assert calls.names == upload
+        assert [made["PartNumber"] for name, made in calls.made if name == "upload_part"] == [1, 2, 3]
+        assert s3.objects() == {"x.csv": data}
+
+    def test_an_object_of_whole_parts_has_no_empty_one(self, opened: Any, s3: Any) -> None:
+        """S3 would take it; it would be one call too many."""
+        sink, calls = opened
+        sink.write(b"x" * 10 * MIB)
+        sink.commit(replace=True)
+        assert calls.names.count("upload_part") == 2
+        assert len(s3.objects()["x.csv"]) == 10 * MIB
+
+    @pytest.mark.parametrize("size", [10, 6 * MIB])
+    def test_an_object_that_must_be_new_is_asked_for_as_such(self, opened: Any, size: int) -> None:
+        """S3 itself refuses if somebody else was faster."""
+        sink, calls = opened
+        sink.write(b"x" * size)
+        sink.commit(replace=False)
+        assert calls.made[-1][1]["IfNoneMatch"] == "*"
+
+
+class TestTrouble:
+    """What fails is not published, and not left."""
+
+    def test_a_part_that_fails_ends_the_delivery(self, opened: Any, s3: Any) -> None:
+        """At the next part, or at the commit."""
+        sink, calls = opened
+        calls.fail["upload_part"] = OSError("no space")
+        sink.write(b"x" * 6 * MIB)
+        with pytest.raises(OSError, match="no space"):
+            sink.commit(replace=True)
+        sink.close()
+        assert calls.names[-1] == "abort_multipart_upload"
+        assert (s3.objects(), s3.unfinished()) == ({}, [])
+
+    def test_an_upload_that_cannot_be_completed_is_aborted(self, opened: Any, s3: Any) -> None:
+        """With all of its parts."""
+        sink, calls = opened
+        calls.fail["complete_multipart_upload"] = OSError("slow down")
+        sink.write(b"x" * 6 * MIB)
+        with pytest.raises(OSError, match="slow down"):
+            sink.commit(replace=True)
+        sink.close()
+        assert (s3.objects(), s3.unfinished()) == ({}, [])
+
+    def test_an_abort_that_fails_hides_nothing(self, opened: Any) -> None:
+        """The error that led to it is the one to be told."""
+        sink, calls = opened
+        calls.fail["abort_multipart_upload"] = OSError("denied")
+        sink.write(b"x" * 6 * MIB)
+        sink.close()
+        assert calls.names[-1] == "abort_multipart_upload"
+
+    def test_more_parts_than_s3_takes_are_refused(self, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before the one too many is sent."""
+        sink, calls = opened
+        monkeypatch.setattr(s3_module, "_MOST_PARTS", 1)
+        with pytest.raises(OSError, match="more than 1 parts"):
+            sink.write(b"x" * 11 * MIB)
+        sink.close()
+        assert calls.names.count("upload_part") == 1
+
+
+class TestLeftBehind:
+    """What a killed delivery has left behind."""
+
+    @staticmethod
+    def leave(sink: S3Sink, size: int = 6 * MIB) -> None:
+        """Write some parts and go away without a word."""
+        sink.write(b"x" * size)
+        sink._sending.finish()
+
+    def test_the_next_delivery_of_the_same_object_aborts_it(
+        self, s3: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Once it has succeeded, and says so."""
+        caplog.set_level(logging.INFO, "airflow_provider_sei")
+        monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
+        self.leave(sinks(s3.url)("x.csv"))  # type: ignore[arg-type]  # the sink of S3
+        assert s3.unfinished() == ["sei/x.csv"]
+        sink = sinks(s3.url)("x.csv")
+        sink.write(b"a\n")
+        assert s3.unfinished() == ["sei/x.csv"]
+        sink.commit(replace=True)
+        assert (s3.objects(), s3.unfinished()) == ({"x.csv": b"a\n"}, [])
+        assert "an earlier delivery has left behind" in caplog.text
+
+    def test_uploads_to_other_objects_are_nobody_elses_business(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also when their names begin alike."""
+        monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
+        self.leave(sinks(s3.url)("x.csv.gz"))  # type: ignore[arg-type]  # the sink of S3
+        sink = sinks(s3.url)("x.csv")
+        sink.commit(replace=True)
+        assert s3.unfinished() == ["sei/x.csv.gz"]
+
+    def test_a_delivery_begun_later_is_left_alone(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is not one that was left behind."""
+        monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
+        first, second = sinks(s3.url)("x.csv"), sinks(s3.url)("x.csv")
+        second.write(b"x" * 6 * MIB)
+        first.commit(replace=True)
+        assert s3.unfinished() == ["sei/x.csv"]
+        second.commit(replace=True)
+        assert len(s3.objects()["x.csv"]) == 6 * MIB
+
+    def test_a_key_that_may_not_list_uploads_delivers_nevertheless(self, s3: Any) -> None:
+        """The right is not needed for anything else."""
+        probe = sinks(s3.url)("x.csv")
+        assert isinstance(probe, S3Sink)
+        calls = Calls(probe._fs)
+        calls.fail["list_multipart_uploads"] = PermissionError("denied")
+        sink = sinks(s3.url)("x.csv")
+        sink.commit(replace=True)
+        assert calls.names == ["list_multipart_uploads", "put_object"]

@@ -1,0 +1,107 @@
+"""A delivery is tried a bounded number of times, each from the start, all within one time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei import exceptions
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol.reports import ReportSpec
+
+
+@pytest.fixture
+def hook(sei_connection: str, worker_clock: Any) -> SEIHook:
+    """The hook of ``sei_default``, in a time that needs no waiting."""
+    assert worker_clock.pauses == []
+    return SEIHook(sei_connection)
+
+
+@pytest.fixture
+def export(hook: SEIHook) -> Any:
+    """A completed export."""
+    made = hook.create_export(
+        family="productivity", team_id="456", date_start="2024-01-01", date_end="2024-01-31", metric_groups=["work"]
+    )
+    return hook.get_export("productivity", made.export_id)
+
+
+@pytest.fixture
+def report() -> ReportSpec:
+    """A legacy report."""
+    return ReportSpec.checked(
+        collection_id="456", date_start="2024-01-01", date_end="2024-01-31", report_type="team", granularity="weekly"
+    )
+
+
+def calls(server: Any, operation: str) -> int:
+    """Return how often an operation was called."""
+    return sum(request.operation == operation for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("effect", "parameters"),
+    [("cut", {"after_bytes": 10}), ("answer", {"status": 503}), ("answer", {"status": 404}), ("close", {})],
+)
+def test_tries_are_bounded_whatever_fails(
+    hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path, *, effect: str, parameters: dict[str, Any]
+) -> None:
+    """Opening a body and reading it share the same five, and the status is read before each but the first."""
+    before = calls(sei_server, "status")
+    sei_server.faults.add("download", effect, times=None, **parameters)
+    with pytest.raises(exceptions.SEIError) as caught:
+        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv")))
+    assert caught.value.retryable
+    assert (calls(sei_server, "download"), calls(sei_server, "status") - before) == (5, 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_tries_share_the_time(
+    hook: SEIHook, export: Any, sei_server: Any, worker_clock: Any, tmp_path: Path
+) -> None:
+    """No new one is begun when the wait before it would outlast the limit."""
+    sei_server.faults.add("download", "cut", times=None, after_bytes=10)
+    with pytest.raises(exceptions.SEINoAnswerError):
+        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv"), timeout=8))
+    assert sum(worker_clock.pauses) < 8
+    assert calls(sei_server, "download") < 5
+
+
+def test_what_no_retry_mends_is_tried_once(hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path) -> None:
+    """A refused key stays refused."""
+    sei_server.faults.add("download", "answer", times=None, status=403)
+    with pytest.raises(exceptions.SEIAuthError):
+        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv")))
+    assert calls(sei_server, "download") == 1
+
+
+def test_an_export_that_dies_meanwhile_is_given_up(hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path) -> None:
+    """The status between the tries says so."""
+    sei_server.faults.add("download", "cut", times=None, after_bytes=10)
+    sei_server.faults.add("status", "status_word", word="cancelled")
+    with pytest.raises(exceptions.SEIExportCancelledError):
+        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv")))
+    assert calls(sei_server, "download") == 1
+
+
+def test_a_report_is_asked_for_anew(hook: SEIHook, report: ReportSpec, sei_server: Any, tmp_path: Path) -> None:
+    """The legacy API makes it while it answers."""
+    sei_server.faults.add("legacy", "cut", after_bytes=10)
+    sei_server.faults.add("legacy", "answer", nth=2, status=500)
+    delivered = hook.download_report(report, Destination.checked(f"{tmp_path}/"), name="report.csv")
+    assert calls(sei_server, "legacy") == 3
+    assert (tmp_path / "report.csv").read_bytes() == sei_server.legacy_reports[-1].csv
+    assert delivered.rows > 0
+
+
+def test_an_empty_report_is_a_file_of_no_bytes(
+    hook: SEIHook, report: ReportSpec, sei_server: Any, tmp_path: Path
+) -> None:
+    """And a success."""
+    sei_server.faults.add("legacy", "empty")
+    delivered = hook.download_report(report, Destination.checked(f"{tmp_path}/"), name="report.csv")
+    assert (delivered.bytes, delivered.rows) == (0, 0)
+    assert (tmp_path / "report.csv").read_bytes() == b""
