@@ -91,10 +91,11 @@ EFFECTS: dict[str, Effect] = {
     ),
 }
 
+# Those that lead elsewhere lead to a folder that is not there: a client that falls for one must not do harm.
 NASTY_FILENAMES = {
-    "traversal": "../../../etc/passwd",
+    "traversal": "../../../nowhere/sei.csv",
     "backslashes": "..\\..\\windows\\system.ini",
-    "absolute": "/etc/cron.d/sei",
+    "absolute": "/nowhere/sei.csv",
     "drive": "C:\\sei.csv",
     "nul": "report\x00.csv",
     "crlf": "report\r\nX-Injected: yes.csv",
