@@ -19,8 +19,6 @@ from airflow_provider_sei.protocol.naming import content_disposition_filename, s
 
 __all__ = ["Body", "Delivered", "Promise", "deliver"]
 
-_HEAP_BLOCK = 4 * 1024 * 1024  # bytes
-
 log = logging.getLogger("airflow_provider_sei")
 
 
@@ -55,7 +53,6 @@ def deliver(
         SEIUsageError: the destination cannot be used.
         SEIError: whatever opening and reading the body raises.
     """
-    _keep_blocks_on_the_heap()
     folder_url, slash, name = destination.url.rpartition("/")
     open_sink = sinks(folder_url + slash or "./")
     with open_body() as body:
@@ -80,12 +77,6 @@ def deliver(
         header=inspection.counter.header.decode("utf-8", "replace"),
         written=written,
     )
-
-
-def _keep_blocks_on_the_heap() -> None:
-    # Until glibc has seen a larger block freed, it gives each one of our size back to the system at once, to fetch it
-    # again for the next: half of a delivery's time. The block is never touched, so it takes no memory.
-    bytearray(_HEAP_BLOCK)
 
 
 def _file_name(body: Body, destination: Destination, promise: Promise) -> str:

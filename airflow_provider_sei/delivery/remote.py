@@ -30,9 +30,9 @@ class RemoteObject:
 
     def __init__(self, path: ObjectStoragePath) -> None:
         self._fs: Any = path.fs
-        self._name: str = path.path.lstrip("/") if path.protocol != "memory" else path.path
+        self._name: str = path.path.lstrip("/")
         # Without the Airflow connection that the path carries as the URL's user: s3://aws_default@lake/x.
-        self.uri = f"{path.protocol}://{self._name.lstrip('/')}"
+        self.uri = f"{path.protocol}://{self._name}"
 
     def existing_size(self) -> int | None:
         """Return its size in bytes, or ``None`` if there is none."""

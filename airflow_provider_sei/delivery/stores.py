@@ -83,7 +83,7 @@ def _open_sink(path: ObjectStoragePath) -> Sink:
             return S3Sink(path)
         case "gs" | "gcs":
             return HeldBackSink(path)
-        case "abfs" | "abfss" | "adl" | "az" | "memory":
+        case "abfs" | "abfss" | "adl" | "az":
             return SpooledSink(path)
         case _:
             return RenamingSink(path)

@@ -70,6 +70,24 @@ def test_all_tries_share_the_time(
     assert calls(sei_server, "download") < 5
 
 
+def test_a_later_try_has_only_the_time_that_is_left(
+    hook: SEIHook, export: Any, worker_clock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waits between the tries count."""
+    given: list[float] = []
+
+    def broken(_open: object, destination: Destination, promise: Any, **_options: object) -> None:
+        given.append(destination.timeout)
+        words = "is not there"
+        raise promise.broken(words)
+
+    monkeypatch.setattr("airflow_provider_sei.hooks.downloads.deliver", broken)
+    with pytest.raises(exceptions.SEIDownloadError):
+        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv"), timeout=1000))
+    passed = [sum(worker_clock.pauses[:tries]) for tries in range(5)]
+    assert given == pytest.approx([1000 - seconds for seconds in passed])
+
+
 def test_what_no_retry_mends_is_tried_once(hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path) -> None:
     """A refused key stays refused."""
     sei_server.faults.add("download", "answer", times=None, status=403)

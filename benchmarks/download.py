@@ -1,0 +1,227 @@
+"""How fast and how lean a delivery is, each figure beside its peer in the same run: ``python benchmarks/download.py``.
+
+``--quick`` (the default) takes files of 16 and 256 MB, ``--full`` also 1 GB and more repetitions. Prints a table, and
+writes ``results/download.json`` beside this file. Everything goes over loopback, from memory to memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+MB = 1_000_000
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files in memory, so that no disk is measured
+
+Measured = dict[str, float]
+Row = dict[str, Any]
+
+
+def csv_rows(kind: str) -> bytes:
+    """Return some 4 MB of CSV as a server would make it.
+
+    Args:
+        kind: ``csv`` has a quoted cell in every fiftieth row, ``mixed`` one in each, ``quoted`` quotes every cell.
+    """
+    chance = random.Random(7)  # noqa: S311 - test data, the same in each run
+    lines = []
+    for number in range(40_000):
+        name = f"Developer {chance.randrange(900)}"
+        if kind == "mixed" or number % 50 == 0:
+            name = f'"{name}, Jr."'
+        numbers = [f"{chance.random() * 100:.2f}" for _ in range(9)]
+        cells = ["monthly", f"Team {chance.randrange(300)}", "Engineering/Platform", "2024-01-01", name, *numbers]
+        lines.append(",".join(f'"{cell.strip(chr(34))}"' if kind == "quoted" else cell for cell in cells))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def make_files(folder: Path, sizes: list[int]) -> None:
+    """Write the files that the server gives: plain, gzip, and with every cell quoted."""
+    largest = max(sizes)
+    for kind in ("csv", "mixed", "quoted"):
+        block = csv_rows(kind)
+        for size in sizes if kind == "csv" else [largest]:
+            with (folder / f"{size}.{kind}").open("wb") as file:
+                for _ in range(size * MB // len(block) + 1):
+                    file.write(block)
+    block, packer = csv_rows("csv"), zlib.compressobj(6, zlib.DEFLATED, 31)
+    with (folder / f"{largest}.gz").open("wb") as file:
+        for _ in range(largest * MB // len(block) + 1):
+            file.write(packer.compress(block))
+        file.write(packer.flush())
+    tiny = b"a,b\n1,2\n"
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    packed = packer.compress(tiny) + packer.flush()
+    for file in list(folder.iterdir()):
+        (folder / f"{file.name}.tiny").write_bytes(tiny)
+        (folder / f"{file.name}.tiny.gz").write_bytes(packed)
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[str]:
+    """Run one of the two servers; yield its address."""
+    command = [sys.executable, str(HERE / "servers.py"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None  # noqa: S101 - as asked for
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def curl(url: str, target: Path) -> Measured:
+    """Let curl write the file: the peer that everybody has."""
+    started = time.perf_counter()
+    subprocess.run(["curl", "-s", "-o", str(target), url], check=True)  # noqa: S607 - the machine's own curl
+    return {"seconds": time.perf_counter() - started}
+
+
+class Run:
+    """One run of the benchmark: its files, its servers and its figures."""
+
+    def __init__(self, folder: Path, files: str, s3: str, repeats: int) -> None:
+        self.rows: list[Row] = []
+        self._folder = folder
+        self._files = files
+        self._repeats = repeats
+        connection = {"conn_type": "aws", "login": "x", "password": "y", "extra": {"endpoint_url": s3}}
+        http = {"conn_type": "http", "host": files}
+        self._environment = {
+            **os.environ,
+            "AIRFLOW_HOME": str(folder / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+            "AIRFLOW_CONN_FILES": json.dumps(http),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "PYTHONPATH": str(HERE.parent),
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def compare(self, figure: str, limit: float | None, *, ours: str, peer: str, file: str, target: str) -> None:
+        """Measure ours and its peer by turns, and hold the ratio of their times against ``limit``, if there is one."""
+        measured: dict[str, list[Measured]] = {ours: [], peer: []}
+        for _ in range(self._repeats):
+            for name in (peer, ours):
+                measured[name].append(self._once(name, file, target))
+        times = {name: [each["seconds"] for each in each_time] for name, each_time in measured.items()}
+        ratios = [own / other for own, other in zip(times[ours], times[peer], strict=True)]
+        self.add(
+            figure,
+            statistics.median(ratios),
+            limit,
+            least_ratio=min(times[ours]) / min(times[peer]),
+            seconds=times[ours],
+            peer=peer,
+            peer_seconds=times[peer],
+            extra_mb=max(each["extra_mb"] for each in measured[ours]),
+            peer_extra_mb=max(each.get("extra_mb", 0.0) for each in measured[peer]),
+        )
+
+    def memory(self, figure: str, limit: float, *, files: list[str], target: str) -> None:
+        """Measure the extra memory of ours for each file, and hold the largest against ``limit``."""
+        extra = {file: self._once("deliver", file, target)["extra_mb"] for file in files}
+        self.add(figure, max(extra.values()), limit, each=extra)
+
+    def add(self, figure: str, value: float, limit: float | None, **details: Any) -> None:
+        """Keep a figure and print it."""
+        met = None if limit is None else value <= limit
+        self.rows.append({"figure": figure, "value": value, "limit": limit, "met": met, **details})
+        line = f"{figure:58} {value:6.2f}"
+        line += f" [{details['least_ratio']:.2f}]" if "least_ratio" in details else " " * 7
+        line += " " * 15 if limit is None else f" <= {limit:<4g} {'met   ' if met else 'MISSED'}"
+        if "seconds" in details:
+            line += f"  ours {min(details['seconds']):.2f} s, peer {min(details['peer_seconds']):.2f} s"
+            line += f", extra {details['extra_mb']:.1f} and {details['peer_extra_mb']:.1f} MB"
+        if "each" in details:
+            line += "  " + " / ".join(f"{mb:.1f}" for mb in details["each"].values())
+        print(line, flush=True)
+
+    def _once(self, name: str, file: str, target: str) -> Measured:
+        url = f"{self._files}/{file}"
+        if name == "curl":
+            return curl(url, self._folder / "out" / "curl.csv")
+        if "://" not in target:
+            target = str(self._folder / "out" / target)
+        command = [sys.executable, str(HERE / "download_workers.py"), name, url, target]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=300)
+        if done.returncode:
+            sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+        result: Measured = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+
+def measure(run: Run, sizes: list[int]) -> None:
+    """Take every figure."""
+    largest = max(sizes)
+    csvs = [f"{size}.csv" for size in sizes]
+    all_sizes = " / ".join(map(str, sizes))
+    s3 = "s3://aws_default@bench/ours.csv"
+    to_file = {"peer": "curl", "target": "ours.csv"}
+    run.memory(f"file: extra memory in MB, {all_sizes} MB", 4, files=csvs, target="ours.csv")
+    run.memory(f"S3: extra memory in MB, {all_sizes} MB", 40, files=csvs, target=s3)
+    for size in sizes[1:]:
+        file = f"{size}.csv"
+        run.compare(f"file, {size} MB, unverified: time / curl -o", 0.75, ours="stream_to_file", file=file, **to_file)
+        run.compare(f"file, {size} MB, verified: time / curl -o", 1.6, ours="deliver", file=file, **to_file)
+    for kind, words in {"mixed": "one cell a row quoted", "quoted": "all cells quoted"}.items():
+        file = f"{largest}.{kind}"
+        run.compare(f"  the same, {words}: time / curl -o", None, ours="deliver", file=file, **to_file)
+    file = f"{largest}.csv"
+    figure = f"S3, {largest} MB: time / HttpToS3Operator"
+    run.compare(figure, 0.6, ours="deliver", peer="http_to_s3_operator", file=file, target=s3)
+    figure = f".gz to CSV, {largest} MB, verified: time / gzip.GzipFile"
+    file = f"{largest}.gz"
+    run.compare(figure, 0.45, ours="deliver_unpacked", peer="gzip_file", file=file, target="ours.csv")
+    figure = "  the same, unverified: time / gzip.GzipFile"
+    run.compare(figure, None, ours="unpack_to_file", peer="gzip_file", file=file, target="ours.csv")
+
+
+def main() -> int:
+    """Run the benchmark; 1 if a figure is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--quick", action="store_true", help="16 and 256 MB, 3 repetitions (the default)")
+    choice.add_argument("--full", action="store_true", help="16, 256 and 1024 MB, 5 repetitions")
+    full = parser.parse_args().full
+    if shutil.which("curl") is None:
+        sys.exit("curl is needed, as the peer")
+    sizes = [16, 256, 1024] if full else [16, 256]
+    where = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="sei-bench-", dir=where) as name:
+        folder = Path(name)
+        (folder / "out").mkdir()
+        (folder / "files").mkdir()
+        make_files(folder / "files", sizes)
+        with server("files", str(folder / "files")) as files, server("s3") as s3:
+            run = Run(folder, files, s3, repeats=5 if full else 3)
+            measure(run, sizes)
+    report = {
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "figures": run.rows,
+    }
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    (results / "download.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(row["met"] is not False for row in run.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

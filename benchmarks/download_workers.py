@@ -1,0 +1,138 @@
+"""What the download benchmark measures: one transfer in a fresh process, its time and the memory it adds.
+
+``python download_workers.py NAME URL TARGET``; prints one JSON object. The memory is the highest resident size during
+the transfer, above the resident size of the same process once everything is imported and a tiny transfer is done.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Transfer = Callable[[str, str], object]
+
+
+def stream_to_file(url: str, target: str) -> None:
+    """Our transport and our local sink, with nothing looked at on the way."""
+    from airflow_provider_sei.delivery.local_disk import LocalSink
+    from airflow_provider_sei.delivery.transfer import gathered
+
+    with _opened(url) as body:
+        sink = LocalSink(Path(target))
+        for block in gathered(body.chunks()):
+            sink.write(block)
+        sink.commit(replace=True)
+
+
+def deliver(url: str, target: str, *, compression: str = "keep") -> None:
+    """What the operators do by default: lengths, sha256, records and gzip checked."""
+    from airflow_provider_sei.delivery.deliver import Promise
+    from airflow_provider_sei.delivery.deliver import deliver as deliver_body
+    from airflow_provider_sei.delivery.destination import Destination
+
+    destination = Destination.checked(target, compression=compression)
+    deliver_body(lambda: _opened(url), destination, Promise(what="the benchmark's file", name="file.csv"))
+
+
+def deliver_unpacked(url: str, target: str) -> None:
+    """The same, from gzip to plain CSV."""
+    deliver(url, target, compression="none")
+
+
+def unpack_to_file(url: str, target: str) -> None:
+    """Our transport, our unpacking and our local sink, with nothing counted or hashed."""
+    from airflow_provider_sei.delivery.content import Gunzip
+    from airflow_provider_sei.delivery.local_disk import LocalSink
+
+    with _opened(url) as body:
+        sink, unpacker = LocalSink(Path(target)), Gunzip("the benchmark's file")
+        for chunk in body.chunks():
+            for piece in unpacker.feed(chunk):
+                sink.write(piece)
+        unpacker.close()
+        sink.commit(replace=True)
+
+
+def gzip_file(url: str, target: str) -> None:
+    """Python's own gzip reader on requests' raw answer."""
+    import requests
+
+    with (
+        requests.get(url, stream=True, timeout=60) as response,
+        gzip.GzipFile(fileobj=response.raw) as unpacked,
+        Path(target).open("wb") as file,
+    ):
+        shutil.copyfileobj(unpacked, file, 1 << 20)
+
+
+def http_to_s3_operator(url: str, target: str) -> None:
+    """The amazon provider's transfer operator."""
+    from airflow.providers.amazon.aws.transfers.http_to_s3 import HttpToS3Operator
+
+    parts = urlsplit(target)
+    operator = HttpToS3Operator(
+        task_id="peer",
+        http_conn_id="files",
+        endpoint=urlsplit(url).path,
+        s3_bucket=parts.netloc.rpartition("@")[2],
+        s3_key=parts.path.lstrip("/"),
+        aws_conn_id="aws_default",
+        replace=True,
+    )
+    operator.execute({})
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Any]:
+    from airflow_provider_sei.protocol.messages import HttpRequest
+    from airflow_provider_sei.protocol.settings import SEISettings
+    from airflow_provider_sei.transports.sync import RequestsTransport
+
+    parts = urlsplit(url)
+    settings = SEISettings.from_fields(
+        host=f"{parts.scheme}://{parts.netloc}",
+        password="benchmark",  # noqa: S106 - the server asks for none
+        extra={"project_identifier": "p", "org_identifier": "o"},
+    )
+    transport = RequestsTransport(settings)
+    with transport.stream(HttpRequest(method="GET", path=parts.path.lstrip("/")), "download the file") as body:
+        yield body
+    transport.close()
+
+
+WORKERS: dict[str, Transfer] = {
+    worker.__name__: worker
+    for worker in (stream_to_file, deliver, deliver_unpacked, unpack_to_file, gzip_file, http_to_s3_operator)
+}
+
+
+def _memory(name: str) -> int:
+    """Return a figure of this process in kB: VmRSS or VmHWM, the highest VmRSS so far."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(name)))
+
+
+def main() -> None:
+    """Run one worker and print what it took."""
+    name, url, target = sys.argv[1:4]
+    warm_up = url + (".tiny.gz" if url.endswith(".gz") else ".tiny")
+    WORKERS[name](warm_up, target)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
+    before = _memory("VmRSS")
+    started, cpu = time.perf_counter(), time.process_time()
+    WORKERS[name](url, target)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    extra = (_memory("VmHWM") - before) * 1024 / 1e6
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "extra_mb": extra}))
+
+
+if __name__ == "__main__":
+    main()

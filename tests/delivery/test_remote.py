@@ -1,0 +1,72 @@
+"""Any other store that fsspec knows: uploaded under a temporary name, then moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_sei.delivery.deliver import deliver
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.delivery.remote import RenamingSink
+from airflow_provider_sei.delivery.stores import sinks
+from airflow_provider_sei.protocol.errors import SEIDownloadError
+
+URL = "memory://folder/sei/"
+
+
+@pytest.fixture
+def fs(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A store of a kind that this package has never heard of."""
+    from airflow.sdk.io.store import attach
+
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
+    fs = MemoryFileSystem()
+    attach("memory", fs=fs)
+    return fs
+
+
+def objects(fs: Any) -> dict[str, bytes]:
+    """Return everything that is there."""
+    return {path: fs.cat_file(path) for path in fs.find("/")}
+
+
+def test_a_file_is_delivered(fs: Any, body: Any, promise: Any) -> None:
+    """Also over an older one."""
+    for data in (b"a\n1\n", b"a\n1\n2\n"):
+        delivered = deliver(body(data), Destination.checked(URL), promise)
+        assert objects(fs) == {"/folder/sei/request.csv": data}
+        assert delivered.uri == "memory://folder/sei/request.csv"
+
+
+def test_nothing_has_the_final_name_before_it_is_moved(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even while it is uploaded."""
+    uploads: list[str] = []
+    put = fs.put_file
+    monkeypatch.setattr(fs, "put_file", lambda source, name: uploads.append(name) or put(source, name))
+    sink = sinks(URL)("x.csv")
+    assert isinstance(sink, RenamingSink)
+    sink.write(b"a\n")
+    sink.commit(replace=True)
+    [upload] = uploads
+    assert Path(upload).name.startswith(".sei-")
+    assert objects(fs) == {"/folder/sei/x.csv": b"a\n"}
+
+
+def test_a_move_that_fails_leaves_the_older_object(
+    fs: Any, body: Any, promise: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing beside it."""
+
+    def fail(*_arguments: object) -> None:
+        msg = "the store is read-only"
+        raise OSError(msg)
+
+    fs.pipe_file("/folder/sei/request.csv", b"older")
+    monkeypatch.setattr(fs, "mv", fail)
+    with pytest.raises(SEIDownloadError, match=r"could not be stored at memory://.*read-only"):
+        deliver(body(b"a\n"), Destination.checked(URL), promise)
+    assert objects(fs) == {"/folder/sei/request.csv": b"older"}
