@@ -42,22 +42,26 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
         "auth_header": {
             "label": "Header of the API key",
-            "description": "Empty: the header that the documentation of each API names.",
-            "schema": {"type": ["string", "null"], "enum": [None, "authorization", "x-api-key", "SEI_API_KEY"]},
+            "description": "As documented: authorization for exports, x-api-key for legacy reports.",
+            "schema": {
+                "type": ["string", "null"],
+                "enum": [None, "authorization", "x-api-key", "SEI_API_KEY"],
+                "values_display": {"null": "as documented"},
+            },
         },
         "calls_per_minute": {
             "label": "Calls per minute",
-            "description": "Upper limit of API calls by one process. Empty: well below the limit of Harness.",
+            "description": "What one triggerer spends on waiting. Empty: 240. Harness allows 1000, by x-api-key 400.",
             "schema": {"type": ["integer", "null"], "minimum": 1},
         },
         "connect_timeout": {
             "label": "Connect timeout (seconds)",
-            "description": "How long one call may take to reach Harness.",
+            "description": "How long one call may take to reach Harness. Empty: 10.",
             "schema": {"type": ["number", "null"], "minimum": 0},
         },
         "read_timeout": {
             "label": "Read timeout (seconds)",
-            "description": "How long Harness may stay silent within one call.",
+            "description": "How long Harness may stay silent within one call. Empty: 60.",
             "schema": {"type": ["number", "null"], "minimum": 0},
         },
         "ca_bundle": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import jsonschema
 import pytest
 
 from airflow_provider_sei.get_provider_info import get_provider_info
+from airflow_provider_sei.protocol.settings import SEISettings
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -79,6 +81,13 @@ def test_every_field_of_the_form_may_stay_empty(connection_type: dict[str, Any])
     """A connection that was made without the form, or with an older one, can be opened and saved in it."""
     for field in connection_type["conn-fields"].values():
         jsonschema.validate(None, field["schema"])
+
+
+@pytest.mark.parametrize("name", ["calls_per_minute", "connect_timeout", "read_timeout"])
+def test_the_form_tells_what_an_empty_field_means(connection_type: dict[str, Any], name: str) -> None:
+    """The number in the field's help is the one that is used."""
+    [told] = re.findall(r"Empty: (\d+)\.", connection_type["conn-fields"][name]["description"])
+    assert float(told) == getattr(SEISettings, name)
 
 
 def test_the_key_is_the_password(connection_type: dict[str, Any]) -> None:
