@@ -1,7 +1,8 @@
 """What a user has written, read into the one form that is sent: days, names, choices and objects.
 
 The rule of this file: text is what templates render to, so a list or an object may arrive as its text. What cannot be
-understood is refused with the argument's name, before anything is sent.
+understood is refused with the argument's name, before anything is sent; so is the text None, which a template renders
+where it has nothing to say.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "checked_names",
     "checked_period",
     "checked_text",
+    "is_missing",
     "merged",
     "undocumented",
 ]
@@ -59,6 +61,7 @@ def checked_date(value: object, field_name: str) -> str:
     if text is None or text == "":
         msg = f"{field_name} is missing: give a day as yyyy-MM-dd"
         raise SEIUsageError(msg, field=field_name)
+    _refuse_rendered_none(text, field_name)
     try:
         if not isinstance(text, str) or not _DATE.fullmatch(text):
             raise ValueError  # noqa: TRY301 - one message for both
@@ -73,10 +76,31 @@ def checked_text(value: object, field_name: str) -> str | None:
     """Return text, or a number as text; ``None`` and blanks mean "not given".
 
     Raises:
-        SEIUsageError: neither text nor a whole number, or text that no encoding can carry.
+        SEIUsageError: neither text nor a whole number, text that no encoding can carry, or the text None.
     """
     if value is None:
         return None
+    text = _sendable(value, field_name)
+    _refuse_rendered_none(text, field_name)
+    return text or None
+
+
+def is_missing(value: object) -> bool:
+    """Return whether ``value`` is ``None`` or blank text, which both mean "not given"."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _refuse_rendered_none(text: object, field_name: str) -> None:
+    # Airflow renders a template whose value is None to this word. Sent, it would ask for a team of that name.
+    if text == "None":
+        msg = (
+            f"{field_name} is the text 'None', which a template renders to where its value is None: give it a value,"
+            " or let the template say nothing ({{ ... or '' }})"
+        )
+        raise SEIUsageError(msg, field=field_name)
+
+
+def _sendable(value: object, field_name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         msg = f"{field_name} must be text, not {type(value).__name__}: {value!r}"
         raise SEIUsageError(msg, field=field_name)
@@ -86,16 +110,17 @@ def checked_text(value: object, field_name: str) -> str | None:
     except UnicodeEncodeError:
         msg = f"{field_name} {value!r} has half a character in it, which cannot be sent"
         raise SEIUsageError(msg, field=field_name) from None
-    return text or None
+    return text
 
 
-def checked_names(value: object, field_name: str) -> tuple[str, ...]:
+def checked_names(value: object, field_name: str, *, separator: str | None = ",") -> tuple[str, ...]:
     """Return a name, or a list of names, as a tuple without repeats; ``None`` and blanks mean none.
 
     Args:
         value: a list, or text: one name, several with commas between, or a list as a template renders it
             (``"['PR_MERGED', 'CFR']"``).
         field_name: the argument, for messages.
+        separator: what stands between names in text; ``None`` where a name may hold anything.
 
     Raises:
         SEIUsageError: neither text nor a list of texts.
@@ -104,7 +129,7 @@ def checked_names(value: object, field_name: str) -> tuple[str, ...]:
         return ()
     if isinstance(value, str):
         read = _unrendered(value) if value.lstrip().startswith("[") else None
-        value = read if isinstance(read, list) else value.split(",")
+        value = read if isinstance(read, list) else value.split(separator) if separator else [value]
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         msg = f"{field_name} must be a list of names, not {type(value).__name__}"
         raise SEIUsageError(msg, field=field_name)
@@ -113,7 +138,7 @@ def checked_names(value: object, field_name: str) -> tuple[str, ...]:
         if not isinstance(name, str):
             msg = f"{field_name} must be a list of names; {name!r} is not text"
             raise SEIUsageError(msg, field=field_name)
-        text = checked_text(name, field_name)
+        text = _sendable(name, field_name)  # a workflow status may be called None
         if text:
             names[text] = None
     return tuple(names)

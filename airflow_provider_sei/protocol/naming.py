@@ -11,11 +11,22 @@ import unicodedata
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 
-__all__ = ["content_disposition_filename", "request_name", "safe_filename", "with_matching_suffix"]
+__all__ = [
+    "LAYOUTS",
+    "content_disposition_filename",
+    "hive_folder",
+    "request_name",
+    "safe_filename",
+    "with_matching_suffix",
+]
+
+LAYOUTS = ("flat", "hive")
 
 _LONGEST = 150  # bytes of UTF-8; file systems and stores allow 255 a segment, and temporary names add to it
 _GZIP_SUFFIX = ".gz"
 _CSV_SUFFIX = ".csv"
+_HIVE_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{\[\]^]")
+_HIVE_NOTHING = "__HIVE_DEFAULT_PARTITION__"
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
@@ -78,6 +89,24 @@ def request_name(
     return "_".join([*parts, date_start, date_end, fingerprint[:8]]) + _CSV_SUFFIX
 
 
+def hive_folder(kind: str, *, period: str, org_tree_name: str | None = None, team_id: str | None = None) -> str:
+    """Return the folder of a request's partition: ``family=productivity/period=2024-01/team=456/``.
+
+    An organisation tree has ``org_tree=<name>`` in the team's place, and any other scope the null partition of Hive.
+    Special characters are percent-encoded as Hive and Spark do, so that these read the very names back. Source:
+    ``escapePathName`` and its tests in Apache Hive's ``FileUtils`` and Spark's ``ExternalCatalogUtils``, read on
+    2026-11-23.
+
+    Args:
+        kind: the family's name, or ``team-report`` and the like.
+        period: its label.
+        org_tree_name: left out where there is a team.
+    """
+    whose = ("org_tree", org_tree_name) if org_tree_name and not team_id else ("team", team_id)
+    parts = (("family", kind), ("period", period), whose)
+    return "".join(f"{key}={_hive_escaped(value or _HIVE_NOTHING)}/" for key, value in parts)
+
+
 def with_matching_suffix(name: str, *, gzipped: bool) -> str:
     """Return ``name`` with an ending that tells the truth: ``.gz`` exactly when the content is gzip."""
     is_named_gzip = name.casefold().endswith(_GZIP_SUFFIX)
@@ -86,6 +115,10 @@ def with_matching_suffix(name: str, *, gzipped: bool) -> str:
     if not gzipped and is_named_gzip:
         return name[: -len(_GZIP_SUFFIX)]
     return name
+
+
+def _hive_escaped(text: str) -> str:
+    return _HIVE_ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", text)
 
 
 def _is_plain(value: str | tuple[str | None, str | None, str]) -> bool:

@@ -11,11 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
+from airflow_provider_sei.protocol.checks import checked_period, is_missing
 from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.specs import checked_period
 from airflow_provider_sei.protocol.suggestions import did_you_mean
 
-__all__ = ["UNITS", "Period", "last_full_period", "period_of_key", "run_period", "split_period"]
+__all__ = [
+    "UNITS",
+    "Period",
+    "both_missing",
+    "last_full_period",
+    "period_label",
+    "period_of_key",
+    "run_period",
+    "split_period",
+]
 
 UNITS = ("day", "week", "month", "quarter", "year")
 
@@ -26,6 +35,8 @@ _KEY_FORMS: tuple[tuple[re.Pattern[str], str, Callable[..., date]], ...] = (
     (re.compile(r"(\d{4})-(\d{2})"), "month", lambda year, month: date(year, month, 1)),
     (re.compile(r"(\d{4})"), "year", lambda year: date(year, 1, 1)),
 )
+_DAYS = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[/_](\d{4}-\d{2}-\d{2}))?")
+_MOMENT = re.compile(r"\d{4}-?\d{2}-?\d{2}[T ]\d{2}.*")
 
 
 @dataclass(frozen=True, order=True)
@@ -40,8 +51,27 @@ class Period:
         return {"date_start": self.start.isoformat(), "date_end": self.end.isoformat()}
 
 
+def both_missing(date_start: object, date_end: object) -> bool:
+    """Return whether neither day is given, so that a run's own period is meant.
+
+    Raises:
+        SEIUsageError: only one of them is.
+    """
+    missing = [name for name, day in (("date_start", date_start), ("date_end", date_end)) if is_missing(day)]
+    if len(missing) == 1:
+        msg = f"{missing[0]} is missing: give both days as yyyy-MM-dd, or neither, to export the run's own period"
+        raise SEIUsageError(msg, field=missing[0])
+    return bool(missing)
+
+
 def split_period(date_start: object, date_end: object, by: str = "month") -> list[dict[str, str]]:
     """Cut a long period along the calendar, for ``SEIExportOperator.partial(...).expand_kwargs(...)``.
+
+    ::
+
+        SEIExportOperator.partial(task_id="export", family="ba", team_id="456", destination="/tmp/sei/").expand_kwargs(
+            split_period("2023-01-01", "2024-12-31", by="quarter")
+        )
 
     Args:
         date_start: first day, yyyy-MM-dd.
@@ -66,7 +96,7 @@ def last_full_period(granularity: object, before: date) -> Period:
     Args:
         granularity: of the export, in any case. ``None`` and those that are no calendar unit (``sprint``) mean months.
     """
-    unit = _UNIT_OF_GRANULARITY.get(str(granularity).casefold(), "month")
+    unit = _unit_of(granularity)
     last_day = _first_day(before, unit) - timedelta(days=1)
     return Period(_first_day(last_day, unit), last_day)
 
@@ -74,19 +104,43 @@ def last_full_period(granularity: object, before: date) -> Period:
 def period_of_key(key: str) -> Period | None:
     """Return the period that a partition key names, or ``None`` if it names none.
 
-    Read are ``2026``, ``2026-Q1``, ``2026-01``, ``2026-W05``, ``2026-01-15`` (also as the start of a moment), and two
-    days with a slash between.
+    Read are ``2026``, ``2026-Q1``, ``2026-01``, ``2026-W05``, ``2026-01-15``, and two days with ``/`` or ``_`` between.
     """
     text = key.strip()
     try:
         for form, unit, first_day in _KEY_FORMS:
             if match := form.fullmatch(text):
                 return _unit_period(first_day(*map(int, match.groups())), unit)
-        start, _, end = text.partition("/")
-        period = Period(date.fromisoformat(start[:10]), date.fromisoformat((end or start)[:10]))
+        if match := _DAYS.fullmatch(text):
+            start, end = match.groups()
+            period = Period(date.fromisoformat(start), date.fromisoformat(end or start))
+            return period if period.start <= period.end else None
     except ValueError:
-        return None
-    return period if period.start <= period.end else None
+        pass
+    return None
+
+
+def period_label(period: Period) -> str:
+    """Return the shortest name of a period that ``period_of_key`` reads back.
+
+    ``2024``, ``2024-Q1``, ``2024-01``, ``2024-W05`` or ``2024-01-15`` where the days are just such a unit of the
+    calendar, and else both days: ``2024-01-03_2024-02-05``.
+    """
+    start, end = period.start, period.end
+    unit = next((unit for unit in reversed(UNITS) if _unit_period(start, unit) == period), None)
+    match unit:
+        case "year":
+            return f"{start.year:04d}"
+        case "quarter":
+            return f"{start.year:04d}-Q{(start.month + 2) // 3}"
+        case "month":
+            return f"{start.year:04d}-{start.month:02d}"
+        case "week":
+            year, week, _ = start.isocalendar()
+            return f"{year:04d}-W{week:02d}"
+        case "day":
+            return start.isoformat()
+    return f"{start.isoformat()}_{end.isoformat()}"
 
 
 def run_period(
@@ -96,28 +150,44 @@ def run_period(
     interval_start: datetime | None,
     interval_end: datetime | None,
     moment: datetime,
-    timezone: tzinfo | None,
-) -> Period:
-    """Return the period that a run of a DAG stands for.
+    timezone: tzinfo,
+) -> tuple[Period, str]:
+    """Return the period that a run of a DAG stands for, and in words what says so.
 
-    The partition key where it names one; else the data interval, its end made inclusive; else, where the schedule has
-    none (Airflow 3's cron schedules have an empty one), the last full period of the granularity before the run.
+    The partition key where it names one; else the data interval; else, where the schedule has none (Airflow 3's cron
+    schedules have an empty one), the last full period of the granularity before the run.
+
+    An interval covers the days that begin in it, up to the day before the one that it ends in, whatever the hour: those
+    of a monthly schedule at 03:00 are whole months, and no day is in two of them. One within a day means that day.
 
     Args:
-        granularity: of the export.
+        granularity: of the export, as ``last_full_period`` takes it.
         partition_key: of the run, or ``None``.
         interval_start: of the run's data interval, or ``None``.
         interval_end: of the run's data interval, excluded, or ``None``.
         moment: the run's logical date, or when it was to start.
-        timezone: the DAG's; days begin and end in it.
+        timezone: the schedule's; days begin and end in it.
+
+    Raises:
+        SEIUsageError: the partition key is a moment, which does not tell how long its partition is.
     """
     if partition_key and (named := period_of_key(partition_key)):
-        return named
+        return named, f"the partition key {partition_key!r}"
+    if partition_key and _MOMENT.fullmatch(partition_key.strip()):
+        msg = (
+            f"the partition key {partition_key!r} is a moment and names no period: give the timetable a key_format such"
+            " as '%Y-%m' or '%Y-%m-%d', or give date_start and date_end"
+        )
+        raise SEIUsageError(msg, field="date_start")
     if interval_start is not None and interval_end is not None and interval_start < interval_end:
-        first = interval_start.astimezone(timezone).date()
-        last = (interval_end.astimezone(timezone) - timedelta(microseconds=1)).date()
-        return Period(first, last)
-    return last_full_period(granularity, moment.astimezone(timezone).date())
+        first, next_first = (edge.astimezone(timezone).date() for edge in (interval_start, interval_end))
+        return Period(first, max(first, next_first - timedelta(days=1))), "the run's data interval"
+    before = moment.astimezone(timezone).date()
+    return last_full_period(granularity, before), f"the last full {_unit_of(granularity)} before {before}"
+
+
+def _unit_of(granularity: object) -> str:
+    return _UNIT_OF_GRANULARITY.get(str(granularity).strip().casefold(), "month")
 
 
 def _pieces(start: date, end: date, unit: str) -> Iterator[Period]:

@@ -14,7 +14,9 @@ from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.periods import (
     UNITS,
     Period,
+    both_missing,
     last_full_period,
+    period_label,
     period_of_key,
     run_period,
     split_period,
@@ -105,7 +107,7 @@ class TestPeriodOfKey:
             ("2026-W01", date(2025, 12, 29), date(2026, 1, 4)),
             ("2026", date(2026, 1, 1), date(2026, 12, 31)),
             ("2026-01-15", date(2026, 1, 15), date(2026, 1, 15)),
-            ("2026-01-15T00:00:00+00:00", date(2026, 1, 15), date(2026, 1, 15)),
+            ("2026-01-05_2026-02-03", date(2026, 1, 5), date(2026, 2, 3)),
             ("2026-01-05/2026-02-03", date(2026, 1, 5), date(2026, 2, 3)),
         ],
     )
@@ -132,7 +134,7 @@ class TestRunPeriod:
             "moment": datetime(2024, 3, 1, 3, tzinfo=UTC),
             "timezone": UTC,
         }
-        return run_period(**arguments | given)
+        return run_period(**arguments | given)[0]
 
     def test_the_interval_is_taken_with_its_end_made_inclusive(self) -> None:
         """An interval up to the first of a month ends on the last of the month before."""
@@ -162,3 +164,73 @@ class TestRunPeriod:
     def test_a_partition_key_that_is_no_period_is_passed_over(self) -> None:
         """Partitions by team leave the period to the schedule."""
         assert self._period(partition_key="platform") == Period(date(2024, 2, 1), date(2024, 2, 29))
+
+    def test_a_partition_key_that_is_a_moment_is_refused(self) -> None:
+        """It does not tell how long its partition is; the message says what would."""
+        with pytest.raises(SEIUsageError, match="key_format"):
+            self._period(partition_key="2026-01-15T00:00:00+00:00")
+
+    @pytest.mark.parametrize(
+        ("start", "end", "first", "last"),
+        [
+            (datetime(2024, 1, 1, 3, tzinfo=UTC), datetime(2024, 2, 1, 3, tzinfo=UTC), "2024-01-01", "2024-01-31"),
+            (datetime(2024, 1, 1, 3, tzinfo=UTC), datetime(2024, 1, 2, 3, tzinfo=UTC), "2024-01-01", "2024-01-01"),
+            (datetime(2024, 1, 1, 3, tzinfo=UTC), datetime(2024, 1, 1, 9, tzinfo=UTC), "2024-01-01", "2024-01-01"),
+        ],
+    )
+    def test_an_interval_has_the_days_that_begin_in_it(
+        self, start: datetime, end: datetime, first: str, last: str
+    ) -> None:
+        """Whatever the hour of the schedule; one within a day means that day."""
+        found = self._period(interval_start=start, interval_end=end)
+        assert found.arguments() == {"date_start": first, "date_end": last}
+
+
+class TestPeriodLabel:
+    """The shortest name of a period."""
+
+    @pytest.mark.parametrize(
+        ("start", "end", "label"),
+        [
+            ("2024-01-01", "2024-12-31", "2024"),
+            ("2024-01-01", "2024-03-31", "2024-Q1"),
+            ("2024-12-01", "2024-12-31", "2024-12"),
+            ("2024-12-30", "2025-01-05", "2025-W01"),
+            ("2024-02-29", "2024-02-29", "2024-02-29"),
+            ("2024-01-03", "2024-02-05", "2024-01-03_2024-02-05"),
+        ],
+    )
+    def test_it_names_the_unit_of_the_calendar(self, start: str, end: str, label: str) -> None:
+        """And both days where the period is none."""
+        assert period_label(Period(date.fromisoformat(start), date.fromisoformat(end))) == label
+
+    @given(
+        start=st.dates(min_value=date(1000, 1, 1), max_value=date(9000, 1, 1)),
+        days=st.integers(min_value=0, max_value=800),
+        unit=st.sampled_from(UNITS),
+    )
+    def test_it_is_read_back_as_the_very_period(self, start: date, days: int, unit: str) -> None:
+        """So that a partition's folder and its key are one name: for any days, and for the units among them."""
+        end = date.fromordinal(start.toordinal() + days)
+        pieces = [Period(*map(date.fromisoformat, piece.values())) for piece in split_period(start, end, by=unit)]
+        for period in (Period(start, end), *pieces):
+            assert period_of_key(period_label(period)) == period
+
+
+class TestBothMissing:
+    """Whether a run's own period is meant."""
+
+    @pytest.mark.parametrize(("start", "end"), [(None, None), ("", " "), (None, "")])
+    def test_neither_day_means_the_runs_period(self, start: str | None, end: str | None) -> None:
+        """A template that rendered to nothing counts as not given."""
+        assert both_missing(start, end)
+
+    def test_two_days_are_taken(self) -> None:
+        """As they are."""
+        assert not both_missing("2024-01-01", "2024-01-31")
+
+    @pytest.mark.parametrize(("start", "end"), [("2024-01-01", None), (" ", "2024-01-31")])
+    def test_one_day_alone_is_refused(self, start: str | None, end: str | None) -> None:
+        """It would be a guess what the other is."""
+        with pytest.raises(SEIUsageError, match=r"give both days .* or neither"):
+            both_missing(start, end)
