@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset, OutputDataset
+    from airflow.providers.common.compat.sdk import Asset
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_sei.delivery.deliver import Delivered
 
-__all__ = ["lineage"]
+__all__ = ["asset_dataset", "lineage"]
 
 
 def lineage(input_uri: str | None, delivered: Delivered | None) -> OperatorLineage[Any, Any]:
@@ -30,6 +31,11 @@ def lineage(input_uri: str | None, delivered: Delivered | None) -> OperatorLinea
         inputs=[_dataset(input_uri)] if input_uri else [],
         outputs=[_output(delivered)] if delivered else [],
     )
+
+
+def asset_dataset(asset: Asset, _context: object) -> Dataset:
+    """Return an ``sei://`` asset as OpenLineage names it: that of a task's inlets, or of hook-level lineage."""
+    return _dataset(asset.uri)
 
 
 def _dataset(uri: str) -> Dataset:

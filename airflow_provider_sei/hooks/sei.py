@@ -213,6 +213,8 @@ class SEIHook(BaseHook):
         records: list[Any] = []
         page, more = 0, True
         while more:
+            if page:
+                self._pause(teams.PAUSE_BETWEEN_PAGES)
             answer = self._run(call(page))
             fresh = [record for record in answer.records if record not in records[-teams.PAGE_SIZE :]]
             records += fresh
@@ -232,13 +234,15 @@ class SEIHook(BaseHook):
         # A list tells less than the status does.
         known = None if export.summary else export
         with airflow_errors():
-            return self._downloads.export(
+            delivered = self._downloads.export(
                 known,
                 lambda: self.get_export(export.family, export.export_id),
                 destination,
                 name=name,
                 verify_size=verify_size,
             )
+        self._tell_lineage(export.family, None, delivered)
+        return delivered
 
     def download_report(self, spec: ReportSpec, destination: Destination, *, name: str) -> Delivered:
         """Request a legacy report and deliver its file, verified. An empty report (0 bytes) is a success.
@@ -250,7 +254,16 @@ class SEIHook(BaseHook):
         for warning in spec.warnings:
             self.log.warning("%s", warning)
         with airflow_errors():
-            return self._downloads.report(spec, destination, name=name)
+            delivered = self._downloads.report(spec, destination, name=name)
+        self._tell_lineage(f"{spec.report_type}-report", spec.collection_id, delivered)
+        return delivered
+
+    def _tell_lineage(self, family: str, team_id: str | None, delivered: Delivered) -> None:
+        from airflow_provider_sei.assets import Subject
+        from airflow_provider_sei.hooks.lineage import tell_lineage
+
+        place = {name: getattr(self.settings, name) for name in ("org_identifier", "project_identifier")}
+        tell_lineage(self, Subject(family=family, team_id=team_id, **place), delivered)
 
     @cached_property
     def _downloads(self) -> Downloads:
