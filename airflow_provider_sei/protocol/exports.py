@@ -76,6 +76,11 @@ class Export:
     """Whether this was read from a list, which tells neither the file's name nor its size."""
     level: str | None = None
     """The level the server says it exports by, to be compared with the one asked for."""
+    team_id: str | None = None
+    """What it is of, as far as the server echoes the request: team, organisation tree, first and last day."""
+    org_tree_name: str | None = None
+    date_start: str | None = None
+    date_end: str | None = None
 
 
 def checked_export_id(export_id: object) -> str:
@@ -163,11 +168,10 @@ def read_export(value: Any, family: ExportFamily, what: str, *, expected_id: str
     if expected_id is not None and export_id != expected_id:
         msg = f"could not {what}: the server answered for another export, {export_id}"
         raise SEIUnreadableError(msg, export_id=expected_id)
-    download = value.get("download")
-    if not isinstance(download, dict):
-        download = {}
+    download = _object(value.get("download"))
     code, message = _read_error(value.get("error"))
     status_word = value.get("status")
+    scope, period = _object(value.get("scope")), _object(_object(value.get("metadata")).get("dateRange"))
     return Export(
         export_id=export_id,
         family=family.name,
@@ -181,6 +185,10 @@ def read_export(value: Any, family: ExportFamily, what: str, *, expected_id: str
         filename=_text(download.get("filename")),
         size_bytes=_size(download.get("sizeBytes")),
         level=_read_level(value.get("metadata")),
+        team_id=_text(scope.get("teamId"), 200),
+        org_tree_name=_text(scope.get("orgTreeName"), 200),
+        date_start=_text(period.get("start"), 64),
+        date_end=_text(period.get("end"), 64),
     )
 
 
@@ -260,10 +268,12 @@ def _read_error(error: object) -> tuple[str | None, str | None]:
 
 
 def _read_level(metadata: object) -> str | None:
-    options = metadata.get("options") if isinstance(metadata, dict) else None
-    if not isinstance(options, dict):
-        return None
+    options = _object(_object(metadata).get("options"))
     return _text(options.get("metricLevel"), 40) or _text(options.get("aggregationLevel"), 40)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object, limit: int | None = None) -> str | None:

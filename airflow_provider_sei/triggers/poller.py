@@ -1,8 +1,9 @@
 """One poller a connection in a triggerer process: its triggers share a session, a budget and the list calls.
 
-The poller makes the calls that ``protocol.polling`` decides on, and hands each trigger its outcome. It runs as a task
-of the event loop that its first trigger runs on, and ends when its last trigger leaves. Airflow's shared streams would
-do less: they are of Airflow 3.3 alone, end all their triggers by one exception, and have no end of a single wait.
+The poller makes the calls that ``protocol.polling`` decides on, and hands each trigger its outcome; and it gives the
+turns of ``protocol.turns`` to those that wait to create an export. It runs as a task of the event loop that its first
+trigger runs on, and ends when its last trigger leaves (``sharing`` sees to that). Airflow's shared streams would do
+less: they are of Airflow 3.3 alone, end all their triggers by one exception, and have no end of a single wait.
 
 Import this module in a thread: it brings aiohttp, which takes longer than an event loop may be held.
 """
@@ -17,7 +18,6 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 from airflow_provider_sei.protocol.budget import RateBudget
 from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIThrottledError
@@ -29,11 +29,12 @@ from airflow_provider_sei.protocol.messages import Call
 from airflow_provider_sei.protocol.polling import PollPlanner
 from airflow_provider_sei.protocol.retry import Backoff, retry_after_seconds
 from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.protocol.turns import Pacer, Turn
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
 from airflow_provider_sei.transports.aio import AiohttpTransport
 from airflow_provider_sei.triggers import stats
 
-__all__ = ["Poller", "wait_for_export"]
+__all__ = ["Poller"]
 
 T = TypeVar("T")
 Pause = Callable[[asyncio.Event, float], Awaitable[None]]
@@ -46,8 +47,6 @@ _SOUND_SECONDS = 60.0  # without a crash, after which earlier ones no longer cou
 
 log = logging.getLogger("airflow_provider_sei")
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
-
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
@@ -57,7 +56,7 @@ class _Waiter:
 
 
 class Poller:
-    """Makes the calls for the waits of one connection.
+    """Makes the calls for the waits of one connection, and gives its turns.
 
     Args:
         settings: the connection.
@@ -75,7 +74,10 @@ class Poller:
         self._transport = AiohttpTransport(settings, backoff=Backoff(attempts=1))
         self._budget = RateBudget(settings.calls_per_minute)
         self._planner = PollPlanner(self._budget)
+        self._pacer = Pacer(self._planner, self._budget)
         self._waiters: dict[Watch, _Waiter] = {}
+        self._turns: dict[Turn, asyncio.Future[None]] = {}
+        self._asking = 0
         self._group_settings: dict[Hashable, SEISettings] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -86,7 +88,7 @@ class Poller:
     @property
     def idle(self) -> bool:
         """Whether nobody waits."""
-        return not self._waiters
+        return not self._waiters and not self._turns and not self._asking
 
     def serves(self, settings: SEISettings) -> bool:
         """Return whether ``settings`` are of the connection that this poller was made for, unchanged since."""
@@ -112,10 +114,7 @@ class Poller:
         waiter = _Waiter(asyncio.get_running_loop().create_future(), contextvars.copy_context(), tell)
         self._waiters[watch] = waiter
         stats.count("waits_started", plan.family)
-        if self._task is None:
-            # In a context of its own: the first trigger's would send the lines of all others to its log.
-            self._task = asyncio.create_task(self._supervise(), context=contextvars.Context())
-        self._changed.set()
+        self._wake()
         try:
             outcome = await waiter.future
         finally:
@@ -124,6 +123,47 @@ class Poller:
             self._changed.set()
         stats.wait_ended(watch.wait, outcome, self._clock())
         return outcome
+
+    async def take_turn(self, moment: float, family: str) -> None:
+        """Wait until a worker may create an export; cancelling the call is the way to stop.
+
+        Args:
+            moment: epoch seconds from which on the turn is wanted; the earliest goes first.
+            family: the export's, for the statistics.
+
+        Raises:
+            SEINoAnswerError: the poller has ended.
+        """
+        turn = self._pacer.add_turn(moment)
+        given = self._turns[turn] = asyncio.get_running_loop().create_future()
+        self._wake()
+        try:
+            await given
+        finally:
+            self._pacer.discard(turn)
+            del self._turns[turn]
+            self._changed.set()
+        stats.turn_given(family, self._clock() - moment)
+
+    async def ask(self, call: Call[T], settings: SEISettings, family: str) -> T:
+        """Make one call for somebody who looks on their own account, once the budget allows it.
+
+        Raises:
+            SEIError: what it ended with.
+        """
+        self._asking += 1
+        try:
+            # Paid for at once: whoever waits longest must not have to compete with thousands of waits.
+            seconds = self._budget.pause(self._clock())
+            self._budget.take()
+            await self._pause(asyncio.Event(), seconds)
+            stats.count("polls", family)
+            answer = await self._answer(call, settings, family)
+        finally:
+            self._asking -= 1
+        if isinstance(answer, SEIError):
+            raise answer
+        return answer
 
     async def close(self) -> None:
         """End the polling and close the connections; whoever still waits is told that the poller has ended."""
@@ -135,6 +175,12 @@ class Poller:
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             await self._transport.close()
+
+    def _wake(self) -> None:
+        if self._task is None:
+            # In a context of its own: the first trigger's would send the lines of all others to its log.
+            self._task = asyncio.create_task(self._supervise(), context=contextvars.Context())
+        self._changed.set()
 
     async def _supervise(self) -> None:
         crashes, begun = 0, self._clock()
@@ -151,6 +197,9 @@ class Poller:
             self.ended = True
             error = SEINoAnswerError("the triggerer's poller has ended unexpectedly (see its log); the export goes on")
             self._deliver([(watch, WaitOutcome(error=error)) for watch in self._waiters])
+            for given in self._turns.values():
+                if not given.done():
+                    given.set_exception(error)
 
     async def _poll(self) -> None:
         while True:
@@ -162,14 +211,16 @@ class Poller:
             self._deliver(self._planner.expired(now))
             wake_at = float("inf")
             if len(self._calls) < _IN_FLIGHT:
-                wake_at = now + self._budget.pause(now)
-                if wake_at <= now:
-                    ask = self._planner.next(now)
-                    if not isinstance(ask, float):
-                        self._budget.take()
-                        self._begin(ask)
-                        continue
-                    wake_at = ask
+                step = self._pacer.next(now)
+                if isinstance(step, Turn):
+                    given = self._turns.get(step)
+                    if given is not None and not given.done():
+                        given.set_result(None)
+                    continue
+                if not isinstance(step, float):
+                    self._begin(step)
+                    continue
+                wake_at = step
             # Until then nothing falls due, unless somebody comes or goes, or a call ends.
             await self._pause(self._changed, min(wake_at, self._planner.expires_at()) - now)
 
@@ -233,39 +284,6 @@ class Poller:
                         waiter.context.run(waiter.tell, line)
                     except Exception:
                         log.exception("could not log for export %s", watch.export_id)
-
-
-async def wait_for_export(
-    plan: WaitPlan,
-    sei_conn_id: str,
-    settings: SEISettings,
-    tell: Callable[[str], None],
-    *,
-    make_poller: Callable[[SEISettings], Poller] = Poller,
-) -> WaitOutcome:
-    """Wait for an export, together with all others of this connection on this event loop.
-
-    Args:
-        plan: what to wait for, and how long.
-        sei_conn_id: the connection, whose waits share a poller.
-        settings: the connection with this wait's own values in place.
-        tell: called with each line worth logging, in the caller's own context.
-        make_poller: called where there is no poller that serves these settings.
-
-    Raises:
-        SEIUsageError: there is no such family, or the id cannot be one.
-    """
-    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    poller = pollers.get(sei_conn_id)
-    if poller is None or poller.ended or not poller.serves(settings):
-        poller = pollers[sei_conn_id] = make_poller(settings)
-    try:
-        return await poller.wait(plan, settings, tell)
-    finally:
-        if poller.idle:
-            if pollers.get(sei_conn_id) is poller:
-                del pollers[sei_conn_id]
-            await poller.close()
 
 
 async def _pause(wake_up: asyncio.Event, seconds: float) -> None:

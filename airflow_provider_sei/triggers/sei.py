@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import cache
-from importlib import import_module
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIUsageError
+from airflow_provider_sei.triggers.common import look_up, prepare, warn_of_unknown
 
 if TYPE_CHECKING:
-    from airflow_provider_sei.protocol.settings import SEISettings
     from airflow_provider_sei.protocol.waiting import WaitOutcome
 
 __all__ = ["SEIExportTrigger"]
 
 _PAYLOAD_VERSION = 1
-_LOOK_UP_PAUSES = (1.0, 5.0, 15.0)  # seconds between the tries to look the connection up
 
 
 class SEIExportTrigger(BaseTrigger):
@@ -74,12 +70,7 @@ class SEIExportTrigger(BaseTrigger):
         self.org_identifier = org_identifier
         self.auth_header = auth_header
         self.version = version
-        if unknown:
-            self.log.warning(
-                "Left aside what this release does not know of the trigger's arguments (version %s): %s",
-                version,
-                ", ".join(sorted(unknown)),
-            )
+        warn_of_unknown(self.log, version, unknown)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
@@ -102,8 +93,7 @@ class SEIExportTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the export from time to time, and yield one event at the end."""
-        if not _prepare.cache_info().currsize:
-            await asyncio.to_thread(_prepare)
+        await prepare()
         from airflow_provider_sei.protocol.events import write_event
         from airflow_provider_sei.protocol.waiting import WaitOutcome
 
@@ -122,9 +112,23 @@ class SEIExportTrigger(BaseTrigger):
             outcome = replace(outcome, export=replace(outcome.export, reused=self.reused))
         yield TriggerEvent(write_event(outcome))
 
+    async def on_kill(self) -> None:
+        """Say what goes on at the server. Airflow 3.3 and newer call this when a user ends the deferred task.
+
+        Airflow 3.3.0 to 3.3.2 call it, too, while the task still waits, when another triggerer has taken the trigger
+        over; so nothing may be ended here, even if SEI had a call to cancel an export.
+        """
+        self.log.warning(
+            "This triggerer no longer waits for %s export %s: a user has ended the task, or else another triggerer has"
+            " taken the wait over (Airflow up to 3.3.2 does not tell which). The export goes on at the server either"
+            " way, for SEI has no call to cancel it. Its id is kept: a retry of the task goes on with it",
+            self.family,
+            self.export_id,
+        )
+
     async def _wait(self) -> WaitOutcome:
         from airflow_provider_sei.protocol.waiting import WaitPlan
-        from airflow_provider_sei.triggers.poller import wait_for_export
+        from airflow_provider_sei.triggers.sharing import wait_for_export
 
         if not isfinite(self.deadline):
             msg = f"deadline must be a moment in epoch seconds, not {self.deadline!r}"
@@ -136,45 +140,9 @@ class SEIExportTrigger(BaseTrigger):
             deadline=self.deadline,
             poll_interval=self.poll_interval,
         )
-        settings = await self._settings()
-        return await wait_for_export(plan, self.sei_conn_id, settings, lambda line: self.log.info("%s", line))
-
-    async def _settings(self) -> SEISettings:
-        from airflow_provider_sei.connection import async_settings
-
-        for pause in (*_LOOK_UP_PAUSES, None):
-            try:
-                settings = await async_settings(self.sei_conn_id)
-                break
-            except SEIError:
-                raise
-            except Exception as error:
-                # The worker has just used it: Airflow calls a connection undefined, too, if its source is out of order.
-                if pause is None:
-                    raise
-                self.log.warning("Could not look up connection %r (%s); trying again", self.sei_conn_id, error)
-                await asyncio.sleep(pause)
-        return settings.overridden(
+        settings = (await look_up(self.sei_conn_id, self.log)).overridden(
             project_identifier=self.project_identifier,
             org_identifier=self.org_identifier,
             auth_header=self.auth_header,
         )
-
-
-@cache
-def _prepare() -> None:
-    """Load what waiting takes; not to be called on an event loop.
-
-    DAG files import this module by way of the operators and need none of it, and aiohttp and Airflow's table of metrics
-    would hold the loop for longer than one trigger may.
-    """
-    from airflow_provider_sei.triggers import stats
-
-    for module in (
-        "airflow.providers.common.compat.connection",
-        "airflow_provider_sei.connection",
-        "airflow_provider_sei.protocol.events",
-        "airflow_provider_sei.triggers.poller",
-    ):
-        import_module(module)
-    stats.prepare()
+        return await wait_for_export(plan, self.sei_conn_id, settings, lambda line: self.log.info("%s", line))

@@ -1,16 +1,18 @@
 """Statistics of the waits in a triggerer, through Airflow's own metrics.
 
-========================  ========  ==============================================================================
-``sei.waits_started``     counter   a trigger has begun to wait
-``sei.waits_succeeded``   counter   its export is completed
-``sei.waits_failed``      counter   it has ended with an error
-``sei.wait_seconds``      timer     from the start of the wait to its end
-``sei.queued_seconds``    timer     how much of it the export was queued, as far as the looks at it tell
-``sei.processing_seconds``  timer   how much of it the export was being processed
-``sei.polls``             counter   status and list calls
-``sei.coalesced_polls``   counter   the list calls among them, each in place of up to a hundred status calls
-``sei.throttles``         counter   answers 429
-========================  ========  ==============================================================================
+==========================  ========  ==============================================================================
+``sei.waits_started``       counter   a trigger has begun to wait
+``sei.waits_succeeded``     counter   its export is completed
+``sei.waits_failed``        counter   it has ended with an error
+``sei.wait_seconds``        timer     from the start of the wait to its end
+``sei.queued_seconds``      timer     how much of it the export was queued, as far as the looks at it tell
+``sei.processing_seconds``  timer     how much of it the export was being processed
+``sei.polls``               counter   status and list calls
+``sei.coalesced_polls``     counter   the list calls among them, each in place of up to a hundred status calls
+``sei.throttles``           counter   answers 429
+``sei.turns_given``         counter   a worker may create its export (``create_jitter``)
+``sei.turn_seconds``        timer     how long it has waited for that, from the moment that was drawn for it
+==========================  ========  ==============================================================================
 
 All are tagged with the export's ``family``. Nothing here can end a wait or hold it up: trouble with a metrics backend
 is logged where debugging is on.
@@ -26,7 +28,7 @@ from typing import Any
 from airflow_provider_sei.protocol.status import ExportStatus
 from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome
 
-__all__ = ["count", "prepare", "wait_ended"]
+__all__ = ["count", "prepare", "turn_given", "wait_ended"]
 
 log = logging.getLogger("airflow_provider_sei")
 
@@ -56,6 +58,12 @@ def wait_ended(wait: ExportWait, outcome: WaitOutcome, now: float) -> None:
     for name, status in (("queued_seconds", ExportStatus.QUEUED), ("processing_seconds", ExportStatus.PROCESSING)):
         if status in spent:
             _time(name, spent[status], family)
+
+
+def turn_given(family: str, seconds: float) -> None:
+    """Count a turn that was given, and say how long it took."""
+    count("turns_given", family)
+    _time("turn_seconds", seconds, family)
 
 
 def _time(name: str, seconds: float, family: str) -> None:

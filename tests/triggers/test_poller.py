@@ -9,12 +9,16 @@ import threading
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.local_server.running import RunningServer
+from airflow_provider_sei.protocol.budget import RateBudget
 from airflow_provider_sei.protocol.endpoint import Endpoint
 from airflow_provider_sei.protocol.errors import (
     SEIAuthError,
@@ -23,10 +27,11 @@ from airflow_provider_sei.protocol.errors import (
     SEIUsageError,
 )
 from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.protocol.turns import CALLS_PER_EXPORT
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
-from airflow_provider_sei.triggers import poller as module
-from airflow_provider_sei.triggers import stats
-from airflow_provider_sei.triggers.poller import Poller, wait_for_export
+from airflow_provider_sei.triggers import sharing, stats
+from airflow_provider_sei.triggers.poller import Poller
+from airflow_provider_sei.triggers.sharing import wait_for_export, wait_for_turn
 
 MINUTE = 60.0
 TRIGGER = contextvars.ContextVar("TRIGGER", default="nobody")
@@ -41,6 +46,7 @@ class World:
         self.lines: list[tuple[str, str]] = []
         self.own_contexts: set[str] = set()
         self.stops_at = float("inf")
+        self.begun_at = self.ended_at = 0.0
         self.settings = SEISettings(
             endpoint=Endpoint.from_host(server.base_url),
             api_key=server.api_key,
@@ -112,6 +118,17 @@ class World:
         """Wait in a task of its own."""
         return asyncio.create_task(self.wait(plan, **overridden))
 
+    async def turn(self, moment: float | None = None) -> float:
+        """Wait for a turn as a trigger does; return when it came."""
+        await wait_for_turn(
+            self.now() if moment is None else moment,
+            "productivity",
+            "sei_default",
+            self.settings,
+            make_poller=self.make_poller,
+        )
+        return self.now()
+
     def asked(self, operation: str) -> int:
         """Return how many such calls the server has had."""
         return sum(request.operation == operation for request in self.server.requests)
@@ -130,7 +147,7 @@ def _run(test: Coroutine[Any, Any, Any]) -> Any:
     async def checked() -> Any:
         result = await asyncio.wait_for(test, 30)
         assert asyncio.all_tasks() == {asyncio.current_task()}, "no task is left behind"
-        assert not module._pollers.get(asyncio.get_running_loop()), "no poller is left behind"
+        assert not sharing._pollers.get(asyncio.get_running_loop()), "no poller is left behind"
         return result
 
     return asyncio.run(checked())
@@ -464,6 +481,111 @@ class TestLog:
         assert _run(test()).error is None
 
 
+class TestTurns:
+    """Workers that wait until they may create."""
+
+    def test_turns_and_waits_share_the_poller_and_its_budget(self, world: World) -> None:
+        """Forty turns beside twenty waits: turns, at what they stand for, and calls keep to the limit together."""
+        world.settings = replace(world.settings, calls_per_minute=120)
+        ids = world.create(20)
+
+        async def test() -> list[float]:
+            waits = [world.start(world.plan(name)) for name in ids]
+            given = await asyncio.gather(*(world.turn() for _ in range(40)))
+            await asyncio.gather(*waits)
+            return given
+
+        given = _run(test())
+        calls = [request.at for request in world.server.requests if request.operation in {"status", "list"}]
+        spent = sorted(calls + given * CALLS_PER_EXPORT)
+        # A look is noted by the server a moment after it was taken from the budget.
+        assert max(sum(begin <= at < begin + MINUTE for at in spent) for begin in spent) <= 120 + 2
+        assert len(world.pollers) == 1
+
+    def test_the_earliest_moment_goes_first(self, world: World) -> None:
+        """Whoever asks first."""
+        begun = world.now()
+
+        async def test() -> list[float]:
+            return await asyncio.gather(*(world.turn(begun - age) for age in (1.0, 9.0, 5.0)))
+
+        last, first, second = _run(test())
+        assert begun < first < second < last
+
+    def test_one_that_is_cancelled_leaves_the_others_alone(self, world: World) -> None:
+        """Its turn is nobody's, and costs nothing."""
+
+        async def test() -> list[float]:
+            turns = [asyncio.create_task(world.turn()) for _ in range(3)]
+            await asyncio.sleep(0)
+            turns[0].cancel()
+            await asyncio.wait(turns)
+            assert turns[0].cancelled()
+            return [turn.result() for turn in turns[1:]]
+
+        begun = world.now()
+        assert max(_run(test())) - begun <= 2 * CALLS_PER_EXPORT / RateBudget(240).rate(begun)
+
+    def test_a_poller_that_cannot_go_on_tells_them(self, world: World) -> None:
+        """Nobody waits for a turn that nobody gives."""
+
+        async def test() -> None:
+            turn = asyncio.create_task(world.turn())
+            await asyncio.sleep(0)
+            world.pollers[0]._pacer.next = lambda _now: _raise(RuntimeError())  # type: ignore[method-assign]
+            with pytest.raises(SEINoAnswerError):
+                await turn
+
+        _run(test())
+
+    def test_many_exports_that_take_turns_are_never_refused(self, world: World, tmp_path: Path, hook: SEIHook) -> None:
+        """Eighty at once, by a server that lets nobody make more than 1.5 times the budget's calls a minute."""
+        world.server.reset(clock_speed=0.0, queued_seconds=5.0, seconds_to_complete=20.0, rate_limit_per_minute=90)
+        world.settings = replace(world.settings, calls_per_minute=60)
+        _run(_fan_out(world, hook, tmp_path, 80))
+        assert {request.status for request in world.server.requests} <= {200, 201, 202}
+        assert len(world.server.exports) == len(list(tmp_path.iterdir())) == 80
+
+    def test_a_storm_of_429s_slows_down_and_loses_nothing(self, world: World, tmp_path: Path, hook: SEIHook) -> None:
+        """Looks, creates and downloads are refused again and again: all is delivered once, only later."""
+        calm = World(world.server)
+        _run(_fan_out(calm, hook, tmp_path, 40))
+        calm_seconds = calm.ended_at - calm.begun_at
+        world.server.reset(clock_speed=0.0, queued_seconds=20.0, seconds_to_complete=MINUTE)
+        for operation, times in (("list", 12), ("status", 12), ("create", 4), ("download", 4)):
+            world.server.faults.add(operation, "answer", status=429, nth=3, times=times)
+        _run(_fan_out(world, hook, tmp_path / "storm", 40))
+        refused = [request.operation for request in world.server.requests if request.status == 429]
+        assert set(refused) >= {"list", "create", "download"}
+        assert len(world.server.exports) == len(list((tmp_path / "storm").iterdir())) == 40
+        assert {export.downloads for export in world.server.exports} == {1}
+        assert world.ended_at - world.begun_at > 1.5 * calm_seconds
+
+
+async def _fan_out(world: World, hook: SEIHook, folder: Path, count: int) -> None:
+    """Let so many tasks take their turn, create, wait and deliver, all beginning in the same moment."""
+    world.begun_at = world.now()
+
+    async def task(number: int) -> None:
+        await world.turn(world.begun_at)
+        day = str(date(2020, 1, 1) + timedelta(days=number))
+        export = hook.create_export(family="productivity", team_id="456", date_start=day, date_end=day)
+        outcome = await world.wait(world.plan(export.export_id))
+        assert outcome.export is not None
+        assert outcome.error is None
+        hook.download_export(outcome.export, Destination.checked(f"{folder}/"))
+
+    await asyncio.gather(*(task(number) for number in range(count)))
+    world.ended_at = world.now()
+
+
+@pytest.fixture
+def hook(sei_connection: str, sei_server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> SEIHook:
+    """A worker's hook, whose pauses let the server's time pass."""
+    monkeypatch.setattr(SEIHook, "_pause", lambda _, seconds: sei_server.clock.advance(seconds))
+    return SEIHook(sei_connection)
+
+
 class Recorder:
     """Stands in for Airflow's Stats."""
 
@@ -495,6 +617,15 @@ class TestStatistics:
         assert 60 <= recorder.times["sei.wait_seconds"].total_seconds() <= 80
         assert 15 <= recorder.times["sei.queued_seconds"].total_seconds() <= 35
         assert 25 <= recorder.times["sei.processing_seconds"].total_seconds() <= 55
+
+    def test_a_turn(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A turn counts when it is given, with the seconds since the moment from which on it was wanted."""
+        recorder = Recorder()
+        monkeypatch.setattr(stats, "_stats", lambda: recorder)
+        wanted = world.now() - 30.0
+        given = _run(world.turn(wanted))
+        assert recorder.counts == {"sei.turns_given": 1}
+        assert recorder.times["sei.turn_seconds"].total_seconds() == pytest.approx(given - wanted, abs=1e-3)
 
     def test_a_bad_wait_a_throttle_and_list_calls(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Failed waits, answers 429 and list calls have counters of their own."""

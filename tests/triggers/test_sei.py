@@ -359,3 +359,29 @@ class TestSecrecy:
 
 async def _first(trigger: SEIExportTrigger) -> Any:
     return await anext(trigger.run())
+
+
+class TestKill:
+    """``on_kill``, which Airflow 3.3 calls when a user ends a deferred task, and up to 3.3.2 by mistake too."""
+
+    def test_it_says_what_goes_on_and_calls_nothing(self, trigger: Any, sei_server: Any, task_log: Any) -> None:
+        """A wait that another triggerer has taken over must not be harmed."""
+        killed = trigger()
+        before = len(sei_server.requests)
+        asyncio.run(killed.on_kill())
+        assert len(sei_server.requests) == before
+        [line] = [line for line in task_log.text.splitlines() if "goes on at the server" in line]
+        assert killed.export_id in line
+        assert "another triggerer has taken the wait over" in line
+        assert "no call to cancel" in line
+
+    def test_a_wait_elsewhere_goes_on(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
+        """The false alarm: the same trigger, killed in one triggerer, fires in the other."""
+        killed, other = trigger(), trigger()
+
+        async def kill() -> None:
+            await killed.on_kill()
+            await after(sei_server, 2, lambda: sei_server.clock.advance(60.0))()
+
+        event = fire(other, kill)
+        assert read_event(event).export_id == killed.export_id

@@ -1,0 +1,102 @@
+"""Scheduled by data: a DAG that follows a delivered file, and one that follows any export that is completed.
+
+``sei_assets_export`` delivers a file, and ``sei_assets_report`` runs when it has. ``sei_assets_watch`` runs when an
+export of the project is completed, whoever has started it, and delivers that one (Airflow 3.0 and newer).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetWatcher, ObjectStoragePath, Param, task
+
+from airflow_provider_sei.assets import scope_asset
+from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator
+from airflow_provider_sei.triggers.watcher import SEIExportCompletedTrigger
+
+PARAMS = {
+    "org_tree_name": Param("Engineering", type="string", description="Organisation tree, as SEI names it"),
+    "team_id": Param(None, type=["null", "string"], description="Team, from the address of its Insights page"),
+    "date_start": Param("2024-01-01", type="string", format="date", description="First day"),
+    "date_end": Param("2024-03-31", type="string", format="date", description="Last day, included"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end"),
+}
+
+DELIVERED = Asset("sei_productivity_csv")
+
+with DAG("sei_assets_export", schedule=None, params=PARAMS, tags=["sei"], doc_md=__doc__):
+    # [START howto_asset_sei_outlet]
+    SEIExportOperator(
+        task_id="export",
+        family="productivity",
+        org_tree_name="{{ params.org_tree_name }}",
+        team_id="{{ params.team_id or '' }}",
+        date_start="{{ params.date_start }}",
+        date_end="{{ params.date_end }}",
+        metric_groups=["velocity"],
+        level="team",
+        granularity="monthly",
+        destination="{{ params.destination }}",
+        outlets=[DELIVERED],
+    )
+    # [END howto_asset_sei_outlet]
+
+with DAG("sei_assets_report", schedule=[DELIVERED], tags=["sei"], doc_md=__doc__):
+    # [START howto_asset_sei_consumer]
+    @task
+    def slowest(triggering_asset_events: Any) -> list[dict[str, Any]]:
+        """Return, for each delivered file, the team and month in which pull requests took longest."""
+        found = []
+        for event in triggering_asset_events[DELIVERED]:
+            told = event.extra
+            content = ObjectStoragePath(told["uri"]).read_bytes()
+            if hashlib.sha256(content).hexdigest() != told["sha256"]:
+                msg = f"{told['uri']} has been replaced since export {told['export_id']} was delivered"
+                raise ValueError(msg)
+            plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+            rows = list(csv.DictReader(io.StringIO(plain.decode())))
+            worst = max(rows, key=lambda row: float(row["PR_Cycle_Time_Days_Avg"] or 0))
+            found.append(
+                {
+                    "period": [told["date_start"], told["date_end"]],
+                    "rows": told["rows"],
+                    "team": worst["Team"],
+                    "month": worst["Start_Date"],
+                    "days": float(worst["PR_Cycle_Time_Days_Avg"]),
+                }
+            )
+        return found
+
+    slowest()
+    # [END howto_asset_sei_consumer]
+
+# [START howto_asset_sei_watcher]
+COMPLETED = scope_asset(
+    "productivity",
+    org_identifier="default",
+    project_identifier="demo_project",
+    watchers=[AssetWatcher(name="completed", trigger=SEIExportCompletedTrigger(family="productivity"))],
+)
+
+with DAG(
+    "sei_assets_watch",
+    schedule=[COMPLETED],
+    params={"destination": PARAMS["destination"]},
+    tags=["sei"],
+    doc_md=__doc__,
+):
+
+    @task
+    def completed_exports(triggering_asset_events: Any) -> list[dict[str, str]]:
+        """Return what the watcher has seen: Airflow may start one run for several exports."""
+        told = [event.extra["payload"] for event in triggering_asset_events[COMPLETED]]
+        return [{"family": export["family"], "export_id": export["export_id"]} for export in told]
+
+    SEIDownloadExportOperator.partial(task_id="download", destination="{{ params.destination }}").expand_kwargs(
+        completed_exports()
+    )
+# [END howto_asset_sei_watcher]

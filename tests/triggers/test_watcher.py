@@ -1,0 +1,432 @@
+"""``SEIExportCompletedTrigger``, run as the triggerer runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei.connection import async_settings
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.protocol.families import get_family
+from airflow_provider_sei.protocol.listing import list_call
+from airflow_provider_sei.protocol.watching import completions_query
+from airflow_provider_sei.triggers.poller import Poller
+
+pytest.importorskip("airflow.sdk", reason="asset watchers are of Airflow 3.0 and newer")
+
+from airflow_provider_sei.triggers.watcher import SEIExportCompletedTrigger
+
+PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+PATIENCE_SECONDS = 20.0
+
+
+class Store:
+    """Airflow's store of what belongs to an asset: JSON by key."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.out_of_order = 0
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """Return what was set."""
+        self._check()
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        self._check()
+        self.values[key] = json.dumps(value)
+
+    def _check(self) -> None:
+        if self.out_of_order:
+            self.out_of_order -= 1
+            msg = "API_SERVER_ERROR"
+            raise RuntimeError(msg)
+
+
+class BlockingStore:
+    """The same as Airflow 3.3.0 has it."""
+
+    def __init__(self) -> None:
+        self._store = Store()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what was set."""
+        return asyncio.run(self._store.aget(key, default))
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        asyncio.run(self._store.aset(key, value))
+
+
+class SharedStore:
+    """The same for a trigger of several assets."""
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """Refuse."""
+        raise ValueError(key, default)
+
+    aset = aget
+
+
+@pytest.fixture
+def connection(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection without a pace, looks without a pause, and a server whose clock is moved by hand."""
+    sei_server.reset(clock_speed=0.0)
+    sei_server.clock.advance(-3600.0)
+    monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(calls_per_minute=1000))
+    monkeypatch.setattr("airflow_provider_sei.triggers.watcher._SETTLED_AFTER", 0.0)
+    return "sei_default"
+
+
+@pytest.fixture
+def create(connection: str, sei_server: Any) -> Callable[..., str]:
+    """Create an export that completes at once, a second after the one before; return its id."""
+    teams = iter(["456", "123", "789"] * 9)
+
+    def make(**changes: Any) -> str:
+        sei_server.clock.advance(1.0)
+        request = {"family": "productivity", "team_id": next(teams), **PERIOD}
+        return SEIHook(connection).create_export(**request | changes).export_id
+
+    return make
+
+
+def trigger(store: Any = None, **changes: Any) -> Any:
+    """Return a trigger as the triggerer makes it, with the asset's store."""
+    made = SEIExportCompletedTrigger(**{"family": "productivity", "poll_interval": 0.02} | changes)
+    made.asset_state_store = store
+    return made
+
+
+def watch(sei_server: Any, one: Any, *steps: Callable[[], Any]) -> list[dict[str, Any]]:
+    """Run a trigger, each step after two more looks; return the events' payloads after two more at the end."""
+
+    async def run() -> list[dict[str, Any]]:
+        fired: list[dict[str, Any]] = []
+
+        async def collect() -> None:
+            nonlocal fired
+            async with aclosing(one.run()) as events:
+                async for event in events:
+                    fired += [event.payload]
+
+        task = asyncio.create_task(collect())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for step in (*steps, lambda: None):
+                looks = len(listed(sei_server))
+                while len(listed(sei_server)) < looks + 2:  # the server lives in a thread of its own
+                    assert not task.done(), "the watch has ended"
+                    await asyncio.sleep(0.005)
+                await asyncio.to_thread(step)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return fired
+
+    return asyncio.run(run())
+
+
+def listed(sei_server: Any) -> list[Any]:
+    """Return the list calls that the server has had."""
+    return [request for request in sei_server.requests if request.operation == "list"]
+
+
+def ids(payloads: list[dict[str, Any]]) -> list[str]:
+    """Return the exports that events tell of."""
+    return [payload["export_id"] for payload in payloads]
+
+
+class TestEvents:
+    """What starts a DAG."""
+
+    def test_an_export_that_somebody_completes_is_told_once(self, sei_server: Any, create: Any) -> None:
+        """What was there before is not."""
+        create()
+        new: list[str] = []
+        fired = watch(sei_server, trigger(), lambda: new.append(create()), lambda: None, lambda: new.append(create()))
+        assert ids(fired) == new
+
+    def test_the_payload_says_what_where_and_when(self, sei_server: Any, create: Any) -> None:
+        """Enough to download it; no person, no URL."""
+        [payload] = watch(sei_server, trigger(), lambda: create(team_id="456", org_tree_name="Engineering"))
+        [export] = sei_server.exports
+        moments = {name: payload.pop(name) for name in ("created_at", "completed_at")}
+        assert all(moment.endswith("Z") for moment in moments.values())
+        assert payload == {
+            "version": 1,
+            "status": "completed",
+            "family": "productivity",
+            "export_id": export.export_id,
+            "team_id": "456",
+            "org_tree_name": "Engineering",
+            "date_start": "2024-01-01",
+            "date_end": "2024-01-31",
+            "project_identifier": "demo_project",
+            "org_identifier": "default",
+            "sei_conn_id": "sei_default",
+        }
+
+    def test_one_that_is_created_early_and_completed_late_is_told(
+        self, sei_server: Any, create: Any, connection: str
+    ) -> None:
+        """When it is completed, and not before."""
+        assert connection
+        sei_server.reset(clock_speed=0.0, seconds_to_complete=600.0)
+        slow: list[str] = []
+        fired = watch(sei_server, trigger(), lambda: slow.append(create()), lambda: None)
+        assert fired == []
+        fired = watch(sei_server, trigger(since="2024-01-01T00:00:00Z"), lambda: sei_server.clock.advance(600.0))
+        assert ids(fired) == slow
+
+    def test_team_and_tree_narrow_it_down(self, sei_server: Any, create: Any) -> None:
+        """The team at the server, the tree here."""
+        steps = [
+            lambda: create(team_id="123", org_tree_name="Engineering"),
+            lambda: create(team_id="456"),
+            lambda: create(team_id="456", org_tree_name="Engineering"),
+        ]
+        fired = watch(sei_server, trigger(team_id="456", org_tree_name="Engineering"), *steps)
+        assert ids(fired) == [sei_server.exports[2].export_id]
+        assert {dict(request.query)["teamId"] for request in listed(sei_server)} == {"456"}
+
+    @pytest.mark.parametrize("family", ["sprint", "ba", "ticket-data", "efficiency"])
+    def test_every_family_can_be_watched(self, sei_server: Any, create: Any, family: str) -> None:
+        """Under whichever path the server lists it."""
+        options: dict[str, Any] = {
+            "ticket-data": {"issue_statuses": ["In Progress"]},
+            "efficiency": {"metric_groups": ["df"]},
+        }.get(family, {})
+        fired = watch(sei_server, trigger(family=family), lambda: create(family=family, **options))
+        assert [(payload["family"], payload["status"]) for payload in fired] == [(family, "completed")]
+
+    def test_a_path_that_the_server_does_not_know_is_left_for_the_other(
+        self, sei_server: Any, connection: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Sprint exports are listed at ``sprint`` or at ``sprints``."""
+        sei_server.reset(clock_speed=0.0, collection_paths="alternate")
+        monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(calls_per_minute=1000))
+
+        def create() -> None:
+            SEIHook(connection).create_export(family="sprint", team_id="456", metric_groups=["work"], **PERIOD)
+
+        assert len(watch(sei_server, trigger(family="sprint"), create, lambda: None)) == 1
+
+
+class TestRestart:
+    """The triggerer is not always there."""
+
+    @pytest.mark.parametrize("store", [Store(), BlockingStore()], ids=["3.3.2", "3.3.0"])
+    def test_what_is_completed_meanwhile_is_told_afterwards(self, sei_server: Any, create: Any, store: Any) -> None:
+        """And what was told before is not told again."""
+        first: list[str] = []
+        assert ids(watch(sei_server, trigger(store), lambda: first.append(create()), lambda: None)) == first
+        meanwhile = create()
+        assert ids(watch(sei_server, trigger(store))) == [meanwhile]
+        assert watch(sei_server, trigger(store)) == []
+
+    def test_without_a_store_it_begins_with_its_start(self, sei_server: Any, create: Any) -> None:
+        """As before Airflow 3.3."""
+        watch(sei_server, trigger(), create)
+        create()
+        assert watch(sei_server, trigger()) == []
+
+    def test_a_store_of_several_assets_is_left_alone(self, sei_server: Any, create: Any, task_log: Any) -> None:
+        """Airflow does not say whose it is; that is logged."""
+        assert len(watch(sei_server, trigger(SharedStore()), create)) == 1
+        assert "Nothing is kept between restarts" in task_log.text
+
+    def test_a_store_that_is_out_of_order_is_asked_again(self, sei_server: Any, create: Any) -> None:
+        """Nothing is told before it is known what was told."""
+        store = Store()
+        watch(sei_server, trigger(store), create)
+        meanwhile = create()
+        store.out_of_order = 3
+        assert ids(watch(sei_server, trigger(store))) == [meanwhile]
+
+    def test_a_store_that_cannot_write_is_written_later(self, sei_server: Any, create: Any) -> None:
+        """The next look does it."""
+        store = Store()
+        watch(sei_server, trigger(store), lambda: setattr(store, "out_of_order", 1), create, lambda: None)
+        assert watch(sei_server, trigger(store)) == []
+
+    def test_what_was_told_is_kept_once_airflow_has_it(
+        self, sei_server: Any, create: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An event that is lost with its triggerer is told again, rather than never."""
+        real, story = asyncio.sleep, []
+
+        async def sleep(seconds: float) -> None:
+            story.append(f"slept {seconds:g}")
+            await real(seconds if seconds < 1.0 else 0.0)
+
+        class Telling(Store):
+            async def aset(self, key: str, value: Any) -> None:
+                story.append(f"kept {len(value['told'])}")
+                await super().aset(key, value)
+
+        monkeypatch.setattr("airflow_provider_sei.triggers.watcher._SETTLED_AFTER", 5.0)
+        one = trigger(Telling())
+        with monkeypatch.context() as patch:
+            patch.setattr("airflow_provider_sei.triggers.watcher.asyncio.sleep", sleep)
+            watch(sei_server, one, create)
+        assert story[story.index("kept 1") - 1] == "slept 5"
+
+    def test_another_since_begins_anew(self, sei_server: Any, create: Any) -> None:
+        """The same one does not."""
+        store, early = Store(), "2024-01-01T00:00:00Z"
+        created = create()
+        assert watch(sei_server, trigger(store)) == []
+        assert ids(watch(sei_server, trigger(store, since=early))) == [created]
+        assert watch(sei_server, trigger(store, since=early, poll_interval=0.03)) == []
+
+
+class TestTrouble:
+    """It never ends: Airflow would begin it again at once."""
+
+    @pytest.mark.parametrize(
+        ("name", "fault"),
+        [
+            ("answer", {"status": 401}),
+            ("answer", {"status": 403}),
+            ("answer", {"status": 429}),
+            ("answer", {"status": 500}),
+            ("answer", {"status": 404}),
+        ],
+        ids=lambda value: str(value.get("status", "")) if isinstance(value, dict) else value,
+    )
+    def test_an_error_of_the_list_is_borne_and_logged(
+        self, sei_server: Any, create: Any, task_log: Any, monkeypatch: pytest.MonkeyPatch, *, name: str, fault: Any
+    ) -> None:
+        """What is completed meanwhile is told when it is over."""
+        monkeypatch.setattr("airflow_provider_sei.protocol.budget._LEAST_PAUSE", 0.01)
+
+        def trouble() -> None:
+            sei_server.faults.add("list", name, times=3, **fault)
+            create()
+
+        fired = watch(sei_server, trigger(), trouble, lambda: None, lambda: None)
+        assert ids(fired) == [export.export_id for export in sei_server.exports]
+        assert str(fault["status"]) in task_log.text
+
+    def test_a_connection_that_is_not_there_is_borne(self, task_log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Somebody may still make it."""
+        monkeypatch.setattr("airflow_provider_sei.triggers.common._LOOK_UP_PAUSES", ())
+
+        async def run() -> bool:
+            task = asyncio.ensure_future(anext(trigger(sei_conn_id="nowhere").run()))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while task_log.text.count("again in") < 2:  # noqa: ASYNC110 - the log has no event to wait for
+                    await asyncio.sleep(0.01)
+            ended = task.done()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return ended
+
+        assert not asyncio.run(run())
+        assert "nowhere" in task_log.text
+
+    def test_a_new_key_is_used(self, sei_server: Any, create: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a restart: the connection is looked up for every look."""
+        good = sei_server.connection_json(calls_per_minute=1000)
+        monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", good.replace(json.loads(good)["password"], "stale-key"))
+        one = trigger()
+
+        def renew() -> None:
+            monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", good)
+
+        fired = watch(sei_server, one, renew, create, lambda: None)
+        assert len(fired) == 1
+
+
+class TestBudget:
+    """Looks are calls of the connection like any others."""
+
+    def test_a_look_waits_for_the_budget_and_keeps_the_poller_open(self, sei_server: Any, connection: str) -> None:
+        """It pays before it waits, so the next one waits longer."""
+        assert sei_server.requests == []
+        pauses: list[float] = []
+
+        async def run() -> None:
+            async def pause(_event: asyncio.Event, seconds: float) -> None:
+                pauses.append(seconds)
+                assert not poller.idle
+
+            settings = replace(await async_settings(connection), calls_per_minute=60.0)
+            poller = Poller(settings, clock=lambda: 1000.0, pause=pause)
+            call = list_call(get_family("ba"), completions_query(None))
+            for _ in range(3):
+                await poller.ask(call, settings, "ba")
+                assert poller.idle
+            await poller.close()
+
+        asyncio.run(run())
+        first, second, third = pauses
+        assert first == 0.0 < second < third
+        assert len(listed(sei_server)) == 3
+
+
+class TestSerialize:
+    """What Airflow keeps, and tells triggers apart by."""
+
+    ARGUMENTS: dict[str, Any] = {  # noqa: RUF012 - a constant of the tests
+        "family": "ba",
+        "team_id": "456",
+        "org_tree_name": "Engineering",
+        "since": "2026-01-01T00:00:00Z",
+        "poll_interval": 30.0,
+        "sei_conn_id": "sei_eu",
+        "project_identifier": "p",
+        "org_identifier": "o",
+        "auth_header": "x-api-key",
+    }
+
+    def test_it_is_this_class_and_these_arguments(self) -> None:
+        """A change here is another trigger to Airflow, and begins anew."""
+        made = SEIExportCompletedTrigger(**self.ARGUMENTS)
+        assert made.serialize() == ("airflow_provider_sei.triggers.watcher.SEIExportCompletedTrigger", self.ARGUMENTS)
+
+    def test_airflow_finds_it_again(self) -> None:
+        """By the hash of what it gets back from its own database."""
+        from airflow.models.trigger import Trigger
+        from airflow.triggers.base import BaseEventTrigger
+
+        path, arguments = SEIExportCompletedTrigger(family="ba", poll_interval=60).serialize()
+        kept = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments))
+        assert BaseEventTrigger.hash(path, kept) == BaseEventTrigger.hash(path, arguments)
+        assert SEIExportCompletedTrigger(**kept).serialize() == (path, arguments)
+
+    @pytest.mark.parametrize(
+        ("wrong", "words"),
+        [
+            ({"family": "prodctivity"}, "did you mean"),
+            ({"since": "yesterday"}, "since must be a moment"),
+            ({"poll_interval": 1}, "poll_interval must be a number of seconds, at least 5"),
+            ({"team_id": 4.5}, "team_id must be text"),
+        ],
+    )
+    def test_wrong_arguments_are_found_when_the_dag_is_parsed(self, wrong: dict[str, Any], words: str) -> None:
+        """Not by the constructor: in the triggerer, its errors end the triggerer."""
+        from airflow.sdk import DAG, Asset, AssetWatcher
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        made = SEIExportCompletedTrigger(**{"family": "ba"} | wrong)
+        with pytest.raises(SEIUsageError, match=f"(?i){words}"):
+            made.serialize()
+        dag = DAG("watches", schedule=[Asset("a", watchers=[AssetWatcher(name="w", trigger=made)])])
+        with pytest.raises(Exception, match=f"(?i){words}"):
+            DagSerialization.to_dict(dag)
+
+    def test_before_airflow_3_it_says_what_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The module itself can be imported there."""
+        from airflow.triggers.base import BaseTrigger
+
+        monkeypatch.setattr("airflow_provider_sei.triggers.watcher.BaseEventTrigger", BaseTrigger)
+        with pytest.raises(NotImplementedError, match=r"Airflow has from 3\.0 on"):
+            SEIExportCompletedTrigger(family="ba")
