@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_sei.protocol.exports import Export
     from airflow_provider_sei.protocol.specs import ExportSpec
 
-__all__ = ["ExportMemory", "Memory", "create_or_go_on"]
+__all__ = ["ExportMemory", "Memory", "create_or_go_on", "has_earlier"]
 
 _KEY = "sei_export"
 _VERSION = 1
@@ -40,11 +40,7 @@ def create_or_go_on(hook: SEIHook, spec: ExportSpec, context: Mapping[str, Any],
     """
     with airflow_errors():
         policy = checked_reused_failed(reused_failed)
-    settings = hook.settings
-    fingerprint = spec.fingerprint(
-        org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
-    )
-    memory = ExportMemory(context, fingerprint)
+    memory = _memory(hook, spec, context)
     earlier = memory.recall()
     if earlier is not None:
         export = _usable(hook, spec, earlier)
@@ -66,6 +62,19 @@ def create_or_go_on(hook: SEIHook, spec: ExportSpec, context: Mapping[str, Any],
     with airflow_errors():
         check_reused(current, policy, now=time.time())
     return export
+
+
+def has_earlier(hook: SEIHook, spec: ExportSpec, context: Mapping[str, Any]) -> bool:
+    """Return whether an earlier try has left an export to go on with, as far as is known without asking for it."""
+    return _memory(hook, spec, context).recall() is not None
+
+
+def _memory(hook: SEIHook, spec: ExportSpec, context: Mapping[str, Any]) -> ExportMemory:
+    settings = hook.settings
+    fingerprint = spec.fingerprint(
+        org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
+    )
+    return ExportMemory(context, fingerprint)
 
 
 def _usable(hook: SEIHook, spec: ExportSpec, earlier: Memory) -> Export | None:

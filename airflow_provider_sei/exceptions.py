@@ -34,6 +34,7 @@ __all__ = [
     "SEIResponseError",
     "SEIReusedExportFailedError",
     "SEIServerError",
+    "SEITeamExportsError",
     "SEIThrottledError",
     "SEIUnreadableError",
     "SEIUsageError",
@@ -90,6 +91,10 @@ class SEIExportVanishedError(errors.SEIExportVanishedError, AirflowFailException
     """Permanent: the server no longer knows the export."""
 
 
+class SEITeamExportsError(errors.SEITeamExportsError, AirflowFailException):
+    """Permanent: some teams' exports were not delivered; a summary that is tried again finds the same."""
+
+
 class SEIExportTimeoutError(errors.SEIExportTimeoutError, AirflowException):
     """Retryable: the export was not finished in time."""
 
@@ -115,6 +120,7 @@ _FACES: dict[type[SEIError], type[SEIError]] = {
     errors.SEIReusedExportFailedError: SEIReusedExportFailedError,
     errors.SEIExportCancelledError: SEIExportCancelledError,
     errors.SEIExportVanishedError: SEIExportVanishedError,
+    errors.SEITeamExportsError: SEITeamExportsError,
     errors.SEIExportTimeoutError: SEIExportTimeoutError,
     errors.SEIDownloadError: SEIDownloadError,
 }

@@ -94,8 +94,18 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("airflow_provider_sei.hooks.sei"),
         "operators": _modules("airflow_provider_sei.operators.sei"),
         "sensors": _modules("airflow_provider_sei.sensors.sei"),
-        "triggers": _modules("airflow_provider_sei.triggers.sei"),
+        "triggers": _modules(
+            "airflow_provider_sei.triggers.sei",
+            "airflow_provider_sei.triggers.turn",
+            "airflow_provider_sei.triggers.watcher",
+        ),
         "connection-types": [_CONNECTION_TYPE],
         "extra-links": ["airflow_provider_sei.links.SEIInsightsLink", "airflow_provider_sei.links.SEIObjectLink"],
-        "asset-uris": [{"schemes": ["sei"], "handler": "airflow_provider_sei.assets.sanitize_uri"}],
+        "asset-uris": [
+            {
+                "schemes": ["sei"],
+                "handler": "airflow_provider_sei.assets.sanitize_uri",
+                "to_openlineage_converter": "airflow_provider_sei.lineage.asset_dataset",
+            },
+        ],
     }

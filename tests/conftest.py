@@ -147,6 +147,36 @@ def dags_folder() -> Path:
     return _HOME / "dags"
 
 
+@pytest.fixture(scope="session")
+def dags(dags_folder: Path) -> dict[str, Any]:
+    """All DAGs of the folder, by id."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(dags_folder))
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+@pytest.fixture
+def run(
+    dags: dict[str, Any], sei_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Run a DAG of the folder from its start to its end, waiting for exports by the hundredth of a second."""
+    from airflow_provider_sei.protocol.budget import RateBudget
+
+    assert sei_connection == "sei_default"
+    monkeypatch.setattr("airflow_provider_sei.triggers.poller.RateBudget", lambda _: RateBudget(1_000_000))
+    monkeypatch.setattr("airflow_provider_sei.protocol.waiting._SHORTEST_PAUSE", 0.02)
+    monkeypatch.setattr("airflow_provider_sei.protocol.waiting._GROWTH", 0.0)
+    # A run of this kind swallows SIGTERM; with the handler left in place, the tests could not be stopped any more.
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def start(dag_id: str, **conf: Any) -> Any:
+        return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf})
+
+    return start
+
+
 class TaskLog:
     """What was logged so far; Airflow writes its lines itself, past the handlers of ``logging``."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,34 +18,10 @@ EXAMPLES = {
     "sei_legacy_team_report": "team_report",
     "sei_legacy_contributor_report": "contributor_report",
 }
-FAN_OUTS = {"fan_out_in_three": "download", "fan_out_in_one": "export"}
-
-
-@pytest.fixture(scope="session")
-def dags(dags_folder: Path) -> dict[str, Any]:
-    """All DAGs of the folder, by id."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(str(dags_folder))
-    assert bag.import_errors == {}
-    return dict(bag.dags)
-
-
-@pytest.fixture
-def run(
-    dags: dict[str, Any], sei_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Any]:
-    """Run a DAG of the folder from its start to its end, waiting for exports by the hundredth of a second."""
-    assert sei_connection == "sei_default"
-    monkeypatch.setattr("airflow_provider_sei.protocol.waiting._SHORTEST_PAUSE", 0.02)
-    monkeypatch.setattr("airflow_provider_sei.protocol.waiting._GROWTH", 0.0)
-    # A run of this kind swallows SIGTERM; with the handler left in place, the tests could not be stopped any more.
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-
-    def start(dag_id: str, **conf: Any) -> Any:
-        return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf})
-
-    return start
+ASSETS = ("sei_assets_export", "sei_assets_report", "sei_assets_watch")
+MAPPED = ("sei_organisation", "sei_team_families", "sei_dora_report")
+"""The last one is run by tests/dora_report."""
+FAN_OUTS = {"fan_out_in_three": "download", "fan_out_in_one": "export", "fan_out_in_turns": "export"}
 
 
 def results(dag_run: Any, task_id: str) -> list[Any]:
@@ -63,7 +41,12 @@ class TestExamples:
 
     def test_every_example_is_tested_here(self, dags: dict[str, Any]) -> None:
         """A new one is noticed."""
-        assert {dag_id for dag_id in dags if dag_id.startswith("sei_")} == {*EXAMPLES, "sei_list_exports"}
+        assert {dag_id for dag_id in dags if dag_id.startswith("sei_")} == {
+            *EXAMPLES,
+            *ASSETS,
+            *MAPPED,
+            "sei_list_exports",
+        }
 
     @pytest.mark.parametrize(("dag_id", "task_id"), EXAMPLES.items())
     def test_it_delivers_what_the_server_made(
@@ -115,6 +98,76 @@ class TestExamples:
         assert run("sei_export_one_task", team_id="456", **backwards).state == "failed"
         assert sei_server.requests == []
 
+    def test_every_team_of_an_organisation_is_delivered(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
+        """But for those left out, and the summary says so; the exports wait for their turns in the triggerer."""
+        dag_run = run("sei_organisation", date_start="2024-01-01", date_end="2024-01-07", exclude=["Plat*", "123"])
+        assert dag_run.state == "success"
+        [told] = results(dag_run, "productivity.summary")
+        assert told["counts"] == {"teams": 5, "delivered": 4, "empty": 1, "failed": 0, "skipped": 0, "unknown": 0}
+        teams = {record.request["scope"]["teamId"] for record in sei_server.exports}
+        assert {"456", "123"}.isdisjoint(teams)
+        assert sorted(file.read_bytes() for file in tmp_path.iterdir()) == sorted(
+            record.csv for record in sei_server.exports
+        )
+
+    def test_every_family_of_a_team_is_delivered(self, run: Any, sei_server: Any) -> None:
+        """Each with its own metric groups; the grid shows the families."""
+        dag_run = run("sei_team_families")
+        assert dag_run.state == "success"
+        assert [result["family"] for result in results(dag_run, "export")] == list(FAMILIES)
+        asked = [record.request for record in sei_server.exports]
+        assert {request["scope"]["teamId"] for request in asked} == {"456"}
+        assert len({str(request.get("metricGroups")) for request in asked}) == 5
+        assert {each.rendered_map_index for each in dag_run.get_task_instances()} == set(FAMILIES)
+
+
+class TestAssets:
+    """The DAGs that others start; ``test_watcher_lab`` shows that Airflow does start them."""
+
+    @staticmethod
+    def _call(dag: Any, task_id: str, asset: str, extra: dict[str, Any]) -> Any:
+        """Call a task's function with one triggering event."""
+        function = dag.get_task(task_id).python_callable
+        return function({function.__globals__[asset]: [SimpleNamespace(extra=extra)]})
+
+    def test_the_consumer_reads_the_file_that_the_event_tells_of(
+        self, run: Any, dags: dict[str, Any], sei_server: Any
+    ) -> None:
+        """By its address and its checksum, as they are in Airflow's database."""
+        run("sei_assets_export", team_id="456")
+        extra = last_extra("sei_productivity_csv")
+        [found] = self._call(dags["sei_assets_report"], "slowest", "DELIVERED", extra)
+        rows = list(csv.DictReader(io.StringIO(sei_server.exports[0].csv.decode())))
+        slowest = max(float(row["PR_Cycle_Time_Days_Avg"]) for row in rows)
+        assert (found["days"], found["rows"], found["period"]) == (slowest, len(rows), ["2024-01-01", "2024-03-31"])
+
+    def test_the_consumer_refuses_a_file_that_was_replaced(self, run: Any, dags: dict[str, Any]) -> None:
+        """The event is about another one."""
+        run("sei_assets_export", team_id="456")
+        extra = last_extra("sei_productivity_csv") | {"sha256": "0" * 64}
+        with pytest.raises(ValueError, match="has been replaced"):
+            self._call(dags["sei_assets_report"], "slowest", "DELIVERED", extra)
+
+    def test_what_a_watcher_tells_is_what_the_download_takes(self, dags: dict[str, Any]) -> None:
+        """The family and the export."""
+        dag = dags["sei_assets_watch"]
+        told = {"from_trigger": True, "payload": {"family": "ba", "export_id": "exp_1", "status": "completed"}}
+        assert self._call(dag, "completed_exports", "COMPLETED", told) == [{"family": "ba", "export_id": "exp_1"}]
+        [watcher] = dag.get_task("completed_exports").python_callable.__globals__["COMPLETED"].watchers
+        assert watcher.trigger.serialize()[1]["family"] == "productivity"
+
+
+def last_extra(asset: str) -> dict[str, Any]:
+    """Return the extra of an asset's latest event, from Airflow's database."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        query = session.query(AssetEvent).join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+        event = query.filter(AssetModel.name == asset).order_by(AssetEvent.id.desc()).first()
+        assert event is not None
+        return dict(event.extra)
+
 
 class TestFanOut:
     """Mapped tasks."""
@@ -132,11 +185,21 @@ class TestFanOut:
         assert len({result["uri"] for result in found}) == len(list(tmp_path.iterdir())) == 3
         assert {result["family"] for result in found} == {"ba"} <= set(FAMILIES)
 
+    def test_a_task_defers_for_its_turn_and_again_for_its_export(
+        self, run: Any, sei_server: Any, tmp_path: Path, task_log: Any
+    ) -> None:
+        """Both times it goes on where it was."""
+        sei_server.faults.add("status", "status_word", word="processing", times=6)
+        assert run("fan_out_in_turns").state == "success"
+        assert task_log.text.count("Waiting in the triggerer for a turn") == 3
+        assert "Waiting for ba export" in task_log.text
+        assert len(sei_server.exports) == len(list(tmp_path.iterdir())) == 3
+
 
 def test_dags_survive_airflows_serialization(dags: dict[str, Any]) -> None:
     """Every DAG goes through the database before it is scheduled."""
     from airflow.serialization.serialized_objects import DagSerialization
 
-    for dag_id in (*EXAMPLES, *FAN_OUTS):
+    for dag_id in (*EXAMPLES, *ASSETS, *MAPPED, *FAN_OUTS):
         restored = DagSerialization.from_dict(DagSerialization.to_dict(dags[dag_id]))
         assert set(restored.task_ids) == set(dags[dag_id].task_ids)

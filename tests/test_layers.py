@@ -38,6 +38,7 @@ FORBIDDEN = {
     "sensors": (*HTTP, ".transports", ".delivery", ".local_server"),
     "triggers": ("requests", "urllib3", "tenacity", ".operators", ".sensors", ".hooks", ".delivery"),
     "hooks": ("aiohttp", ".operators", ".sensors", ".triggers"),
+    "task_groups.py": (*HTTP, ".transports", ".delivery", ".local_server"),
     "exceptions.py": (*HTTP, ".transports", ".hooks", ".delivery"),
     "connection.py": (*HTTP, ".transports", ".hooks"),
     "local_server": (
@@ -122,6 +123,7 @@ def test_a_planted_violation_is_found(source: str, found: list[str]) -> None:
 def test_importing_for_a_dag_file_loads_no_http_library() -> None:
     """DAG files are parsed every few seconds; only a running task needs these."""
     modules = ("get_provider_info", "exceptions", "triggers.sei", "hooks.sei", "sensors.sei", "operators.sei")
+    modules += ("task_groups",)
     # What Airflow itself has loaded by then is not ours to answer for.
     code = f"""
 import importlib, sys

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.specs import ExportSpec, checked_period
+
+if TYPE_CHECKING:
+    from airflow_provider_sei.hooks.sei import SEIHook
 
 REQUEST_FIELDS = (
     *("family", "date_start", "date_end", "org_tree_name", "team_id", "scope", "metric_groups", "metrics"),
@@ -46,7 +48,7 @@ class SEIBaseOperator(BaseOperator):
     def __init__(
         self,
         *,
-        sei_conn_id: str = SEIHook.default_conn_name,
+        sei_conn_id: str = "sei_default",
         project_identifier: str | None = None,
         org_identifier: str | None = None,
         account_id: str | None = None,
@@ -63,6 +65,8 @@ class SEIBaseOperator(BaseOperator):
     @cached_property
     def hook(self) -> SEIHook:
         """The hook, made on the worker."""
+        from airflow_provider_sei.hooks.sei import SEIHook
+
         return SEIHook(
             self.sei_conn_id,
             project_identifier=self.project_identifier,

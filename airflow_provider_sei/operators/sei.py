@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.assets import Subject
-from airflow_provider_sei.attempts import create_or_go_on
-from airflow_provider_sei.deferral import completed, deadline, defer_until_completed, look_once
+from airflow_provider_sei.deferral import (
+    check_time_left,
+    completed,
+    deadline,
+    defer_until_completed,
+    defer_until_turn,
+    look_once,
+    pause_by_chance,
+)
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.operators.base import SEIRequestOperator, checked_flag, is_constant
 from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
 from airflow_provider_sei.operators.reports import SEILegacyReportOperator
-from airflow_provider_sei.protocol.events import read_event
+from airflow_provider_sei.operators.summary import SEIExportSummaryOperator
+from airflow_provider_sei.operators.teams import SEIListTeamsOperator
+from airflow_provider_sei.protocol.events import read_event, read_turn
 from airflow_provider_sei.protocol.exports import checked_export_id, checked_reused_failed
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.naming import request_name
 from airflow_provider_sei.protocol.specs import ExportSpec
+from airflow_provider_sei.protocol.turns import checked_create_jitter
 from airflow_provider_sei.protocol.waiting import WaitPlan, checked_wait
 
 if TYPE_CHECKING:
@@ -33,7 +44,9 @@ __all__ = [
     "SEICreateExportOperator",
     "SEIDownloadExportOperator",
     "SEIExportOperator",
+    "SEIExportSummaryOperator",
     "SEILegacyReportOperator",
+    "SEIListTeamsOperator",
 ]
 
 
@@ -45,26 +58,45 @@ class SEICreateExportOperator(SEIRequestOperator):
 
     :param reused_failed: what to do when that older export has failed: ``fail`` the task with the server's reason, or
         ``retry`` it (with the task's ``retries``; a new export is made once 30 minutes have passed).
+    :param create_jitter: seconds within which, at a moment drawn by chance, the export is created; for many tasks that
+        begin together. A retry that has an export to go on with does not wait. 0 creates at once.
 
     All other arguments: :class:`SEIRequestOperator <airflow_provider_sei.operators.base.SEIRequestOperator>`.
     """
 
-    template_fields: Sequence[str] = ("reused_failed", *SEIRequestOperator.template_fields)
+    template_fields: Sequence[str] = ("reused_failed", "create_jitter", *SEIRequestOperator.template_fields)
 
-    def __init__(self, *, reused_failed: str = "fail", **kwargs: Any) -> None:
+    def __init__(self, *, reused_failed: str = "fail", create_jitter: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reused_failed = reused_failed
+        self.create_jitter = create_jitter
         self._export: Export | None = None
-        if is_constant(reused_failed):
-            with airflow_errors():
+        with airflow_errors():
+            if is_constant(reused_failed):
                 checked_reused_failed(reused_failed)
+            if is_constant(create_jitter):
+                checked_create_jitter(create_jitter)
 
     def execute(self, context: Context) -> str:
         """Create the export; its id, as text, is the task's result."""
-        return self.create_export(self.checked_request(), context).export_id
+        spec = self.checked_request()
+        if jitter := self.checked_jitter(spec, context):
+            pause_by_chance(self, jitter)
+        return self.create_export(spec, context).export_id
+
+    def checked_jitter(self, spec: ExportSpec, context: Context) -> float:
+        """Return ``create_jitter``, checked after rendering; 0.0 where an earlier try has left an export."""
+        from airflow_provider_sei.attempts import has_earlier
+
+        with airflow_errors():
+            checked_reused_failed(self.reused_failed)  # before a long wait, not after it
+            jitter = checked_create_jitter(self.create_jitter)
+        return 0.0 if jitter and has_earlier(self.hook, spec, context) else jitter
 
     def create_export(self, spec: ExportSpec, context: Context) -> Export:
         """Create the export that ``spec`` asks for, or go on with that of an earlier try."""
+        from airflow_provider_sei.attempts import create_or_go_on
+
         self._export = create_or_go_on(self.hook, spec, context, self.reused_failed)
         return self._export
 
@@ -88,6 +120,9 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
     :param poll_interval: seconds between two looks at the export; by default they grow with the time waited.
     :param deferrable: whether to wait in the triggerer; ``False`` holds the worker.
     :param verify_size: whether the file must have the size that the export's status announces.
+    :param create_jitter: as of :class:`SEICreateExportOperator`. Where deferrable, no worker is held meanwhile, and the
+        task waits for its turn, too: all exports of the connection that wait so begin no faster than its
+        ``calls_per_minute`` allows. ``wait_timeout`` counts from the create call, ``execution_timeout`` from the start.
 
     All other arguments: :class:`SEICreateExportOperator` and
     :class:`SEIDeliveryOperator <airflow_provider_sei.operators.delivery.SEIDeliveryOperator>`.
@@ -128,16 +163,32 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         spec = self.checked_request()
         self.checked_destination()
         with airflow_errors():
-            wait_seconds, poll_interval = checked_wait(self.wait_timeout, self.poll_interval)
+            checked_wait(self.wait_timeout, self.poll_interval)
             checked_flag(self.verify_size, "verify_size")
         self.begin(context, self._subject_of(spec), spec.family.insights_page)
+        if jitter := self.checked_jitter(spec, context):
+            if self.deferrable:
+                defer_until_turn(self, self.hook.sei_conn_id, spec.family.name, jitter, context)
+            pause_by_chance(self, jitter)
+        return self._create_and_deliver(context, spec)
+
+    def execute_turn(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Create the export, now that the trigger has waited for its turn, and go on as ``execute`` does."""
+        spec = self.checked_request()
+        self.begin(context, self._subject_of(spec), spec.family.insights_page)
+        return self._create_and_deliver(context, spec, read_turn(event))
+
+    def _create_and_deliver(self, context: Context, spec: ExportSpec, time_is_over: float = inf) -> dict[str, Any]:
+        check_time_left(time_is_over)
+        with airflow_errors():
+            wait_seconds, poll_interval = checked_wait(self.wait_timeout, self.poll_interval)
         started_at = time.time()
         export = self.create_export(spec, context)
         plan = WaitPlan(
             family=export.family,
             export_id=export.export_id,
             started_at=started_at,
-            deadline=deadline(self, started_at, wait_seconds, context),
+            deadline=min(deadline(self, started_at, wait_seconds, context), time_is_over),
             poll_interval=poll_interval,
         )
         if self.deferrable:
@@ -150,10 +201,11 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Deliver the export that the trigger has seen completed."""
+        spec = self.checked_request()
+        # First of all: the lineage of a failed task tells what was to be read, too.
+        self.begin(context, self._subject_of(spec), spec.family.insights_page)
         with airflow_errors():
             export = self._export = read_event(event)
-        spec = self.checked_request()
-        self.begin(context, self._subject_of(spec), spec.family.insights_page)
         return self._deliver(context, spec, export, reused=export.reused)
 
     def _subject_of(self, spec: ExportSpec) -> Subject:
@@ -222,13 +274,14 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
         destination = self.checked_destination()
         with airflow_errors():
             verify_size = checked_flag(self.verify_size, "verify_size")
-        export = self.hook.get_export(self.family, self.export_id)
+            family = get_family(self.family)
         settings = self.hook.settings
         subject = Subject(
-            family=export.family,
+            family=family.name,
             org_identifier=settings.org_identifier,
             project_identifier=settings.project_identifier,
         )
-        self.begin(context, subject, get_family(export.family).insights_page)
+        self.begin(context, subject, family.insights_page)
+        export = self.hook.get_export(family.name, self.export_id)
         delivered = self.hook.download_export(export, destination, verify_size=verify_size)
         return self.result(context, delivered, export=export)

@@ -16,7 +16,8 @@ class RateBudget:
     """Hands out calls at a steady rate. It holds no clock: every call is told what time it is (epoch seconds).
 
     Args:
-        calls_per_minute: no minute, wherever it begins, has more calls than this.
+        calls_per_minute: no minute, wherever it begins, has more calls than this. Several calls that are taken at once
+            can be more than a small budget saves up: the difference is owed, and such a minute has that many more.
     """
 
     def __init__(self, calls_per_minute: float) -> None:
@@ -33,19 +34,20 @@ class RateBudget:
         """Return the calls a second that are allowed at present."""
         return self._full_rate * (_SLOWED_TO**self._strikes if now < self._slowed_until else 1.0)
 
-    def pause(self, now: float) -> float:
-        """Return the seconds until a call may be made; 0.0 means now."""
+    def pause(self, now: float, calls: int = 1) -> float:
+        """Return the seconds until so many calls may be made at once; 0.0 means now."""
         rate = self.rate(now)
         if self._counted_at is not None:
             self._tokens = min(self._burst, self._tokens + max(0.0, now - self._counted_at) * rate)
         self._counted_at = now
+        wanted = min(float(calls), self._burst)
         # A token that lacks a billionth for want of precision is a whole one.
-        missing = 0.0 if self._tokens > 1.0 - 1e-9 else (1.0 - self._tokens) / rate
+        missing = 0.0 if self._tokens > wanted - 1e-9 else (wanted - self._tokens) / rate
         return max(missing, self._closed_until - now, 0.0)
 
-    def take(self) -> None:
-        """Spend a call that ``pause`` has allowed."""
-        self._tokens -= 1.0
+    def take(self, calls: int = 1) -> None:
+        """Spend calls that ``pause`` has allowed."""
+        self._tokens -= calls
 
     def throttled(self, now: float, seconds: float | None, chance: float) -> None:
         """Take in a 429: make no call for a while, and fewer for some time after.

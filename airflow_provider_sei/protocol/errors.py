@@ -17,6 +17,7 @@
     |   |   `-- SEIReusedExportFailedError   an older, identical one that is handed out for 30 min   [a retry can help]
     |   |-- SEIExportCancelledError      somebody cancelled it
     |   |-- SEIExportVanishedError       the server no longer knows an export it has known
+    |   |-- SEITeamExportsError          some of many teams' exports were not delivered
     |   `-- SEIExportTimeoutError        not finished in the time we were given               [a retry can help]
     `-- SEIDownloadError                 the file is not the one that was promised            [a retry can help]
 
@@ -43,6 +44,7 @@ __all__ = [
     "SEIResponseError",
     "SEIReusedExportFailedError",
     "SEIServerError",
+    "SEITeamExportsError",
     "SEIThrottledError",
     "SEIUnreadableError",
     "SEIUsageError",
@@ -148,6 +150,10 @@ class SEIExportCancelledError(SEIExportError):
 
 class SEIExportVanishedError(SEIExportError):
     """The server answers 404 for an export that it has known before."""
+
+
+class SEITeamExportsError(SEIExportError):
+    """Some of many teams' exports were not delivered. Each of these has failed on its own, and says why in its log."""
 
 
 class SEIExportTimeoutError(SEIExportError):

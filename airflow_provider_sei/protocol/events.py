@@ -1,12 +1,14 @@
 """How the end of a wait travels from the triggerer to the worker: as a versioned dict of JSON primitives.
 
-Written and read here alone. Reading fails closed: whatever is not plainly a completed export is an error.
+Written and read here alone. Reading fails closed: whatever is not plainly a completed export is an error. The end of a
+wait for a turn is the exception: the task goes on, whatever the event says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from math import inf
 from typing import Any
 
 from airflow_provider_sei.protocol import errors
@@ -15,7 +17,7 @@ from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.status import Verdict, read_status
 from airflow_provider_sei.protocol.waiting import WaitOutcome
 
-__all__ = ["VERSION", "read_event", "write_event"]
+__all__ = ["VERSION", "read_event", "read_turn", "write_event", "write_turn"]
 
 VERSION = 1
 
@@ -62,6 +64,21 @@ def read_event(event: object) -> Export:
         msg = f"the trigger called export {export.export_id} ready, yet its status is {export.status.value}"
         raise SEIError(msg, export_id=export.export_id)
     return export
+
+
+def write_turn(ends_at: float | None) -> dict[str, Any]:
+    """Return the payload of an event that says that a task may create its export.
+
+    Args:
+        ends_at: epoch seconds when the task's time is over; ``None``: it has no end.
+    """
+    return {"version": VERSION, "outcome": "turn", "ends_at": ends_at}
+
+
+def read_turn(event: object) -> float:
+    """Return when the time of the task is over that has had its turn, in epoch seconds; ``inf`` if it has no end."""
+    ends_at = event.get("ends_at") if isinstance(event, Mapping) else None
+    return float(ends_at) if isinstance(ends_at, float | int) else inf
 
 
 def _read_error(given: Mapping[str, Any]) -> SEIError:

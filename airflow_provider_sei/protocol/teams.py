@@ -7,14 +7,16 @@ between calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_sei.protocol.answers import excerpt, json_value
-from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIUnreadableError
+from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIUnreadableError, SEIUsageError
 from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
+from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = [
     "Team",
@@ -23,13 +25,19 @@ __all__ = [
     "org_tree_id",
     "org_tree_teams_call",
     "org_trees_page_call",
+    "select_teams",
     "teams_page_call",
+    "without_match",
 ]
 
 PAGE_SIZE = 50
 """The vendor's own default."""
 MAX_PAGES = 2_000
 """A bound for servers that never end: 100,000 teams."""
+PAUSE_BETWEEN_PAGES = 0.2
+"""Seconds. The vendor asks for a short delay between calls and names no figure; this one keeps a walk over pages below
+the lower of its limits, 400 calls a minute."""
+_SHOWN = 10  # names in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +142,48 @@ def leaf_teams(records: Iterable[Mapping[str, Any]], org_tree_name: str | None =
             Team(team_id=team_id, name=str(team.get("name") or team_id), org_tree_name=tree_name or org_tree_name),
         )
     return list(leaves.values())
+
+
+def select_teams(teams: Sequence[Team], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Team]:
+    """Return the teams that an ``include`` pattern matches and no ``exclude`` pattern does, in the order given.
+
+    A pattern is matched against name and id, in any case, with ``*``, ``?`` and ``[...]``; a name that is equal to it
+    matches too, so that one with brackets in it can be written as it is.
+
+    Args:
+        include: which teams; none means all.
+        exclude: which of these not.
+
+    Raises:
+        SEIUsageError: an ``include`` pattern matches no team, or no team is left.
+    """
+    if strays := without_match(teams, include):
+        names = [team.name for team in teams]
+        guess = did_you_mean(strays[0].strip("*? "), names)
+        msg = f"include pattern {strays[0]!r} matches none of {len(teams)} teams{guess or f': {_some(names)}'}"
+        raise SEIUsageError(msg, field="include")
+    included = [team for team in teams if not include or any(_matches(team, pattern) for pattern in include)]
+    left = [team for team in included if not any(_matches(team, pattern) for pattern in exclude)]
+    if included and not left:
+        msg = f"no team is left: exclude {list(exclude)} leaves out all of {_some([team.name for team in included])}"
+        raise SEIUsageError(msg, field="exclude")
+    return left
+
+
+def without_match(teams: Iterable[Team], patterns: Iterable[str]) -> list[str]:
+    """Return the patterns that match none of ``teams``."""
+    known = list(teams)
+    return [pattern for pattern in patterns if not any(_matches(team, pattern) for team in known)]
+
+
+def _matches(team: Team, pattern: str) -> bool:
+    folded = pattern.casefold()
+    return any(text == folded or fnmatchcase(text, folded) for text in (team.name.casefold(), team.team_id.casefold()))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(map(repr, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _walk(records: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:

@@ -27,7 +27,7 @@ from airflow_provider_sei.protocol.exports import Export, dead_export_error
 from airflow_provider_sei.protocol.retry import retry_after_seconds
 from airflow_provider_sei.protocol.status import ExportStatus, Verdict
 
-__all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "checked_wait", "pause_seconds"]
+__all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "checked_seconds", "checked_wait", "pause_seconds"]
 
 _SHORTEST_PAUSE = 5.0  # seconds
 _GROWTH = 1.5
@@ -188,11 +188,16 @@ def checked_wait(timeout: object, poll_interval: object) -> tuple[float, float |
     Raises:
         SEIUsageError: one of them is no such number.
     """
-    seconds = _seconds(timeout, "wait_timeout", least=0.0)
-    return seconds, None if poll_interval in (None, "") else _seconds(poll_interval, "poll_interval", least=1.0)
+    seconds = checked_seconds(timeout, "wait_timeout", least=0.0)
+    return seconds, None if poll_interval in (None, "") else checked_seconds(poll_interval, "poll_interval", least=1.0)
 
 
-def _seconds(value: object, field_name: str, *, least: float) -> float:
+def checked_seconds(value: object, field_name: str, *, least: float) -> float:
+    """Return a duration as a number, after rendering.
+
+    Raises:
+        SEIUsageError: it is no number, or less than ``least``.
+    """
     try:
         seconds = float(value)  # type: ignore[arg-type]  # whatever it is, the except clause names it
     except (TypeError, ValueError, OverflowError):

@@ -22,6 +22,7 @@ from airflow_provider_sei.operators.sei import (
 )
 from airflow_provider_sei.sensors.sei import SEIExportSensor
 from airflow_provider_sei.triggers.sei import SEIExportTrigger
+from airflow_provider_sei.triggers.turn import SEITurnTrigger
 
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 REQUEST = {"family": "productivity", "team_id": "456", **PERIOD}
@@ -71,7 +72,24 @@ def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any) -
     assert sha256(result["uri"]) == export.csv_sha256
 
 
-async def first_event(trigger: SEIExportTrigger) -> dict[str, Any]:
+def test_an_export_is_created_in_its_turn(folder: str, sei_server: Any) -> None:
+    """The other trigger's arguments survive, too, and its event leads on to the create call."""
+    operator = SEIExportOperator(
+        task_id="export", destination=folder, compression="none", create_jitter=0.01, **REQUEST
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute({})
+    assert sei_server.requests == []
+    stored = Trigger.from_object(deferred.value.trigger)
+    assert (stored.classpath, stored.kwargs) == deferred.value.trigger.serialize()
+
+    event = asyncio.run(first_event(SEITurnTrigger(**stored.kwargs)))
+    result = getattr(operator, deferred.value.method_name)({}, event)
+    [export] = sei_server.exports
+    assert sha256(result["uri"]) == export.csv_sha256
+
+
+async def first_event(trigger: SEIExportTrigger | SEITurnTrigger) -> dict[str, Any]:
     """Run a trigger to its one event."""
     [event] = [event async for event in trigger.run()]
     return event.payload

@@ -117,6 +117,8 @@ class TestConstants:
             (SEICreateExportOperator, {"metrics": 7}, "metrics must be a list of names"),
             (SEICreateExportOperator, {"extra_body": []}, "extra_body must be a mapping"),
             (SEICreateExportOperator, {"reused_failed": "retyr"}, "did you mean 'retry'"),
+            (SEICreateExportOperator, {"create_jitter": -1}, "create_jitter must be a number of seconds"),
+            (SEIExportOperator, {"create_jitter": "soon"}, "create_jitter must be a number of seconds"),
             # beside a template, a constant is still one
             (SEICreateExportOperator, {"date_start": "{{ ds }}", "date_end": "2024-1-1"}, "date_end '2024-1-1'"),
             (SEICreateExportOperator, {"date_end": "{{ ds }}", "date_start": "2024-1-1"}, "date_start '2024-1-1'"),
@@ -164,6 +166,7 @@ class TestConstants:
             (SEICreateExportOperator, {"date_start": "{{ ds }}"}),
             (SEICreateExportOperator, {"date_end": "{% if x %}2024-01-01{% endif %}"}),
             (SEICreateExportOperator, {"metrics": ["BRAND_NEW"], "metric_groups": ["newer"]}),
+            (SEICreateExportOperator, {"create_jitter": "{{ x }}"}),
             (SEIExportOperator, {"wait_timeout": "{{ x }}", "poll_interval": "{{ y }}", "verify_size": "{{ z }}"}),
             (SEIExportOperator, {"destination": "{{ x }}", "compression": "{{ y }}", "use_server_name": "{{ z }}"}),
             (SEILegacyReportOperator, {"report_type": "{{ x }}", "include_ratings": True}),

@@ -18,6 +18,7 @@ from airflow_provider_sei.protocol.lanes import AskList, AskOne, Watch
 from airflow_provider_sei.protocol.listing import MAX_LIMIT, ExportPage
 from airflow_provider_sei.protocol.polling import PollPlanner
 from airflow_provider_sei.protocol.status import read_status
+from airflow_provider_sei.protocol.turns import Pacer, Turn
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
 
 START = 1_000_000.0
@@ -68,12 +69,18 @@ class Server:
         """Have one more export."""
         self.jobs.setdefault(group, {})[job.export_id] = job
 
-    def answer(self, ask: AskOne | AskList, now: float) -> Export | ExportPage | SEIError:
-        """Answer at ``now``."""
+    def admits(self, now: float) -> bool:
+        """Count a call; refuse it if there were too many within a minute."""
         if len(self.calls) - bisect_right(self.calls, now - 60.0) >= self.limit_per_minute:
             self.refused += 1
-            return SEIThrottledError("too many", status_code=429)
+            return False
         self.calls.append(now)
+        return True
+
+    def answer(self, ask: AskOne | AskList, now: float) -> Export | ExportPage | SEIError:
+        """Answer at ``now``."""
+        if not self.admits(now):
+            return SEIThrottledError("too many", status_code=429)
         if isinstance(ask, AskOne):
             lie = self.one_answer(ask, now)
             group = str(ask.watch.lane.key[1])
@@ -106,10 +113,12 @@ class Simulation:
         self.server = server or Server()
         self.budget = RateBudget(calls_per_minute)
         self.planner = PollPlanner(self.budget)
+        self.pacer = Pacer(self.planner, self.budget)
         self.now = START
         self.random = Random(seed)  # noqa: S311 - the same in every run, not a secret
         self.asked: list[tuple[float, AskOne | AskList]] = []
         self.ended: dict[Watch, tuple[float, WaitOutcome]] = {}
+        self.given: list[tuple[float, Turn]] = []
         self.looks: Counter[str] = Counter()
         self._pending: list[tuple[float, int, AskOne | AskList]] = []
         self._order = count()
@@ -143,10 +152,11 @@ class Simulation:
             self._note(self.planner.expired(self.now))
             while self._pending and self._pending[0][0] <= self.now:
                 self._take(heapq.heappop(self._pending)[2])
-            pause = self.budget.pause(self.now)
-            ask = self.planner.next(self.now) if pause <= 0.0 else self.now + pause
+            ask = self.pacer.next(self.now)
+            if isinstance(ask, Turn):
+                self.given.append((self.now, ask))
+                continue
             if not isinstance(ask, float):
-                self.budget.take()
                 self.asked.append((self.now, ask))
                 heapq.heappush(self._pending, (self.now + ANSWER_SECONDS, next(self._order), ask))
                 continue

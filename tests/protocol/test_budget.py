@@ -63,6 +63,28 @@ class TestRateBudget:
                 made.append(now)
         assert not made or _fullest_minute(made) <= calls_per_minute
 
+    @pytest.mark.parametrize("calls_per_minute", [120, 240, 1000])
+    def test_several_calls_at_once_are_counted_as_several(self, calls_per_minute: int) -> None:
+        """Four at a time, in between single ones, never come to more than the limit in a minute."""
+        budget, now, made = RateBudget(calls_per_minute), 0.0, list[float]()
+        while now < 300.0:
+            calls = 4 if len(made) % 3 else 1
+            pause = budget.pause(now, calls)
+            if pause > 0.0:
+                now += pause
+                continue
+            budget.take(calls)
+            made += [now] * calls
+        assert _fullest_minute(made) <= calls_per_minute
+        assert len(made) >= 0.9 * calls_per_minute * 5
+
+    def test_what_a_small_budget_cannot_save_up_is_owed(self) -> None:
+        """Four calls at once, of twelve a minute, are followed by a pause of four calls' time."""
+        budget = RateBudget(12)
+        assert budget.pause(0.0, 4) == 0.0
+        budget.take(4)
+        assert budget.pause(0.0) == pytest.approx(4 / budget.rate(0.0))
+
     def test_a_429_ends_all_calls_for_a_while(self) -> None:
         """No call is allowed within the first seconds after a 429 that names no time."""
         budget = RateBudget(240)

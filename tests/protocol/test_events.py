@@ -79,6 +79,10 @@ class TestRoundTrip:
                 "size_bytes": 5,
                 "summary": False,
                 "level": None,
+                "team_id": None,
+                "org_tree_name": None,
+                "date_start": None,
+                "date_end": None,
             },
         }
 

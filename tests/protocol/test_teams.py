@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIResponseError, SEIUnreadableError
+from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIResponseError, SEIUnreadableError, SEIUsageError
 from airflow_provider_sei.protocol.messages import HttpResponse
 from airflow_provider_sei.protocol.teams import (
     MAX_PAGES,
@@ -18,7 +18,9 @@ from airflow_provider_sei.protocol.teams import (
     org_tree_id,
     org_tree_teams_call,
     org_trees_page_call,
+    select_teams,
     teams_page_call,
+    without_match,
 )
 from tests.protocol.strategies import ANYTHING, json_values, responses, texts
 
@@ -196,3 +198,59 @@ class TestOrgTreeId:
         segments = org_tree_teams_call(found).request.path.split("/")
         assert len(segments) == 4
         assert (segments[:2], segments[3]) == (["v2", "org-trees"], "teams")
+
+
+SOME = [
+    Team(team_id=team_id, name=name)
+    for team_id, name in [("10", "Search, Ranking"), ("11", "[Core] Payments"), ("12", "Straße"), ("110", "Search Ops")]
+]
+
+
+class TestSelect:
+    """Which teams are exported."""
+
+    @pytest.mark.parametrize(
+        ("include", "exclude", "ids"),
+        [
+            ([], [], ["10", "11", "12", "110"]),
+            (["search*"], [], ["10", "110"]),
+            (["Search, Ranking"], [], ["10"]),
+            (["SEARCH OPS", "10"], [], ["10", "110"]),
+            (["1?"], [], ["10", "11", "12"]),
+            (["STRASSE"], [], ["12"]),
+            (["[core] payments"], [], ["11"]),
+            (["[[]core]*"], [], ["11"]),
+            (["[rs]t*"], [], ["12"]),
+            ([], ["search*", "12"], ["11"]),
+            (["s*"], ["*ops"], ["10", "12"]),
+            ([], ["nobody"], ["10", "11", "12", "110"]),
+        ],
+    )
+    def test_patterns_match_name_or_id_whole_and_in_any_case(
+        self, include: list[str], exclude: list[str], ids: list[str]
+    ) -> None:
+        """The order stays; a name with brackets can be written as it is."""
+        assert [team.team_id for team in select_teams(SOME, include, exclude)] == ids
+
+    def test_each_include_must_match(self) -> None:
+        """A team that was renamed would be missing without a word."""
+        words = "'Serch Ops' matches none of 4 teams: did you mean 'Search Ops'"
+        with pytest.raises(SEIUsageError, match=words) as caught:
+            select_teams(SOME, ["10", "Serch Ops"])
+        assert caught.value.field == "include"
+
+    def test_the_names_that_there_are_are_shown_and_not_all_of_many(self) -> None:
+        """Ten make the point."""
+        many = [Team(team_id=str(number), name=f"Team {number}") for number in range(500)]
+        with pytest.raises(SEIUsageError, match=r"'zzz' matches none of 500 teams: 'Team 0', .*'Team 9' and 490 more$"):
+            select_teams(many, ["zzz"])
+        with pytest.raises(SEIUsageError, match=r"exclude \['t\*'\] leaves out all of 'Team 0', .* and 490 more$"):
+            select_teams(many, [], ["t*"])
+
+    def test_no_teams_are_no_teams(self) -> None:
+        """Whoever asked knows why."""
+        assert select_teams([]) == []
+
+    def test_what_matches_nobody_is_told(self) -> None:
+        """In the order given."""
+        assert without_match(iter(SOME), ["x", "search*", "y"]) == ["x", "y"]

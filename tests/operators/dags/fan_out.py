@@ -29,3 +29,8 @@ with DAG("fan_out_in_three", schedule=None, params=PARAMS):
 
 with DAG("fan_out_in_one", schedule=None, params=PARAMS):
     SEIExportOperator.partial(task_id="export", destination="{{ params.destination }}", **REQUEST).expand(team_id=TEAMS)
+
+with DAG("fan_out_in_turns", schedule=None, params=PARAMS):
+    SEIExportOperator.partial(
+        task_id="export", destination="{{ params.destination }}", create_jitter=0.01, **REQUEST
+    ).expand(team_id=TEAMS)

@@ -1,0 +1,36 @@
+"""Groups that export many teams: those that are listed, and given ones; and a summary that is pointed wrongly."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_sei.operators.sei import SEIExportOperator, SEIExportSummaryOperator
+from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
+
+REQUEST = {
+    "family": "productivity",
+    "date_start": "2024-01-01",
+    "date_end": "2024-01-31",
+    "level": "developer",
+    "destination": "{{ params.destination }}",
+    "create_jitter": 0,
+}
+PARAMS = {"destination": "given by the run", "include": None, "exclude": None, "fail": True, "teams": ["456", "789"]}
+
+with DAG("team_exports", schedule=None, params=PARAMS, default_args={"retries": 1}):
+    SEITeamExportsTaskGroup(
+        group_id="developers",
+        org_tree_name="Engineering",
+        include="{{ params.include or '' }}",
+        exclude="{{ params.exclude or '' }}",
+        fail_on_failed_teams="{{ params.fail }}",
+        **REQUEST,
+    )
+
+with DAG("given_team_exports", schedule=None, params=PARAMS):
+    SEITeamExportsTaskGroup(group_id="given", team_ids=[456, "789"], **REQUEST)
+
+with DAG("unmapped_summary", schedule=None, params=PARAMS):
+    export = SEIExportOperator(task_id="export", team_id="456", **REQUEST)
+    export >> SEIExportSummaryOperator(task_id="summary", export_task_id="export")
+    export >> SEIExportSummaryOperator(task_id="astray", export_task_id="exprot")
