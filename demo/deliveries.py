@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["Delivery", "Generated", "problems"]
+__all__ = ["Delivery", "Generated", "Page", "page_problems", "problems"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,23 @@ class Delivery:
     def path(self) -> Path:
         """The delivered file; the demo delivers to local folders only."""
         return Path(unquote(urlsplit(self.uri).path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page that a task made of delivered files."""
+
+    uri: str
+
+    @classmethod
+    def of(cls, returned: object) -> Page | None:
+        """Return the page that a task returned, or ``None`` if it returned something else."""
+        return cls(uri=returned["page"]) if isinstance(returned, dict) and "page" in returned else None
+
+    @property
+    def path(self) -> Path:
+        """The page; the demo writes to local folders only."""
+        return Path(self.uri.removeprefix("file://"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +94,19 @@ def problems(delivery: Delivery, generated: Sequence[Generated] | None) -> list[
     if generated is not None:
         found += _differences(delivery, actual, generated)
     return found
+
+
+def page_problems(page: Page, deliveries: Sequence[Delivery]) -> list[str]:
+    """Return one sentence for each file with records that ``page`` was to be made of, and does not name."""
+    try:
+        text = page.path.read_text("utf-8")
+    except OSError as error:
+        return [f"{page.uri} cannot be read: {error}"]
+    return [
+        f"{page.uri} does not tell of {delivery.uri}"
+        for delivery in deliveries
+        if delivery.rows and delivery.sha256 not in text
+    ]
 
 
 def _differences(delivery: Delivery, actual: dict[str, Any], generated: Sequence[Generated]) -> list[str]:

@@ -1,7 +1,7 @@
 """The demo: runs the example DAGs, shows what happens, checks every delivered file, stops everything.
 
-Its exit code is 0 only if every run succeeded, the waiting chain really was deferred, and every delivered file equals
-what the server generated.
+Its exit code is 0 only if every run succeeded, waiting really was deferred, every delivered file equals what
+the server generated, and every page tells of its files.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from demo.airflow_processes import AirflowLab, LabError, free_ports
-from demo.deliveries import Delivery, problems
+from demo.deliveries import Delivery, Page, page_problems, problems
+from demo.examples import EXAMPLES, Example
 from demo.guard import end_with_parent
 from demo.rest import AirflowApi, ApiError
 from demo.sources import Account, LocalServer, source_from
 
-__all__ = ["DEMO_DAGS", "end_in_order", "main", "make_lab"]
+__all__ = ["end_in_order", "main", "make_lab"]
 
 ROOT = Path(__file__).parent.parent
-DEFERRED_DAG = "sei_export_create_wait_download"
-DEMO_DAGS = ("sei_export_one_task", DEFERRED_DAG, "sei_legacy_team_report", "sei_legacy_contributor_report")
-_TEAM_DAGS = frozenset(DEMO_DAGS[2:])
-"""Those that export a team and nothing else."""
 _POLL_SECONDS = 0.5
 _ENDED = {"success", "failed"}
 
@@ -42,13 +39,21 @@ class DemoError(Exception):
 class _Run:
     """One run of an example DAG, as far as it got."""
 
-    dag_id: str
+    example: Example
     run_id: str
     state: str = "queued"
     tasks: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     """Task instances as last seen, by task id and map index."""
     deferred: set[str] = field(default_factory=set)
     """Ids of the tasks that were seen in the state deferred."""
+    deliveries: list[Delivery] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+    counts: list[dict[str, int]] = field(default_factory=list)
+    """Of teams, by what became of them, from each summary of a fan-out."""
+
+    @property
+    def dag_id(self) -> str:
+        return self.example.dag_id
 
 
 def make_lab(home: Path, source: LocalServer | Account, *, port: int) -> AirflowLab:
@@ -85,8 +90,16 @@ def main() -> int:
     try:
         with lab.running() as api:
             clock.say("Airflow is healthy")
-            deliveries = _run_all(api, clock, {"destination": f"{output.as_uri()}/", **source.params(today)}, source)
-            _check(deliveries, source)
+            confs = {
+                example.dag_id: {
+                    "destination": f"{output.as_uri()}/",
+                    **source.params(today, example.months),
+                    **example.conf,
+                }
+                for example in EXAMPLES
+            }
+            runs = _run_all(api, clock, confs, source)
+            _check(runs, source)
     except (ApiError, DemoError, LabError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -94,6 +107,8 @@ def main() -> int:
         print("interrupted; everything is stopped", file=sys.stderr)
         return 130
     clock.say("everything is stopped")
+    for page in (page for run in runs for page in run.pages):
+        print(f"Open {page.path.as_uri()}", flush=True)
     return 0
 
 
@@ -108,17 +123,19 @@ class _Clock:
         print(f"{self.now() - self._start:6.1f}s {text}", flush=True)
 
 
-def _run_all(api: AirflowApi, clock: _Clock, conf: dict[str, Any], source: LocalServer | Account) -> list[Delivery]:
-    """Run all example DAGs at once and return what they delivered."""
-    dags = [dag_id for dag_id in DEMO_DAGS if conf["team_id"] or dag_id not in _TEAM_DAGS]
-    if len(dags) < len(DEMO_DAGS):
-        clock.say("SEI_TEAM_ID is not set: the legacy reports, which are by team, are left out")
+def _run_all(
+    api: AirflowApi, clock: _Clock, confs: dict[str, dict[str, Any]], source: LocalServer | Account
+) -> list[_Run]:
+    """Run all example DAGs at once, each with its entry of ``confs``, and return the runs with what they delivered."""
+    chosen = [example for example in EXAMPLES if not example.needs or confs[example.dag_id][example.needs]]
+    if left_out := [example.dag_id for example in EXAMPLES if example not in chosen]:
+        clock.say(f"SEI_TEAM_ID is not set: left out, for they need a team: {', '.join(left_out)}")
     _wait_until_parsed(api, clock)
     runs = []
-    for dag_id in dags:
-        api.unpause(dag_id)
-        runs.append(_Run(dag_id=dag_id, run_id=api.start_run(dag_id, conf)))
-    clock.say(f"started {len(runs)} runs: {', '.join(dags)}")
+    for example in chosen:
+        api.unpause(example.dag_id)
+        runs.append(_Run(example=example, run_id=api.start_run(example.dag_id, confs[example.dag_id])))
+    clock.say(f"started {len(runs)} runs: {', '.join(run.dag_id for run in runs)}")
     deadline = clock.now() + source.patience_seconds
     while any(run.state not in _ENDED for run in runs):
         if clock.now() > deadline:
@@ -130,15 +147,17 @@ def _run_all(api: AirflowApi, clock: _Clock, conf: dict[str, Any], source: Local
             _look_at(api, clock, run)
     if failed := [run for run in runs if run.state == "failed"]:
         raise DemoError("\n".join(_failure(api, run) for run in failed))
-    if not any(run.deferred for run in runs if run.dag_id == DEFERRED_DAG):
-        msg = f"no task of {DEFERRED_DAG} was ever deferred"
+    if never := [run.dag_id for run in runs if run.example.defers and not run.deferred]:
+        msg = f"no task was ever deferred: {', '.join(never)}"
         raise DemoError(msg)
-    return [delivery for run in runs for delivery in _delivered(api, run)]
+    for run in runs:
+        _collect(api, run)
+    return runs
 
 
 def _wait_until_parsed(api: AirflowApi, clock: _Clock, patience_seconds: float = 90.0) -> None:
     deadline = clock.now() + patience_seconds
-    while missing := [dag_id for dag_id in DEMO_DAGS if not api.dag_exists(dag_id)]:
+    while missing := [example.dag_id for example in EXAMPLES if not api.dag_exists(example.dag_id)]:
         if errors := api.import_errors():
             raise DemoError("\n".join(f"{error['filename']}: {error['stack_trace']}" for error in errors))
         if clock.now() > deadline:
@@ -173,22 +192,31 @@ def _failure(api: AirflowApi, run: _Run) -> str:
     return "\n".join(lines or [f"--- {run.dag_id} failed without a failed task"])
 
 
-def _delivered(api: AirflowApi, run: _Run) -> list[Delivery]:
+def _collect(api: AirflowApi, run: _Run) -> None:
+    """Add to ``run`` what its tasks say they have delivered."""
     returned = [api.returned(run.dag_id, run.run_id, task) for task in run.tasks.values()]
     deliveries = {delivery.uri: delivery for delivery in map(Delivery.of, returned) if delivery is not None}
-    if not deliveries:
+    run.deliveries += deliveries.values()
+    run.counts += [each["counts"] for each in returned if isinstance(each, dict) and "counts" in each]
+    run.pages += [page for page in map(Page.of, returned) if page is not None]
+    if run.example.delivers and not run.deliveries:
         msg = f"{run.dag_id} succeeded, but none of its tasks says what it delivered"
         raise DemoError(msg)
-    return list(deliveries.values())
 
 
-def _check(deliveries: list[Delivery], source: LocalServer | Account) -> None:
-    """Print each delivery and refuse those that are not what the server generated."""
+def _check(runs: list[_Run], source: LocalServer | Account) -> None:
+    """Print each delivery and refuse those that are not what the server generated, and pages that lack one."""
     generated = source.generated()
     found = []
+    deliveries = [delivery for run in runs for delivery in run.deliveries]
     for delivery in deliveries:
         print(delivery, flush=True)
         found += problems(delivery, generated)
+    for run in runs:
+        for counts in run.counts:
+            print(f"{run.dag_id}:", *(f"{name}={count}" for name, count in counts.items()), flush=True)
+        for page in run.pages:
+            found += page_problems(page, run.deliveries)
     if found:
         raise DemoError("\n".join(found))
     if generated is None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import requests
 
+from airflow_provider_sei.local_server.organisation import Organisation
 from airflow_provider_sei.local_server.settings import ServerSettings
 from demo.deliveries import Generated
 
 __all__ = ["Account", "LocalServer", "SourceError", "last_full_months", "source_from"]
 
 _ACCOUNT_VARIABLES = ("SEI_BASE_URL", "SEI_API_KEY", "SEI_PROJECT", "SEI_ORG")
-_MONTHS = 3
 
 
 class SourceError(Exception):
@@ -64,10 +64,20 @@ class LocalServer:
         server = [sys.executable, "-m", "airflow_provider_sei.local_server", "--port", str(self.port)]
         return [*server, "--seconds-to-complete", str(self.seconds_to_complete)]
 
-    def params(self, today: date) -> dict[str, Any]:
-        """Return what the example DAGs are to export; the names are those of the server's organisation."""
-        start, end = last_full_months(today, _MONTHS)
-        return {"org_tree_name": "Engineering", "team_id": "456", "date_start": start, "date_end": end}
+    def params(self, today: date, months: int) -> dict[str, Any]:
+        """Return what an example DAG is to export; the names are those of the server's organisation."""
+        start, end = last_full_months(today, months)
+        organisation = Organisation(self.settings.leaf_teams, self.settings.developers_per_team)
+        tree = organisation.trees_by_name["Engineering"]
+        leaves = [str(team.ref_id) for team in tree.root.leaves()]
+        return {
+            "org_tree_name": tree.name,
+            "team_id": "456",
+            # Some are enough to see; the last one has no data.
+            "team_ids": [*leaves[:3], leaves[-1]],
+            "date_start": start,
+            "date_end": end,
+        }
 
     def generated(self) -> list[Generated] | None:
         """Ask the server what it generated."""
@@ -106,12 +116,15 @@ class Account:
         """The Airflow connection as JSON."""
         return _connection(*(self.environment[name] for name in _ACCOUNT_VARIABLES))
 
-    def params(self, today: date) -> dict[str, Any]:
-        """Return what the example DAGs are to export: the team, or else the org tree, over the last full months."""
-        start, end = last_full_months(today, _MONTHS)
+    def params(self, today: date, months: int) -> dict[str, Any]:
+        """Return what an example DAG is to export: the team, or else the org tree, over the last full months."""
+        start, end = last_full_months(today, months)
+        team_id = self.environment.get("SEI_TEAM_ID") or None
         return {
             "org_tree_name": self.environment.get("SEI_ORG_TREE") or None,
-            "team_id": self.environment.get("SEI_TEAM_ID") or None,
+            "team_id": team_id,
+            # Never all of the tree's: a demo must not set off hundreds of exports.
+            "team_ids": [team_id] if team_id else [],
             "date_start": start,
             "date_end": end,
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.deliveries import Delivery, Generated, problems
+from demo.deliveries import Delivery, Generated, Page, page_problems, problems
 
 CSV = 'Name,Value\n"Ada\nAbara",1\nBjörn,2\n'.encode()
 
@@ -115,3 +115,34 @@ class TestDelivery:
         """The dict of a legacy report, with keys the demo does not check, is a delivery."""
         returned = {"uri": "file:///a", "bytes": 0, "rows": 0, "sha256": "x", "export_id": None, "reused": False}
         assert Delivery.of(returned) == Delivery(uri="file:///a", bytes=0, rows=0, sha256="x", export_id=None)
+
+
+class TestPage:
+    """``Page`` and ``page_problems``."""
+
+    def test_a_page_that_names_every_file_passes(self, tmp_path: Path) -> None:
+        """By its sha256; a file without records need not be there."""
+        delivery = delivered(tmp_path / "a.csv")
+        (tmp_path / "a page.html").write_text(f"<p>{delivery.sha256}")
+        page = Page.of({"page": f"file://{tmp_path}/a page.html", "teams": 1})
+        assert page is not None
+        empty = dataclasses.replace(delivery, rows=0, sha256="0" * 64)
+        assert page_problems(page, [delivery, empty]) == []
+
+    def test_a_page_that_lacks_a_file_is_refused(self, tmp_path: Path) -> None:
+        """It is told which."""
+        delivery = delivered(tmp_path / "a.csv")
+        (tmp_path / "page.html").write_text("<p>")
+        page = Page(uri=f"file://{tmp_path}/page.html")
+        assert page_problems(page, [delivery]) == [f"{page.uri} does not tell of {delivery.uri}"]
+
+    def test_a_page_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
+        """One clear sentence."""
+        [problem] = page_problems(Page(uri=f"file://{tmp_path}/page.html"), [])
+        assert "cannot be read" in problem
+
+    @pytest.mark.parametrize("returned", [None, "page", ["page"], {"uri": "file:///a"}])
+    def test_other_return_values_are_no_pages(self, returned: object) -> None:
+        """Nor is a page a delivery."""
+        assert Page.of(returned) is None
+        assert Delivery.of({"page": "file:///a", "teams": 1, "missing": []}) is None

@@ -52,8 +52,14 @@ class TestSourceFrom:
     def test_an_org_tree_will_do_instead_of_a_team(self) -> None:
         """What is not given is sent as nothing."""
         source = source_from({**ACCOUNT, "SEI_TEAM_ID": "", "SEI_ORG_TREE": "Engineering"}, port=1)
-        params = source.params(TODAY)
+        params = source.params(TODAY, 1)
         assert (params["team_id"], params["org_tree_name"]) == (None, "Engineering")
+
+    @pytest.mark.parametrize(("team_id", "team_ids"), [("9", ["9"]), ("", [])])
+    def test_an_account_exports_no_team_but_the_one_it_names(self, team_id: str, team_ids: list[str]) -> None:
+        """An org tree may have hundreds."""
+        source = source_from({**ACCOUNT, "SEI_TEAM_ID": team_id, "SEI_ORG_TREE": "Engineering"}, port=1)
+        assert source.params(TODAY, 1)["team_ids"] == team_ids
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,15 @@ class TestLocalServer:
         assert connection["host"] == f"http://127.0.0.1:81{settings.base_path}"
         assert connection["password"] == settings.api_key
         assert connection["extra"] == {"project_identifier": settings.project, "org_identifier": settings.org}
+
+    def test_its_params_name_what_it_has(self, sei_server: RunningServer) -> None:
+        """Teams of the tree, one of them without data, over as many months as asked for."""
+        params = LocalServer(port=81).params(TODAY, 12)
+        tree = sei_server.organisation.trees_by_name[params["org_tree_name"]]
+        teams = {str(team.ref_id): team for team in tree.root.leaves()}
+        assert set(params["team_ids"]) <= set(teams)
+        assert [bool(teams[team_id].developers) for team_id in params["team_ids"]] == [True, True, True, False]
+        assert (params["date_start"], params["date_end"]) == ("2025-03-01", "2026-02-28")
 
     def test_its_command_line_holds_no_key(self) -> None:
         """The key is the server's default, so that no process list shows one."""
