@@ -77,7 +77,7 @@ def server(*arguments: str) -> Iterator[str]:
     """Run one of the two servers; yield its address."""
     command = [sys.executable, str(HERE / "servers.py"), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None  # noqa: S101 - as asked for
+        assert process.stdout is not None
         try:
             yield process.stdout.readline().strip()
         finally:
