@@ -1,0 +1,146 @@
+"""Tables of the documentation that are made of the code, so that they cannot say anything else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_sei.get_provider_info import get_provider_info
+from airflow_provider_sei.local_server.fault_table import EFFECTS, OPERATIONS
+from airflow_provider_sei.local_server.settings import ServerSettings
+from airflow_provider_sei.protocol import catalogue
+from airflow_provider_sei.protocol.endpoint import ALIASES
+from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.protocol.settings import SEISettings
+
+__all__ = ["write"]
+
+_REPORTS = (
+    catalogue.TEAM_REPORT_PRODUCTIVITY,
+    catalogue.TEAM_REPORT_EFFICIENCY,
+    catalogue.CONTRIBUTOR_REPORT,
+)
+
+
+def write(folder: Path) -> None:
+    """Write each table as a Markdown file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in _TABLES.items():
+        (folder / f"{name}.md").write_text(table() + "\n")
+
+
+def aliases() -> str:
+    """Return the names of the vendor's clusters."""
+    return _table(("Alias", "Base URL"), ((_code(name), _code(url)) for name, url in ALIASES.items()))
+
+
+def connection_fields() -> str:
+    """Return the fields that are kept in the connection's extra."""
+    [connection_type] = get_provider_info()["connection-types"]
+    defaults = {field.name: field.default for field in dataclasses.fields(SEISettings)}
+    rows = []
+    for name, field in connection_type["conn-fields"].items():
+        default = defaults[name]
+        rows.append((_code(name), field["label"], "" if default is None else f"{default:g}", field["description"]))
+    return _table(("Extra", "In the form", "Default", "What it is"), rows)
+
+
+def families() -> str:
+    """Return the families with their groups."""
+    return _table(
+        ("`family`", "What it is", "`metric_groups`"),
+        ((_code(each.name), each.title, _codes(each.metric_groups) or "none") for each in FAMILIES.values()),
+    )
+
+
+def options() -> str:
+    """Return the options of all families."""
+    return _table(
+        ("`family`", "Argument", "Sent as", "Values", "If left out"),
+        (
+            (
+                _code(family.name),
+                _code(option.argument),
+                _code(f"options.{option.key}"),
+                _values(option),
+                _default(option),
+            )
+            for family in FAMILIES.values()
+            for option in family.options
+        ),
+    )
+
+
+def metrics() -> str:
+    """Return the documented metrics, family by family and report by report."""
+    parts = []
+    for exports in (*(name for name in FAMILIES if catalogue.metrics(name)), *_REPORTS):
+        rows = ((_code(one.name), one.unit, one.description) for one in catalogue.metrics(exports))
+        parts.append(f"### {_title(exports)}\n\n{_table(('Metric', 'Unit', 'What it measures'), rows)}")
+    return "\n\n".join(parts)
+
+
+def faults() -> str:
+    """Return what the local server can be made to do."""
+    return _table(
+        ("Effect", "What it does", "Parameters", "Calls"),
+        (
+            (
+                _code(name),
+                effect.meaning,
+                ", ".join(_code(f"{key}={value!r}") for key, value in effect.parameters.items()) or "none",
+                "all" if effect.operations == OPERATIONS else _codes(effect.operations),
+            )
+            for name, effect in EFFECTS.items()
+        ),
+    )
+
+
+def server_settings() -> str:
+    """Return the settings of the local server."""
+    return _table(
+        ("Setting", "Default", "What it is"),
+        (
+            (_code(field.name), _code(repr(field.default)), field.metadata["help"])
+            for field in dataclasses.fields(ServerSettings)
+        ),
+    )
+
+
+def _title(exports: str) -> str:
+    family = FAMILIES.get(exports)
+    return f"{family.title} (`{exports}`)" if family else f"Legacy reports (`{exports}`)"
+
+
+def _values(option: Any) -> str:
+    return _codes(option.values) or "any text"
+
+
+def _default(option: Any) -> str:
+    return _code(option.default) if option.default else "not sent"
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(map(_code, words))
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+_TABLES: dict[str, Callable[[], str]] = {
+    "aliases": aliases,
+    "connection_fields": connection_fields,
+    "families": families,
+    "faults": faults,
+    "metrics": metrics,
+    "options": options,
+    "server_settings": server_settings,
+}
