@@ -147,7 +147,10 @@ class Organisation:
 
 
 def _leaf_id(number: int) -> int:
-    return _EXAMPLE_IDS[number] if number < len(_EXAMPLE_IDS) else 1001 + number
+    if number < len(_EXAMPLE_IDS):
+        return _EXAMPLE_IDS[number]
+    ref_id = 1001 + number
+    return ref_id + (ref_id >= max(_EXAMPLE_IDS))  # that one is taken
 
 
 def _numbered(names: tuple[str, ...], number: int) -> str:

@@ -141,10 +141,10 @@ class TestScope:
 
     def test_leaves_lie_at_different_depths_and_have_their_own_ids(self) -> None:
         """Large organisations have no two teams with one id."""
-        large = Organisation(500, 5)
+        large = Organisation(6000, 1)
         teams = [team for tree in large.trees for team in tree.root.walk()]
         assert len({team.ref_id for team in teams}) == len(teams)
-        assert len(list(large.trees[0].root.leaves())) == 500
+        assert len(list(large.trees[0].root.leaves())) == 6000
         assert {team.path.count(">") for team in large.trees[0].root.leaves()} == {2, 3}
 
     def test_the_ids_of_the_documented_examples_are_teams(self) -> None:
