@@ -12,7 +12,7 @@ INSTALLED := .venv/installed
 CLUSTER := .cache/cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench matrix cluster-test constraints matrix-constraints clean
+.PHONY: help demo up down test lint docs bench matrix cluster-test constraints matrix-constraints clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -43,6 +43,9 @@ lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning is an error
+	@exec $(BIN)/python -m sphinx -M html docs docs/_build -W --keep-going -n -q --fresh-env
 
 bench: $(INSTALLED) ## measure beside peers; BENCH=--full for all sizes. Tables, and JSON in benchmarks/results/
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
@@ -77,4 +80,4 @@ matrix-constraints: $(INSTALLED) ## resolve constraints/ anew, each as on the da
 	@exec $(BIN)/python -m tests.matrix --resolve $(CELLS)
 
 clean: down ## remove the environment and everything that runs left behind
-	rm -rf .venv .cache/matrix $(CLUSTER) .demo demo-output build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache/matrix $(CLUSTER) .demo demo-output docs/_build build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from airflow_provider_sei.get_provider_info import get_provider_info
 from airflow_provider_sei.local_server.fault_table import EFFECTS, OPERATIONS
 from airflow_provider_sei.local_server.settings import ServerSettings
 from airflow_provider_sei.protocol import catalogue
 from airflow_provider_sei.protocol.endpoint import ALIASES
-from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.protocol.families import FAMILIES, Option
 from airflow_provider_sei.protocol.settings import SEISettings
 
 __all__ = ["write"]
@@ -56,19 +55,22 @@ def families() -> str:
 
 
 def options() -> str:
-    """Return the options of all families."""
+    """Return the options of all families; one that is the same in several has one row."""
+    takers: dict[Option, list[str]] = {}
+    for family in FAMILIES.values():
+        for option in family.options:
+            takers.setdefault(option, []).append(family.name)
     return _table(
-        ("`family`", "Argument", "Sent as", "Values", "If left out"),
+        ("`family`", "Argument", "In `options` as", "Values", "If left out"),
         (
             (
-                _code(family.name),
+                "all" if len(names) == len(FAMILIES) else _codes(names),
                 _code(option.argument),
-                _code(f"options.{option.key}"),
+                _code(option.key),
                 _values(option),
                 _default(option),
             )
-            for family in FAMILIES.values()
-            for option in family.options
+            for option, names in sorted(takers.items(), key=lambda taken: len(taken[1]) == len(FAMILIES))
         ),
     )
 
@@ -85,12 +87,12 @@ def metrics() -> str:
 def faults() -> str:
     """Return what the local server can be made to do."""
     return _table(
-        ("Effect", "What it does", "Parameters", "Calls"),
+        ("Effect", "What it does", "Parameters, with their defaults", "Calls"),
         (
             (
                 _code(name),
                 effect.meaning,
-                ", ".join(_code(f"{key}={value!r}") for key, value in effect.parameters.items()) or "none",
+                ", ".join(f"{_code(key)} = {_code(repr(value))}" for key, value in effect.parameters.items()) or "none",
                 "all" if effect.operations == OPERATIONS else _codes(effect.operations),
             )
             for name, effect in EFFECTS.items()
@@ -114,11 +116,11 @@ def _title(exports: str) -> str:
     return f"{family.title} (`{exports}`)" if family else f"Legacy reports (`{exports}`)"
 
 
-def _values(option: Any) -> str:
+def _values(option: Option) -> str:
     return _codes(option.values) or "any text"
 
 
-def _default(option: Any) -> str:
+def _default(option: Option) -> str:
     return _code(option.default) if option.default else "not sent"
 
 

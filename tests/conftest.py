@@ -157,19 +157,30 @@ def dags(dags_folder: Path) -> dict[str, Any]:
     return dict(bag.dags)
 
 
-@pytest.fixture
-def run(
-    dags: dict[str, Any], sei_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Any]:
-    """Run a DAG of the folder from its start to its end, waiting for exports by the hundredth of a second."""
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let DAGs run in this process, waiting for exports by the hundredth of a second."""
     from airflow_provider_sei.protocol.budget import RateBudget
 
-    assert sei_connection == "sei_default"
     monkeypatch.setattr("airflow_provider_sei.triggers.poller.RateBudget", lambda _: RateBudget(1_000_000))
     monkeypatch.setattr("airflow_provider_sei.protocol.waiting._SHORTEST_PAUSE", 0.02)
     monkeypatch.setattr("airflow_provider_sei.protocol.waiting._GROWTH", 0.0)
     # A run of this kind swallows SIGTERM; with the handler left in place, the tests could not be stopped any more.
     monkeypatch.setattr("signal.signal", lambda *_: None)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run whole DAGs of one's own as ``run`` does."""
+    _hurry(monkeypatch)
+
+
+@pytest.fixture
+def run(
+    dags: dict[str, Any], sei_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Run a DAG of the folder from its start to its end."""
+    assert sei_connection == "sei_default"
+    _hurry(monkeypatch)
 
     def start(dag_id: str, **conf: Any) -> Any:
         return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf})

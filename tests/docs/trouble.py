@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -199,8 +199,6 @@ SCENES: dict[str, tuple[Scene, ...]] = {
 }
 
 
-def scenes() -> Iterator[tuple[str, int]]:
-    """Yield each error's name with the number of each of its scenes."""
-    for name, each in SCENES.items():
-        for number in range(len(each)):
-            yield name, number
+def scenes() -> list[tuple[str, int]]:
+    """Return each error's name with the number of each of its scenes."""
+    return [(name, number) for name, each in SCENES.items() for number in range(len(each))]

@@ -1,0 +1,131 @@
+"""Every Python block of the documentation does what it is shown for: DAGs run, tests pass, calls are answered."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei.hooks.sei import SEIHook
+from tests.docs.pages import DOCS, README, Block, block, blocks
+
+pytest_plugins = ["pytester"]
+
+PYTHON = blocks("python")
+RESULTS = [each for each in PYTHON if each.text.startswith("{")]
+DAGS = [each for each in PYTHON if "with DAG(" in each.text]
+TESTS = [each for each in PYTHON if "def test_" in each.text]
+OTHERS = [each for each in PYTHON if each not in (*RESULTS, *DAGS, *TESTS)]
+
+PERIOD = {"date_start": "2024-01-01", "date_end": "2024-03-31"}
+RESULT_KEYS = {
+    *("uri", "bytes", "rows", "sha256", "export_id", "family", "reused", "created_at", "completed_at"),
+}
+PLUGIN = ("-p", "no:sei", "-p", "airflow_provider_sei.pytest_plugin", "--strict-markers", "-p", "no:cacheprovider")
+
+
+def deliveries(dag_run: Any) -> list[dict[str, Any]]:
+    """Return what the delivering tasks of a run have returned."""
+    found = [
+        instance.xcom_pull(task_ids=instance.task_id, map_indexes=instance.map_index, run_id=dag_run.run_id)
+        for instance in dag_run.get_task_instances()
+    ]
+    return [result for result in found if isinstance(result, dict) and "uri" in result]
+
+
+@pytest.mark.usefixtures("sei_connection", "quick", "at_once")
+class TestDags:
+    """Blocks with a DAG: each is a whole file."""
+
+    @pytest.mark.parametrize("example", DAGS, ids=lambda each: each.place)
+    def test_it_delivers_what_the_server_made(
+        self, load: Any, here: Callable[[str], str], sei_server: Any, example: Block
+    ) -> None:
+        """With nothing but its destination changed."""
+        [dag] = load(here(example.text)).values()
+        if "watchers=" in example.text:  # shows how a DAG is scheduled, not what it does
+            assert not dag.tasks
+            return
+        conf = {}
+        if "export_id" in dag.params:
+            conf["export_id"] = SEIHook().create_export(family="sprint", team_id="456", **PERIOD).export_id
+        dag_run = dag.test(run_conf=conf)
+        assert dag_run.state == "success"
+        delivered = {result["sha256"] for result in deliveries(dag_run)}
+        assert delivered == {record.csv_sha256 for record in sei_server.exports} != set()
+
+    @pytest.mark.parametrize("page", [README, DOCS / "quickstart.md"], ids=lambda page: page.name)
+    def test_the_result_that_is_shown_has_the_fields_of_a_result(self, page: Path) -> None:
+        """All of them, in values of the same kind."""
+        shown = ast.literal_eval(block(page, '"uri": '))
+        assert set(shown) == RESULT_KEYS
+        assert [type(shown[name]) for name in ("bytes", "rows", "reused")] == [int, int, bool]
+
+    def test_the_quick_start_delivers_what_it_shows(
+        self, load: Any, here: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        """The same name, and a file of the same size."""
+        page = DOCS / "quickstart.md"
+        shown = ast.literal_eval(block(page, '"uri": '))
+        [dag] = load(here(block(page, "with DAG("))).values()
+        [result] = deliveries(dag.test())
+        same = ("bytes", "rows", "family", "reused")
+        assert {name: result[name] for name in same} == {name: shown[name] for name in same}
+        [name] = (file.name for file in tmp_path.iterdir())
+        assert shown["uri"].rpartition("/")[2] == name
+        assert f"\n```text\n{name}\n```\n" in page.read_text()
+
+    def test_the_fixed_dates_of_the_first_example_are_the_month_before(
+        self, load: Any, here: Callable[[str], str], sei_server: Any
+    ) -> None:
+        """When it runs on the first of a month."""
+        from pendulum import datetime
+
+        [dag] = load(here(block(README, "engineering_metrics"))).values()
+        assert dag.test(logical_date=datetime(2024, 3, 1, 3)).state == "success"
+        assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
+
+
+def test_every_test_that_is_shown_passes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pytest of its own, with the fixtures of the installed package."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    pytester.makepyfile(**{f"test_block_{number}": each.text for number, each in enumerate(TESTS)})
+    outcomes = pytester.runpytest_subprocess(*PLUGIN)
+    outcomes.assert_outcomes(passed=sum(each.text.count("def test_") for each in TESTS))
+
+
+@pytest.mark.usefixtures("sei_connection")
+@pytest.mark.parametrize("example", OTHERS, ids=lambda each: each.place)
+def test_whatever_else_is_shown_runs(
+    here: Callable[[str], str], capsys: pytest.CaptureFixture[str], example: Block
+) -> None:
+    """Against the local server; what it prints is no trouble."""
+    names: dict[str, Any] = {"__name__": "shown"}
+    exec(compile(here(example.text), example.place, "exec"), names)  # noqa: S102 - the page's own code
+    assert "False" not in capsys.readouterr().out
+
+
+class TestTheTriggersPage:
+    """An operator of one's own."""
+
+    PAGE = DOCS / "howto" / "trigger.md"
+
+    @pytest.mark.usefixtures("sei_connection")
+    def test_the_operator_waits_and_its_event_is_read(self, fire: Any) -> None:
+        """By the two blocks of the page, one after the other."""
+        from airflow.providers.common.compat.sdk import TaskDeferred
+
+        names: dict[str, Any] = {"__name__": "shown"}
+        exec(block(self.PAGE, "class WaitAnHour"), names)  # noqa: S102 - the page's own code
+        exec(block(self.PAGE, "def resume(event)"), names)  # noqa: S102 - likewise
+        export = SEIHook().create_export(family="productivity", team_id="456", **PERIOD)
+        waiting = names["WaitAnHour"](task_id="wait", export_id=export.export_id)
+        with pytest.raises(TaskDeferred) as deferred:
+            waiting.execute({})
+        event = getattr(waiting, deferred.value.method_name)({}, fire(deferred.value.trigger))
+        assert names["resume"](event) == export.export_id

@@ -1,0 +1,120 @@
+"""Every command that the documentation shows exists, and so does every name and path in its sentences."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+import shlex
+import tomllib
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import airflow_provider_sei
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.local_server.__main__ import _parser as server_parser
+from tests.docs.pages import PAGES, ROOT, Block, blocks, codes, name_of
+
+SHELL = blocks("bash")
+PACKAGE = Path(airflow_provider_sei.__file__).parent
+SYSTEM = {"ls", "mkdir", "."}
+"""What any shell has."""
+PLACES = (ROOT, PACKAGE)
+"""What paths are relative to."""
+OF_READERS = {"conftest.py"}
+"""Files that the pages name, and that a reader has."""
+TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+
+
+def commands(shown: Block) -> list[list[str]]:
+    """Return the commands of a block in words, without what is set for them."""
+    found = []
+    for line in re.split(r"\n(?![^']*'(?:[^']*'[^']*')*[^']*\Z)", shown.text):
+        words = shlex.split(line, comments=True)
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            words = words[1:]
+        if words:
+            found.append(words)
+    return found
+
+
+COMMANDS = [(shown.place, words) for shown in SHELL for words in commands(shown)]
+
+
+@pytest.fixture(scope="module")
+def airflow_parser() -> ArgumentParser:
+    """Airflow's command line."""
+    from airflow.cli.cli_parser import get_parser
+
+    return get_parser()
+
+
+@pytest.mark.parametrize(("place", "words"), COMMANDS, ids=lambda each: each if isinstance(each, str) else "")
+def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, words: list[str]) -> None:
+    """By the parser of the program that is called, which ends the test if it cannot make sense of it."""
+    match words:
+        case ["make", *targets]:
+            assert {target for target in targets if "=" not in target} <= TARGETS
+        case ["pip", "install", *rest]:
+            wanted = [word for word in rest if "airflow-provider-sei" in word]
+            assert wanted or rest == ["--constraint", "constraints.txt", "."]
+            assert {extra for word in wanted for extra in re.findall(r"\[(.+)\]", word)} <= EXTRAS
+        case ["airflow", *rest]:
+            airflow_parser.parse_args(rest)
+        case [python, "-m", "airflow_provider_sei.local_server", *rest] if python.endswith("python"):
+            server_parser().parse_args(rest)
+        case ["python3", "-m", module, *_]:
+            assert importlib.util.find_spec(module)
+        case ["export", assignment]:
+            assert re.match(r"[A-Z_]+=", assignment)
+        case [word, *_]:
+            assert word in SYSTEM, place
+
+
+def test_a_connection_that_is_shown_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the project and the organisation that every export call needs; the key is the reader's."""
+    name = "AIRFLOW_CONN_SEI_DEFAULT"
+    shown = [words[1].partition("=")[2] for _, words in COMMANDS if words[0] == "export" and name in words[1]]
+    assert len(shown) == 5
+    for connection in shown:
+        monkeypatch.setenv(name, connection.replace("<key>", "a-key"))
+        settings = SEIHook().settings
+        assert settings.org_identifier == "default"
+        assert settings.project_identifier in ("my_project", "demo_project")
+        assert settings.api_key
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_targets_classes_and_paths_in_sentences_exist(page: Path, public: set[str]) -> None:
+    """What stands in backticks: ``make x``, ``SEISomething``, and files and folders of the repository."""
+    unknown = []
+    for code in codes(page):
+        if code.startswith("make ") and code.split()[1] not in TARGETS:
+            unknown.append(code)
+        if re.fullmatch(r"SEI[A-Z][a-z]\w+", code) and code not in public:
+            unknown.append(code)
+        is_path = re.fullmatch(r"\.?[a-z_]+/[\w./]*|[a-z_]+\.py", code) and code not in OF_READERS
+        if is_path and not any((at / code).exists() for at in PLACES):
+            unknown.append(code)
+    assert unknown == []
+
+
+@pytest.fixture(scope="module")
+def public() -> set[str]:
+    """Every name of the package that begins as its classes do."""
+    modules = pkgutil.walk_packages(airflow_provider_sei.__path__, "airflow_provider_sei.")
+    loaded: list[Any] = [importlib.import_module(each.name) for each in modules if not each.name.endswith("__main__")]
+    return {name for module in loaded for name in vars(module) if name.startswith("SEI")}
+
+
+def test_the_makefile_lists_each_target() -> None:
+    """So that ``make`` tells of all."""
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert set(phony[1].split()) - {"help"} == TARGETS - {"help"}
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
