@@ -45,7 +45,8 @@ lint: $(INSTALLED) ## check style and types
 	$(BIN)/mypy
 
 docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning is an error
-	@exec $(BIN)/python -m sphinx -M html docs docs/_build -W --keep-going -n -q --fresh-env
+	@$(BIN)/python -m sphinx -M html docs docs/_build -W --keep-going -n -q --fresh-env
+	@echo "docs/_build/html/index.html"
 
 bench: $(INSTALLED) ## measure beside peers; BENCH=--full for all sizes. Tables, and JSON in benchmarks/results/
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
