@@ -21,6 +21,8 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, codes, name_of
 
 SHELL = blocks("bash")
 PACKAGE = Path(airflow_provider_sei.__file__).parent
+PROGRAMS = ("airflow ", "make ", "pip ", "python -m ")
+"""What commands within sentences begin with."""
 SYSTEM = {"ls", "mkdir", "."}
 """What any shell has."""
 PLACES = (ROOT, PACKAGE)
@@ -43,7 +45,10 @@ def commands(shown: Block) -> list[list[str]]:
     return found
 
 
-COMMANDS = [(shown.place, words) for shown in SHELL for words in commands(shown)]
+COMMANDS = [
+    *((shown.place, words) for shown in SHELL for words in commands(shown)),
+    *((name_of(page), shlex.split(code)) for page in PAGES for code in codes(page) if code.startswith(PROGRAMS)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +95,10 @@ def test_a_connection_that_is_shown_is_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_targets_classes_and_paths_in_sentences_exist(page: Path, public: set[str]) -> None:
-    """What stands in backticks: ``make x``, ``SEISomething``, and files and folders of the repository."""
+def test_classes_and_paths_in_sentences_exist(page: Path, public: set[str]) -> None:
+    """What stands in backticks: ``SEISomething``, and files and folders of the repository."""
     unknown = []
     for code in codes(page):
-        if code.startswith("make ") and code.split()[1] not in TARGETS:
-            unknown.append(code)
         if re.fullmatch(r"SEI[A-Z][a-z]\w+", code) and code not in public:
             unknown.append(code)
         is_path = re.fullmatch(r"\.?[a-z_]+/[\w./]*|[a-z_]+\.py", code) and code not in OF_READERS
