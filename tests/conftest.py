@@ -10,7 +10,7 @@ import shutil
 import socketserver
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
@@ -178,12 +178,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(
     dags: dict[str, Any], sei_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """Run a DAG of the folder from its start to its end."""
+    """Run a DAG of the folder from its start to its end.
+
+    ``moment`` is what ``dag.test`` takes of the run: ``logical_date`` and ``run_after``.
+    """
     assert sei_connection == "sei_default"
     _hurry(monkeypatch)
 
-    def start(dag_id: str, **conf: Any) -> Any:
-        return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf})
+    def start(dag_id: str, moment: Mapping[str, Any] | None = None, **conf: Any) -> Any:
+        return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf}, **(moment or {}))
 
     return start
 

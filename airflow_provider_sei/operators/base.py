@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.exceptions import airflow_errors
+from airflow_provider_sei.protocol.checks import checked_period, is_missing
 from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.families import get_family
-from airflow_provider_sei.protocol.specs import ExportSpec, checked_period
+from airflow_provider_sei.protocol.periods import both_missing
+from airflow_provider_sei.protocol.specs import ExportSpec
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_sei.hooks.sei import SEIHook
 
 REQUEST_FIELDS = (
@@ -21,7 +25,7 @@ REQUEST_FIELDS = (
     *("aggregation", "level", "level_key", "granularity", "file_format", "export_compression", "computation_mode"),
     *("issue_statuses", "terminal_date_column", "extra_body"),
 )
-# What a value that is still to be rendered is taken for when the others are checked.
+# What a value that only the run can tell is taken for when the others are checked.
 STAND_INS = {"date_start": "0001-01-01", "date_end": "9999-12-31"}
 
 
@@ -82,7 +86,9 @@ class SEIRequestOperator(SEIBaseOperator):
     What holds no template is checked when the DAG is parsed, the rest after rendering, before anything is sent.
 
     :param family: ``productivity``, ``efficiency`` (DORA), ``sprint``, ``ba`` (business alignment) or ``ticket-data``.
-    :param date_start: first day of the period, yyyy-MM-dd.
+    :param date_start: first day of the period, yyyy-MM-dd. With neither day given, or both rendered to nothing, the
+        run's own period is exported: its partition key where that names a period, else its data interval, else the last
+        full period of ``granularity`` (months without one) before the run.
     :param date_end: last day of the period, included.
     :param org_tree_name: the organisation tree to export.
     :param team_id: the team to export. The vendor advises team-sized exports.
@@ -150,10 +156,13 @@ class SEIRequestOperator(SEIBaseOperator):
         with airflow_errors():
             _check_constants({name: getattr(self, name) for name in REQUEST_FIELDS})
 
-    def checked_request(self) -> ExportSpec:
-        """Return the request, checked after rendering."""
+    def checked_request(self, context: Context) -> ExportSpec:
+        """Return the request, checked after rendering, with the run's period if it has no days of its own."""
+        from airflow_provider_sei.run_periods import with_run_period
+
         with airflow_errors():
-            return ExportSpec.checked(**{name: getattr(self, name) for name in REQUEST_FIELDS})
+            request = {name: getattr(self, name) for name in REQUEST_FIELDS}
+            return ExportSpec.checked(**with_run_period(request, context, granularity=self.granularity))
 
 
 def _check_constants(request: dict[str, Any]) -> None:
@@ -162,7 +171,7 @@ def _check_constants(request: dict[str, Any]) -> None:
     Raises:
         SEIUsageError: a constant value cannot work.
     """
-    known = {name: value if is_constant(value) else STAND_INS.get(name) for name, value in request.items()}
+    known = known_when_parsed(request, STAND_INS)
     if known["family"] is None and request["family"] is not None:
         checked_period(known["date_start"], known["date_end"])
         return
@@ -172,6 +181,20 @@ def _check_constants(request: dict[str, Any]) -> None:
     if not all(is_constant(request[name]) for name in ("metric_groups", "metrics", "extra_body")):
         known["metric_groups"] = known["metric_groups"] or get_family(known["family"]).metric_groups[:1]
     ExportSpec.checked(**known)
+
+
+def known_when_parsed(request: Mapping[str, Any], stand_ins: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``request`` with stand-ins for what is still to be rendered, and for days that the run will tell.
+
+    Raises:
+        SEIUsageError: one day is given and the other is not.
+    """
+    known = {name: value if is_constant(value) else stand_ins.get(name) for name, value in request.items()}
+    # A template beside no day may yet render to nothing, too.
+    if all(is_missing(request[day]) or not is_constant(request[day]) for day in STAND_INS):
+        known |= STAND_INS
+    both_missing(*(known[day] for day in STAND_INS))
+    return known
 
 
 def checked_flag(value: object, field_name: str) -> bool:

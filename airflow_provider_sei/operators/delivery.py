@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.assets import Subject, tell_outlets
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
 from airflow_provider_sei.operators.base import SEIBaseOperator, checked_flag, is_constant
-from airflow_provider_sei.protocol.checks import checked_names
+from airflow_provider_sei.protocol.checks import checked_choice, checked_names
+from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.protocol.naming import LAYOUTS, hive_folder, hive_name, request_name
+from airflow_provider_sei.protocol.periods import Period, period_label
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 # The arguments that say where to and how, with what is taken for a value that is still to be rendered.
 _STAND_INS = {
     "destination": "/",
+    "layout": "flat",
     "compression": "keep",
     "overwrite": "replace",
     "use_server_name": False,
@@ -35,6 +41,10 @@ class SEIDeliveryOperator(SEIBaseOperator):
     :param destination: a folder (ending with a slash) or a full object name, as ``ObjectStoragePath`` takes it, with an
         Airflow connection where the store needs one (``s3://aws_default@lake/sei/``), or a local path. In a folder, the
         file is named after the request.
+    :param layout: of the folder. ``flat`` puts all files into it, each with a name that stands for its whole request.
+        ``hive`` makes a folder for each family, period and team, which query engines read as columns, with one file in
+        it: ``family=productivity/period=2024-01/team=456/productivity.csv``. What else the request says is not in the
+        name, so that a changed request replaces the file: exports that differ in it need destinations of their own.
     :param compression: ``keep`` the file as the server sends it, or make it ``gzip`` or ``none``. The name's ending
         always tells which.
     :param overwrite: ``replace`` an older object, ``skip`` writing if its content is the same, or ``fail`` if there is
@@ -53,6 +63,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
         self,
         *,
         destination: str,
+        layout: str = "flat",
         compression: str = "keep",
         overwrite: str = "replace",
         use_server_name: bool = False,
@@ -62,6 +73,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.destination = destination
+        self.layout = layout
         self.compression = compression
         self.overwrite = overwrite
         self.use_server_name = use_server_name
@@ -76,6 +88,46 @@ class SEIDeliveryOperator(SEIBaseOperator):
     def checked_destination(self) -> Destination:
         """Return the destination, checked after rendering."""
         return _checked({name: getattr(self, name) for name in _FIELDS})
+
+    @property
+    def is_hive(self) -> bool:
+        """Whether the layout is ``hive``; meaningful after rendering."""
+        with airflow_errors():
+            return checked_choice(self.layout, LAYOUTS, "layout") == "hive"
+
+    def place(
+        self,
+        kind: str,
+        *,
+        date_start: str,
+        date_end: str,
+        fingerprint: str,
+        org_tree_name: str | None = None,
+        team_id: str | None = None,
+    ) -> tuple[Destination, str]:
+        """Return where the file of a request goes, and its name if that is a folder; all checked after rendering."""
+        if self.is_hive:
+            return self.hive_place(
+                kind, date_start=date_start, date_end=date_end, org_tree_name=org_tree_name, team_id=team_id
+            )
+        name = request_name(
+            kind,
+            date_start=date_start,
+            date_end=date_end,
+            fingerprint=fingerprint,
+            org_tree_name=org_tree_name,
+            team_id=team_id,
+        )
+        return self.checked_destination(), name
+
+    def hive_place(
+        self, kind: str, *, date_start: str, date_end: str, org_tree_name: str | None, team_id: str | None
+    ) -> tuple[Destination, str]:
+        """Return the partition's folder, and the file's name in it."""
+        destination = self.checked_destination()
+        period = period_label(Period(date.fromisoformat(date_start), date.fromisoformat(date_end)))
+        folder = hive_folder(kind, period=period, org_tree_name=org_tree_name, team_id=team_id)
+        return replace(destination, url=destination.url + folder), hive_name(kind)
 
     def begin(self, context: Mapping[str, Any], subject: Subject, insights_page: str | None = None) -> None:
         """Note what is about to be delivered, and show where people can look at it, before anything can defer."""
@@ -98,20 +150,26 @@ class SEIDeliveryOperator(SEIBaseOperator):
         """
         self._delivered = delivered
         self.log.info(
-            "Delivered %s: %d rows, %d bytes, sha256 %s",
+            "%s %s: %d rows, %d bytes, sha256 %s",
+            "Delivered" if delivered.written else "Unchanged",
             delivered.uri,
             delivered.rows,
             delivered.bytes,
             delivered.sha256,
         )
         subject = self._subject
+        # A task that only downloads has asked for no period; the export's own state tells it.
+        asked = subject if subject and subject.date_start else export
         result = {
             "uri": delivered.uri,
             "bytes": delivered.bytes,
             "rows": delivered.rows,
             "sha256": delivered.sha256,
+            "written": delivered.written,
             "export_id": export.export_id if export else None,
             "family": subject.family if subject else None,
+            "date_start": asked.date_start if asked else None,
+            "date_end": asked.date_end if asked else None,
             "reused": reused,
             "created_at": export.created_at if export else None,
             "completed_at": export.completed_at if export else None,
@@ -142,10 +200,29 @@ def _checked(given: dict[str, Any]) -> Destination:
     from airflow_provider_sei.delivery.destination import Destination
 
     with airflow_errors():
-        return Destination.checked(
+        destination = Destination.checked(
             given["destination"],
             compression=given["compression"],
             overwrite=given["overwrite"],
             use_server_name=checked_flag(given["use_server_name"], "use_server_name"),
             timeout=given["download_timeout"],
         )
+        if checked_choice(given["layout"], LAYOUTS, "layout") == "hive":
+            _check_hive(destination)
+    return destination
+
+
+def _check_hive(destination: Destination) -> None:
+    """Raise ``SEIUsageError`` if folders and name cannot both be the layout's."""
+    if not destination.is_folder:
+        msg = (
+            f"layout 'hive' makes folders and a name of its own, but destination {destination.url!r} is a full object"
+            " name: end it with a slash if it is a folder, or leave layout out"
+        )
+        raise SEIUsageError(msg, field="layout")
+    if destination.use_server_name:
+        msg = (
+            "layout 'hive' has one file a partition, but with use_server_name each export's file has another name:"
+            " leave out one of the two"
+        )
+        raise SEIUsageError(msg, field="layout")

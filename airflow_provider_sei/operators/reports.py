@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.assets import Subject
 from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.operators.base import STAND_INS, is_constant
+from airflow_provider_sei.operators.base import STAND_INS, is_constant, known_when_parsed
 from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
-from airflow_provider_sei.protocol.naming import request_name
 from airflow_provider_sei.protocol.reports import ReportSpec
 from airflow_provider_sei.protocol.specs import fingerprint
 
@@ -33,7 +32,9 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
     ``contributor-report``. An empty result is a file of 0 bytes, and a success.
 
     :param collection_id: the team; ``collectionId`` and ``teamRefId`` are one identifier and are both filled from it.
-    :param date_start: first day of the period, yyyy-MM-dd.
+    :param date_start: first day of the period, yyyy-MM-dd. With neither day given, or both rendered to nothing, the
+        run's own period is reported: its partition key where that names a period, else its data interval, else the last
+        full month before the run. ``granularity`` has no say in it: it is the unit of rates within the period.
     :param date_end: last day of the period, included.
     :param report_type: ``team`` (a row a team, child teams included) or ``contributor`` (a row a developer).
     :param granularity: ``daily``, ``weekly`` or ``monthly``, the time unit of rates; ``None`` leaves it out.
@@ -61,8 +62,8 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         self,
         *,
         collection_id: str | int,
-        date_start: str,
-        date_end: str,
+        date_start: str | None = None,
+        date_end: str | None = None,
         report_type: str = "team",
         granularity: str | None = "weekly",
         productivity_metrics: Sequence[str] | None = None,
@@ -90,18 +91,19 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         if is_constant(report_type):
             given = {name: getattr(self, name) for name in self._REPORT_FIELDS}
             with airflow_errors():
-                ReportSpec.checked(
-                    **{name: value if is_constant(value) else _STAND_INS.get(name) for name, value in given.items()}
-                )
+                ReportSpec.checked(**known_when_parsed(given, _STAND_INS))
 
-    def checked_report(self) -> ReportSpec:
-        """Return the request, checked after rendering."""
+    def checked_report(self, context: Context) -> ReportSpec:
+        """Return the request, checked after rendering, with the run's period if it has no days of its own."""
+        from airflow_provider_sei.run_periods import with_run_period
+
         with airflow_errors():
-            return ReportSpec.checked(**{name: getattr(self, name) for name in self._REPORT_FIELDS})
+            request = {name: getattr(self, name) for name in self._REPORT_FIELDS}
+            return ReportSpec.checked(**with_run_period(request, context))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the report and deliver the answer."""
-        spec = self.checked_report()
+        spec = self.checked_report(context)
         kind = f"{spec.report_type}-report"
         settings = self.hook.settings
         subject = Subject(
@@ -113,12 +115,12 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
             date_end=spec.date_end,
         )
         self.begin(context, subject, "productivity")
-        name = request_name(
+        destination, name = self.place(
             kind,
             team_id=spec.collection_id,
             date_start=spec.date_start,
             date_end=spec.date_end,
             fingerprint=fingerprint([kind, spec.body]),
         )
-        delivered = self.hook.download_report(spec, self.checked_destination(), name=name)
+        delivered = self.hook.download_report(spec, destination, name=name)
         return self.result(context, delivered)

@@ -27,10 +27,10 @@ from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
 from airflow_provider_sei.operators.reports import SEILegacyReportOperator
 from airflow_provider_sei.operators.summary import SEIExportSummaryOperator
 from airflow_provider_sei.operators.teams import SEIListTeamsOperator
+from airflow_provider_sei.protocol.downloads import told_period
 from airflow_provider_sei.protocol.events import read_event, read_turn
 from airflow_provider_sei.protocol.exports import checked_export_id, checked_reused_failed
 from airflow_provider_sei.protocol.families import get_family
-from airflow_provider_sei.protocol.naming import request_name
 from airflow_provider_sei.protocol.specs import ExportSpec
 from airflow_provider_sei.protocol.turns import checked_create_jitter
 from airflow_provider_sei.protocol.waiting import WaitPlan, checked_wait
@@ -79,7 +79,7 @@ class SEICreateExportOperator(SEIRequestOperator):
 
     def execute(self, context: Context) -> str:
         """Create the export; its id, as text, is the task's result."""
-        spec = self.checked_request()
+        spec = self.checked_request(context)
         if jitter := self.checked_jitter(spec, context):
             pause_by_chance(self, jitter)
         return self.create_export(spec, context).export_id
@@ -114,7 +114,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
     """Create an export, wait for it, and deliver its file, in one task.
 
     The wait is deferred: it holds no worker. The task's result is a dict with ``uri``, ``bytes``, ``rows`` (CSV records
-    without the header), ``sha256``, ``export_id``, ``family``, ``reused``, ``created_at`` and ``completed_at``.
+    without the header), ``sha256``, ``written`` (``False`` where ``overwrite="skip"`` has found the same content),
+    ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at`` and ``completed_at``.
 
     :param wait_timeout: seconds to wait for the export, at most; ``execution_timeout`` ends the wait too.
     :param poll_interval: seconds between two looks at the export; by default they grow with the time waited.
@@ -160,7 +161,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # the parent returns the id alone
         """Create the export, and deliver it at once or after a deferral."""
-        spec = self.checked_request()
+        spec = self.checked_request(context)
         self.checked_destination()
         with airflow_errors():
             checked_wait(self.wait_timeout, self.poll_interval)
@@ -174,7 +175,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def execute_turn(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Create the export, now that the trigger has waited for its turn, and go on as ``execute`` does."""
-        spec = self.checked_request()
+        spec = self.checked_request(context)
         self.begin(context, self._subject_of(spec), spec.family.insights_page)
         return self._create_and_deliver(context, spec, read_turn(event))
 
@@ -201,7 +202,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Deliver the export that the trigger has seen completed."""
-        spec = self.checked_request()
+        spec = self.checked_request(context)
         # First of all: the lineage of a failed task tells what was to be read, too.
         self.begin(context, self._subject_of(spec), spec.family.insights_page)
         with airflow_errors():
@@ -222,7 +223,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def _deliver(self, context: Context, spec: ExportSpec, export: Export, *, reused: bool | None) -> dict[str, Any]:
         settings = self.hook.settings
-        name = request_name(
+        destination, name = self.place(
             spec.family.name,
             org_tree_name=spec.scope.get("orgTreeName"),
             team_id=spec.scope.get("teamId"),
@@ -232,9 +233,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
                 org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
             ),
         )
-        delivered = self.hook.download_export(
-            export, self.checked_destination(), name=name, verify_size=checked_flag(self.verify_size, "verify_size")
-        )
+        verify_size = checked_flag(self.verify_size, "verify_size")
+        delivered = self.hook.download_export(export, destination, name=name, verify_size=verify_size)
         return self.result(context, delivered, export=export, reused=reused)
 
 
@@ -244,7 +244,8 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
     :param family: the export's family.
     :param export_id: the export, as ``SEICreateExportOperator`` or ``SEIExportSensor`` return it.
 
-    All other arguments: :class:`SEIExportOperator`. In a folder, the file is named after family and id.
+    All other arguments: :class:`SEIExportOperator`. In a flat folder, the file is named after family and id; in a Hive
+    layout, its place is that of the period and the scope which the server says the export is of.
     """
 
     template_fields: Sequence[str] = ("family", "export_id", "verify_size", *SEIDeliveryOperator.template_fields)
@@ -283,5 +284,16 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
         )
         self.begin(context, subject, family.insights_page)
         export = self.hook.get_export(family.name, self.export_id)
-        delivered = self.hook.download_export(export, destination, verify_size=verify_size)
+        name = None
+        if self.is_hive:
+            with airflow_errors():
+                date_start, date_end = told_period(export)
+            destination, name = self.hive_place(
+                family.name,
+                date_start=date_start,
+                date_end=date_end,
+                org_tree_name=export.org_tree_name,
+                team_id=export.team_id,
+            )
+        delivered = self.hook.download_export(export, destination, name=name, verify_size=verify_size)
         return self.result(context, delivered, export=export)

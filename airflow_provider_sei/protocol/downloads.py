@@ -1,17 +1,18 @@
-"""Where an export's file is asked for, and whether it can be asked for yet."""
+"""Where an export's file is asked for, whether it can be asked for yet, and which period it is of."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote
 
-from airflow_provider_sei.protocol.errors import SEIDownloadError, SEIUnreadableError
+from airflow_provider_sei.protocol.checks import checked_period
+from airflow_provider_sei.protocol.errors import SEIDownloadError, SEIUnreadableError, SEIUsageError
 from airflow_provider_sei.protocol.exports import Export, dead_export_error, item_path
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.messages import HttpRequest
 from airflow_provider_sei.protocol.status import Verdict
 
-__all__ = ["check_completed", "download_request", "download_what"]
+__all__ = ["check_completed", "download_request", "download_what", "told_period"]
 
 # Both spellings of the vendor's: .../exports/{id}/download and .../export/{id}/download.
 _NAMES_AN_EXPORT = re.compile(r"/exports?/([^/]+)/download/?$")
@@ -55,3 +56,20 @@ def download_request(export: Export) -> HttpRequest:
 def download_what(export: Export) -> str:
     """Return the words that complete "could not ..."."""
     return f"download {export.family} export {export.export_id}"
+
+
+def told_period(export: Export) -> tuple[str, str]:
+    """Return the first and the last day, yyyy-MM-dd, that the server says an export is of.
+
+    Raises:
+        SEIUnreadableError: it says none, or not in this form.
+    """
+    try:
+        return checked_period(export.date_start, export.date_end)
+    except SEIUsageError:
+        msg = (
+            f"could not tell the period of {export.family} export {export.export_id}: its status says"
+            f" {export.date_start or 'nothing'} to {export.date_end or 'nothing'}, not two days as yyyy-MM-dd;"
+            " deliver it with layout='flat'"
+        )
+        raise SEIUnreadableError(msg, export_id=export.export_id) from None

@@ -15,6 +15,7 @@ __all__ = [
     "LAYOUTS",
     "content_disposition_filename",
     "hive_folder",
+    "hive_name",
     "request_name",
     "safe_filename",
     "with_matching_suffix",
@@ -105,6 +106,15 @@ def hive_folder(kind: str, *, period: str, org_tree_name: str | None = None, tea
     whose = ("org_tree", org_tree_name) if org_tree_name and not team_id else ("team", team_id)
     parts = (("family", kind), ("period", period), whose)
     return "".join(f"{key}={_hive_escaped(value or _HIVE_NOTHING)}/" for key, value in parts)
+
+
+def hive_name(kind: str) -> str:
+    """Return the name of the file in its Hive folder: ``productivity.csv``.
+
+    It says nothing of the request. A query reads every file of a partition, and one that a changed request had left
+    there would be counted a second time.
+    """
+    return kind + _CSV_SUFFIX
 
 
 def with_matching_suffix(name: str, *, gzipped: bool) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pendulum
 import pytest
 from airflow.models.trigger import Trigger
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, AssetAlias, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, AssetAlias, TaskDeferred
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_sei.assets import scope_asset
@@ -112,6 +114,39 @@ def test_a_legacy_report_is_delivered(folder: str, sei_server: Any) -> None:
     """In one call."""
     result = SEILegacyReportOperator(task_id="report", collection_id="456", destination=folder, **PERIOD).execute({})
     assert result["sha256"] == sei_server.legacy_reports[0].csv_sha256
+
+
+def test_a_run_without_dates_exports_its_own_period(folder: str, sei_server: Any) -> None:
+    """From the version's own schedule for a cron expression, in the DAG's timezone, the same after a deferral."""
+    with DAG("d", schedule="30 0 1 * *", start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin")) as dag:
+        operator = SEIExportOperator(
+            task_id="export", family="ba", team_id="456", destination=folder, layout="hive", create_jitter=0.01
+        )
+    schedule = core_timetable(dag)
+    moment = pendulum.datetime(2024, 2, 29, 23, 30)  # in Berlin, it is March already
+    interval = schedule.infer_manual_data_interval(run_after=moment)
+    context = {
+        "dag": dag,
+        "dag_run": SimpleNamespace(run_after=moment),
+        "logical_date": moment,
+        "data_interval_start": interval.start,
+        "data_interval_end": interval.end,
+    }
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(context)
+    event = asyncio.run(first_event(SEITurnTrigger(**deferred.value.trigger.serialize()[1])))
+    result = operator.execute_turn(context, event)
+    assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
+    assert result["uri"] == f"file://{folder}family=ba/period=2024-02/team=456/ba.csv"
+
+
+def core_timetable(dag: Any) -> Any:
+    """Return the timetable as the scheduler has it; DAG files have another kind from 3.2 on."""
+    try:
+        from airflow.serialization.encoders import coerce_to_core_timetable
+    except ImportError:
+        return dag.timetable
+    return coerce_to_core_timetable(dag.timetable)
 
 
 def test_a_destination_may_be_a_url(tmp_path: Path, sei_server: Any) -> None:

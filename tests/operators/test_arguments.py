@@ -24,14 +24,15 @@ CLASSES = (
     SEIExportSensor,
     SEILegacyReportOperator,
 )
-PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 MINIMUM: dict[type, dict[str, Any]] = {
-    SEICreateExportOperator: {"family": "ba", "team_id": "1", **PERIOD},
+    SEICreateExportOperator: {"family": "ba", "team_id": "1"},
     SEIDownloadExportOperator: {"family": "ba", "export_id": "exp_1", "destination": "/x/"},
-    SEIExportOperator: {"family": "ba", "team_id": "1", "destination": "/x/", **PERIOD},
+    SEIExportOperator: {"family": "ba", "team_id": "1", "destination": "/x/"},
     SEIExportSensor: {"family": "ba", "export_id": "exp_1"},
-    SEILegacyReportOperator: {"collection_id": "1", "destination": "/x/", **PERIOD},
+    SEILegacyReportOperator: {"collection_id": "1", "destination": "/x/"},
 }
+PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+FULL = {kind: needed | (PERIOD if "date_start" in kind.template_fields else {}) for kind, needed in MINIMUM.items()}
 by_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 
 
@@ -106,7 +107,10 @@ class TestConstants:
         ("kind", "changes", "words"),
         [
             (SEICreateExportOperator, {"family": "bah"}, "family 'bah' .* did you mean 'ba'"),
-            (SEICreateExportOperator, {"date_start": None}, "date_start is missing"),
+            (SEICreateExportOperator, {"date_start": None}, "date_start is missing: give both days .* or neither"),
+            (SEIExportOperator, {"date_end": " "}, "date_end is missing: give both days .* or neither"),
+            (SEIExportOperator, {"family": "{{ x }}", "date_end": None}, "date_end is missing: give both days"),
+            (SEILegacyReportOperator, {"date_end": None}, "date_end is missing: give both days .* or neither"),
             (SEICreateExportOperator, {"date_start": "2024-1-1"}, "date_start '2024-1-1' is not a day"),
             (SEICreateExportOperator, {"date_start": "2024-03-01"}, "comes after date_end 2024-01-31"),
             (SEICreateExportOperator, {"team_id": None}, "neither team_id nor org_tree_name"),
@@ -129,6 +133,10 @@ class TestConstants:
             (SEIExportOperator, {"verify_size": "maybe"}, "verify_size must be true or false"),
             (SEIExportOperator, {"destination": ""}, "destination '' is not a path"),
             (SEIExportOperator, {"destination": "{{ x }}", "compression": "gz"}, "compression 'gz' is not one of"),
+            (SEIExportOperator, {"layout": "hives"}, "layout 'hives' is not one of flat, hive: did you mean 'hive'"),
+            (SEIExportOperator, {"layout": "hive", "destination": "/x/a.csv"}, "'/x/a.csv' is a full object name"),
+            (SEIDownloadExportOperator, {"layout": "hive", "destination": "/x"}, "'/x' is a full object name"),
+            (SEILegacyReportOperator, {"layout": "hive", "use_server_name": True}, "leave out one of the two"),
             (SEIExportOperator, {"destination": "{{ x }}", "download_timeout": 0}, "download_timeout must be"),
             (SEIDownloadExportOperator, {"export_id": "a/b"}, "export_id 'a/b' is not an export id"),
             (SEIDownloadExportOperator, {"export_id": None}, "export_id 'None' is not an export id"),
@@ -149,7 +157,7 @@ class TestConstants:
     def test_a_wrong_one_breaks_the_import(self, kind: type, changes: dict[str, Any], words: str) -> None:
         """With the argument's name and the remedy, in the import errors of Airflow's UI."""
         with pytest.raises(exceptions.SEIUsageError, match=words):
-            kind(task_id="t", **MINIMUM[kind] | changes)
+            kind(task_id="t", **FULL[kind] | changes)
 
     @pytest.mark.parametrize(
         ("kind", "changes"),
@@ -164,6 +172,11 @@ class TestConstants:
             (SEICreateExportOperator, {"family": "efficiency", "metric_groups": "{{ x }}"}),
             (SEICreateExportOperator, {"family": "efficiency", "extra_body": {"metricGroups": "{{ x }}"}}),
             (SEICreateExportOperator, {"date_start": "{{ ds }}"}),
+            (SEICreateExportOperator, {"date_start": "{{ x }}", "date_end": None}),
+            (SEILegacyReportOperator, {"date_start": "", "date_end": "{{ x }}"}),
+            (SEICreateExportOperator, {"family": "{{ x }}", "date_start": None, "date_end": None}),
+            (SEIExportOperator, {"destination": "{{ x }}", "layout": "hive", "use_server_name": "{{ y }}"}),
+            (SEIExportOperator, {"destination": "/x/a.csv", "layout": "{{ y }}"}),
             (SEICreateExportOperator, {"date_end": "{% if x %}2024-01-01{% endif %}"}),
             (SEICreateExportOperator, {"metrics": ["BRAND_NEW"], "metric_groups": ["newer"]}),
             (SEICreateExportOperator, {"create_jitter": "{{ x }}"}),
@@ -177,7 +190,7 @@ class TestConstants:
     )
     def test_what_a_template_may_still_make_right_is_let_pass(self, kind: type, changes: dict[str, Any]) -> None:
         """It is checked again when it is rendered."""
-        kind(task_id="t", **MINIMUM[kind] | changes)
+        kind(task_id="t", **FULL[kind] | changes)
 
     def test_another_tasks_output_is_no_constant(self) -> None:
         """An id that is yet to be made is not checked now."""

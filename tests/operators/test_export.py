@@ -41,7 +41,7 @@ class TestResult:
     def test_it_describes_what_was_delivered(
         self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, family: str
     ) -> None:
-        """By these nine facts and no others."""
+        """By these twelve facts and no others."""
         groups = FAMILIES[family].metric_groups[:1] or None
         result = export_operator(family=family, metric_groups=groups).execute({})
         [record] = sei_server.exports
@@ -58,7 +58,7 @@ class TestResult:
         }
         assert result["uri"].endswith(str(file))
         assert datetime.fromisoformat(result["created_at"]) <= datetime.fromisoformat(result["completed_at"])
-        assert len(result) == 9
+        assert len(result) == 12
 
     def test_it_is_plain_json(self, export_operator: MakeOperator) -> None:
         """XCom needs no class of this package."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what
+from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what, told_period
 from airflow_provider_sei.protocol.endpoint import ALIASES, Endpoint
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.status import ExportStatus, read_status
@@ -84,3 +84,25 @@ class TestDownloadRequest:
         except errors.SEIUnreadableError:
             return
         assert called.startswith("https://app.harness.io/")
+
+
+class TestToldPeriod:
+    """The days that the server says an export is of."""
+
+    def test_they_are_taken_as_the_vendor_writes_them(self) -> None:
+        """As in the request."""
+        assert told_period(export(date_start="2024-01-01", date_end="2024-01-31")) == ("2024-01-01", "2024-01-31")
+
+    @pytest.mark.parametrize(
+        ("days", "words"),
+        [
+            ({}, "export exp_1: its status says nothing to nothing"),
+            ({"date_start": "2024-01-01"}, "says 2024-01-01 to nothing"),
+            ({"date_start": "../x", "date_end": "2024-01-31"}, r"says \.\./x to 2024-01-31"),
+            ({"date_start": "2024-02-01", "date_end": "2024-01-31"}, "not two days .* layout='flat'"),
+        ],
+    )
+    def test_anything_else_is_an_error(self, days: dict[str, str], words: str) -> None:
+        """With what came back, and what to do."""
+        with pytest.raises(errors.SEIUnreadableError, match=words):
+            told_period(export(**days))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath, PureWindowsPath
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol.naming import (
     content_disposition_filename,
+    hive_folder,
+    hive_name,
     request_name,
     safe_filename,
     with_matching_suffix,
@@ -164,6 +167,38 @@ class TestRequestName:
         assert PurePosixPath(name).parts == PureWindowsPath(name).parts == (name,)
         assert name.isprintable()
         assert len(name.encode()) <= 150
+
+
+class TestHivePlace:
+    """The folder of a partition, and the name of the one file in it."""
+
+    @pytest.mark.parametrize(
+        ("scope", "folder"),
+        [
+            ({"team_id": "456"}, "family=ba/period=2024-01/team=456/"),
+            ({"team_id": "456", "org_tree_name": "Engineering"}, "family=ba/period=2024-01/team=456/"),
+            ({"org_tree_name": "R&D / Ost"}, "family=ba/period=2024-01/org_tree=R&D %2F Ost/"),
+            ({"team_id": "../a=b\\c"}, "family=ba/period=2024-01/team=..%2Fa%3Db%5Cc/"),
+            ({}, "family=ba/period=2024-01/team=__HIVE_DEFAULT_PARTITION__/"),
+        ],
+    )
+    def test_the_folder_tells_family_period_and_team(self, scope: dict[str, str], folder: str) -> None:
+        """Escaped as Hive and Spark do it; a scope of another kind has Hive's word for nothing."""
+        assert hive_folder("ba", period="2024-01", **scope) == folder
+
+    @given(texts, texts)
+    def test_it_is_three_folders_whatever_the_scope_is_called(self, tree: str, team: str) -> None:
+        """No name leads out of them, and the very name can be read back."""
+        folder = hive_folder("ba", period="2024-01", org_tree_name=tree, team_id=team)
+        *_, last = PurePosixPath(folder).parts
+        assert (folder.count("/"), len(PurePosixPath(folder).parts)) == (3, 3)
+        key, _, value = last.partition("=")
+        assert key == ("org_tree" if tree and not team else "team")
+        assert unquote(value) == (team or tree or "__HIVE_DEFAULT_PARTITION__")
+
+    def test_the_name_is_the_familys(self) -> None:
+        """Whatever else is asked for: a query would count a second file of the partition again."""
+        assert hive_name("productivity") == "productivity.csv"
 
 
 class TestSuffix:

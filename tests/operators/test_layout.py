@@ -1,0 +1,153 @@
+"""Files in folders by family, period and team."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei import exceptions
+from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator, SEILegacyReportOperator
+
+MakeOperator = Callable[..., SEIExportOperator]
+JANUARY = "family=productivity/period=2024-01/team=456/productivity.csv"
+
+
+def files(folder: Path) -> list[str]:
+    """Return the paths of all files in ``folder``."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+class TestHiveLayout:
+    """``layout="hive"``."""
+
+    def test_the_folders_tell_family_period_and_team(
+        self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """The result's URI leads there, and the file is the server's."""
+        result = export_operator(layout="hive").execute({})
+        assert files(tmp_path) == [JANUARY]
+        assert result["uri"] == f"file://{tmp_path}/{JANUARY}"
+        assert (tmp_path / JANUARY).read_bytes() == sei_server.exports[0].csv
+
+    def test_a_changed_request_replaces_the_file(self, export_operator: MakeOperator, tmp_path: Path) -> None:
+        """Two files in one partition would be counted twice by whoever reads it."""
+        for metrics in (["PR_MERGED"], ["LOC_ADDED"]):
+            export_operator(layout="hive", metrics=metrics).execute({})
+        assert files(tmp_path) == [JANUARY]
+
+    def test_the_ending_tells_the_compression(self, export_operator: MakeOperator, tmp_path: Path) -> None:
+        """As in a flat folder."""
+        export_operator(layout="hive", compression="gzip").execute({})
+        assert files(tmp_path) == [f"{JANUARY}.gz"]
+
+    def test_another_period_and_another_team_have_places_of_their_own(
+        self, export_operator: MakeOperator, tmp_path: Path
+    ) -> None:
+        """A quarter is called by its name; an organisation tree stands in the team's place, escaped."""
+        export_operator(layout="hive", date_end="2024-03-31").execute({})
+        export_operator(layout="hive", team_id=None, org_tree_name="Engineering").execute({})
+        assert files(tmp_path) == [
+            "family=productivity/period=2024-01/org_tree=Engineering/productivity.csv",
+            "family=productivity/period=2024-Q1/team=456/productivity.csv",
+        ]
+
+    def test_the_same_content_is_not_written_again(
+        self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, task_log: Any
+    ) -> None:
+        """With ``overwrite="skip"``, though the export is a new one; the result says so."""
+        first = export_operator(layout="hive", overwrite="skip").execute({})
+        os.utime(tmp_path / JANUARY, ns=(1, 1))
+        sei_server.clock.advance(1801)
+        second = export_operator(layout="hive", overwrite="skip").execute({})
+        assert (first["written"], second["written"]) == (True, False)
+        assert first["export_id"] != second["export_id"]
+        assert (first["uri"], first["sha256"]) == (second["uri"], second["sha256"])
+        assert (tmp_path / JANUARY).stat().st_mtime_ns == 1
+        assert f"Unchanged {second['uri']}" in task_log.text
+
+    def test_a_broken_download_leaves_no_file(
+        self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """Whole or not at all, in any layout."""
+        sei_server.faults.add("download", "cut", after_bytes=50, times=None)
+        with pytest.raises(exceptions.SEIError):
+            export_operator(layout="hive").execute({})
+        assert files(tmp_path) == []
+
+    def test_a_report_is_a_family_of_its_own(self, sei_connection: str, tmp_path: Path) -> None:
+        """Team and contributor reports differ in their columns."""
+        SEILegacyReportOperator(
+            task_id="report",
+            collection_id="456",
+            date_start="2024-01-01",
+            date_end="2024-12-31",
+            destination=f"{tmp_path}/",
+            layout="hive",
+            sei_conn_id=sei_connection,
+        ).execute({})
+        assert files(tmp_path) == ["family=team-report/period=2024/team=456/team-report.csv"]
+
+    @pytest.mark.parametrize(
+        ("rendered", "words"),
+        [
+            ({"layout": "hives"}, "layout 'hives' is not one of flat, hive: did you mean 'hive'"),
+            ({"destination": "/x/a.csv"}, "destination '/x/a.csv' is a full object name: end it with a slash"),
+            ({"use_server_name": "True"}, "leave out one of the two"),
+        ],
+    )
+    def test_what_renders_to_nonsense_creates_nothing(
+        self, export_operator: MakeOperator, sei_server: Any, *, rendered: dict[str, str], words: str
+    ) -> None:
+        """It is refused before anything is sent."""
+        operator = export_operator(**{"layout": "hive", **{name: f"{{{{ {name} }}}}" for name in rendered}})
+        operator.render_template_fields(rendered)
+        with pytest.raises(exceptions.SEIUsageError, match=words) as caught:
+            operator.execute({})
+        assert caught.value.field == "layout"
+        assert sei_server.requests == []
+
+    def test_a_template_may_choose_it(self, export_operator: MakeOperator, tmp_path: Path) -> None:
+        """In any case of letters."""
+        operator = export_operator(layout="{{ layout }}")
+        operator.render_template_fields({"layout": "Hive"})
+        operator.execute({})
+        assert files(tmp_path) == [JANUARY]
+
+
+class TestDownload:
+    """A task that knows nothing but the export's id."""
+
+    @pytest.fixture
+    def download(self, sei_connection: str, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+        """Deliver an export into folders."""
+        return lambda export_id: SEIDownloadExportOperator(
+            task_id="download",
+            family="productivity",
+            export_id=export_id,
+            destination=f"{tmp_path}/",
+            layout="hive",
+            sei_conn_id=sei_connection,
+        ).execute({})
+
+    def test_it_finds_the_same_place(
+        self, export_operator: MakeOperator, download: Any, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """By what the server says the export is of; the result says it, too."""
+        uri = export_operator(layout="hive").execute({})["uri"]
+        result = download(sei_server.exports[0].export_id)
+        assert (result["uri"], result["date_start"], result["date_end"]) == (uri, "2024-01-01", "2024-01-31")
+        assert files(tmp_path) == [JANUARY]
+
+    def test_a_server_that_tells_no_period_is_an_error(
+        self, export_operator: MakeOperator, download: Any, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """A file in the wrong partition would be worse than none."""
+        export_id = export_operator(destination=f"{tmp_path}/flat/").execute({})["export_id"]
+        sei_server.faults.add("status", "fields", changes={"metadata": None}, times=None)
+        with pytest.raises(exceptions.SEIUnreadableError, match=rf"{export_id}: its status says nothing .*'flat'"):
+            download(export_id)
+        assert [name.partition("/")[0] for name in files(tmp_path)] == ["flat"]
