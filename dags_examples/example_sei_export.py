@@ -17,8 +17,8 @@ from airflow_provider_sei.sensors.sei import SEIExportSensor
 PARAMS = {
     "org_tree_name": Param(None, type=["null", "string"], description="Organisation tree, as SEI names it"),
     "team_id": Param(None, type=["null", "string"], description="Team, from the address of its Insights page"),
-    "date_start": Param("2024-01-01", type="string", format="date", description="First day"),
-    "date_end": Param("2024-03-31", type="string", format="date", description="Last day, included"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the run's period"),
+    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
     "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end, or object name"),
 }
 
@@ -26,8 +26,8 @@ REQUEST = {
     "family": "productivity",
     "org_tree_name": "{{ params.org_tree_name or '' }}",
     "team_id": "{{ params.team_id or '' }}",
-    "date_start": "{{ params.date_start }}",
-    "date_end": "{{ params.date_end }}",
+    "date_start": "{{ params.date_start or '' }}",
+    "date_end": "{{ params.date_end or '' }}",
     "metric_groups": ["activity", "velocity"],
     "aggregation": "mean",
     "level": "developer",

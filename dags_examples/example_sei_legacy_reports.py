@@ -8,8 +8,8 @@ from airflow_provider_sei.operators.sei import SEILegacyReportOperator
 
 PARAMS = {
     "team_id": Param("1", type="string", description="The team's collection id, from the address of its Insights page"),
-    "date_start": Param("2024-01-01", type="string", format="date", description="First day"),
-    "date_end": Param("2024-03-31", type="string", format="date", description="Last day, included"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the run's period"),
+    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
     "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end, or object name"),
 }
 
@@ -18,8 +18,8 @@ with DAG("sei_legacy_team_report", schedule=None, params=PARAMS, tags=["sei"], d
     SEILegacyReportOperator(
         task_id="team_report",
         collection_id="{{ params.team_id }}",
-        date_start="{{ params.date_start }}",
-        date_end="{{ params.date_end }}",
+        date_start="{{ params.date_start or '' }}",
+        date_end="{{ params.date_end or '' }}",
         granularity="weekly",
         productivity_metrics=["PR_VELOCITY_PER_DEV", "CODING_DAYS_PER_DEV"],
         efficiency_metrics=["LEAD_TIME_FOR_CHANGES", "DEPLOYMENT_FREQUENCY"],
@@ -34,8 +34,8 @@ with DAG("sei_legacy_contributor_report", schedule=None, params=PARAMS, tags=["s
         task_id="contributor_report",
         report_type="contributor",
         collection_id="{{ params.team_id }}",
-        date_start="{{ params.date_start }}",
-        date_end="{{ params.date_end }}",
+        date_start="{{ params.date_start or '' }}",
+        date_end="{{ params.date_end or '' }}",
         include_ratings=True,
         contributor_metrics=["PR_VELOCITY", "CODING_DAYS", "TIME_TO_FIRST_COMMENT"],
         destination="{{ params.destination }}",

@@ -1,7 +1,7 @@
 """Export every team of an organisation tree, week by week, and tell what became of each.
 
-The vendor advises team-sized exports, off-peak. This runs in the night to Monday for the week before; another period
-can be given to a run. Exports of all DAGs share one pool, so that they do not crowd out other work::
+The vendor advises team-sized exports, off-peak. This runs in the night to Monday, for the week before; it has no dates,
+and so can be backfilled, too. Exports of all DAGs share one pool, so that they do not crowd out other work::
 
     airflow pools set sei 8 "Harness SEI exports"
     export SEI_POOL=sei
@@ -18,8 +18,6 @@ from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 PARAMS = {
     "org_tree_name": Param("Engineering", type="string", description="Organisation tree, as SEI names it"),
     "exclude": Param([], type="array", items={"type": "string"}, description="Teams to leave out, as patterns"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the week before"),
-    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
     "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end"),
 }
 
@@ -39,8 +37,6 @@ with DAG(
         org_tree_name="{{ params.org_tree_name }}",
         exclude="{{ params.exclude }}",
         family="productivity",
-        date_start="{{ params.date_start or macros.ds_add(data_interval_end | ds, -7) }}",
-        date_end="{{ params.date_end or macros.ds_add(data_interval_end | ds, -1) }}",
         metric_groups=["activity", "velocity", "quality"],
         level="developer",
         granularity="weekly",

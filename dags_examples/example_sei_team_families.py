@@ -8,8 +8,8 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 
 PARAMS = {
     "team_id": Param("456", type="string", description="Team, from the address of its Insights page"),
-    "date_start": Param("2024-01-01", type="string", format="date", description="First day"),
-    "date_end": Param("2024-03-31", type="string", format="date", description="Last day, included"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the run's period"),
+    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
     "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end"),
 }
 
@@ -26,8 +26,8 @@ with DAG("sei_team_families", schedule=None, params=PARAMS, tags=["sei"], doc_md
     SEIExportOperator.partial(
         task_id="export",
         team_id="{{ params.team_id }}",
-        date_start="{{ params.date_start }}",
-        date_end="{{ params.date_end }}",
+        date_start="{{ params.date_start or '' }}",
+        date_end="{{ params.date_end or '' }}",
         granularity="monthly",
         destination="{{ params.destination }}",
         map_index_template="{{ task.family }}",

@@ -186,7 +186,13 @@ def run(
     _hurry(monkeypatch)
 
     def start(dag_id: str, moment: Mapping[str, Any] | None = None, **conf: Any) -> Any:
-        return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf}, **(moment or {}))
+        before = [(task.params, task.params.dump()) for task in dags[dag_id].tasks]
+        try:
+            return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf}, **(moment or {}))
+        finally:
+            # Airflow has written the run's conf into them, where the next run would find it.
+            for params, values in before:
+                params.update(values)
 
     return start
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,9 @@ EXAMPLES = {
     "sei_legacy_contributor_report": "contributor_report",
 }
 ASSETS = ("sei_assets_export", "sei_assets_report", "sei_assets_watch")
-MAPPED = ("sei_organisation", "sei_team_families", "sei_dora_report")
-"""The last one is run by tests/dora_report."""
+MAPPED = ("sei_organisation", "sei_team_families", "sei_dora_report", "sei_backfill")
+"""``sei_dora_report`` is run by tests/dora_report."""
+WEEK = {"start": "2024-01-01", "end": "2024-01-07"}
 FAN_OUTS = {"fan_out_in_three": "download", "fan_out_in_one": "export", "fan_out_in_turns": "export"}
 
 
@@ -61,7 +63,8 @@ class TestExamples:
         assert file.read_bytes() == record.csv
         assert (result["sha256"], result["rows"]) == (record.csv_sha256, record.rows)
         assert set(result) == {
-            *("uri", "bytes", "rows", "sha256", "export_id", "family", "reused", "created_at", "completed_at")
+            *("uri", "bytes", "rows", "sha256", "written", "export_id", "family", "date_start", "date_end"),
+            *("reused", "created_at", "completed_at"),
         }
 
     def test_it_lists_what_the_server_has(self, run: Any, sei_server: Any) -> None:
@@ -99,9 +102,12 @@ class TestExamples:
         assert sei_server.requests == []
 
     def test_every_team_of_an_organisation_is_delivered(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
-        """But for those left out, and the summary says so; the exports wait for their turns in the triggerer."""
-        dag_run = run("sei_organisation", date_start="2024-01-01", date_end="2024-01-07", exclude=["Plat*", "123"])
+        """For the week before, but for those left out, and the summary says so; the exports wait for their turns."""
+        dag_run = run(
+            "sei_organisation", {"logical_date": datetime(2024, 1, 8, 2, 30, tzinfo=UTC)}, exclude=["Plat*", "123"]
+        )
         assert dag_run.state == "success"
+        assert [record.request["dateRange"] for record in sei_server.exports] == [WEEK] * 5
         [told] = results(dag_run, "productivity.summary")
         assert told["counts"] == {"teams": 5, "delivered": 4, "empty": 1, "failed": 0, "skipped": 0, "unknown": 0}
         teams = {record.request["scope"]["teamId"] for record in sei_server.exports}
@@ -134,12 +140,12 @@ class TestAssets:
         self, run: Any, dags: dict[str, Any], sei_server: Any
     ) -> None:
         """By its address and its checksum, as they are in Airflow's database."""
-        run("sei_assets_export", team_id="456")
+        run("sei_assets_export", {"logical_date": datetime(2024, 3, 1, tzinfo=UTC)}, team_id="456")
         extra = last_extra("sei_productivity_csv")
         [found] = self._call(dags["sei_assets_report"], "slowest", "DELIVERED", extra)
         rows = list(csv.DictReader(io.StringIO(sei_server.exports[0].csv.decode())))
         slowest = max(float(row["PR_Cycle_Time_Days_Avg"]) for row in rows)
-        assert (found["days"], found["rows"], found["period"]) == (slowest, len(rows), ["2024-01-01", "2024-03-31"])
+        assert (found["days"], found["rows"], found["period"]) == (slowest, len(rows), ["2024-02-01", "2024-02-29"])
 
     def test_the_consumer_refuses_a_file_that_was_replaced(self, run: Any, dags: dict[str, Any]) -> None:
         """The event is about another one."""

@@ -88,7 +88,9 @@ def test_it_delivers_what_the_server_made(
     dag_id: str, date_end: str, environment: dict[str, str], server: str, tmp_path: Path
 ) -> None:
     """The wait was deferred, and the file is whole."""
-    conf = json.dumps({"team_id": "456", "date_end": date_end, "destination": f"{tmp_path}/"})
+    conf = json.dumps(
+        {"team_id": "456", "date_start": "2024-01-01", "date_end": date_end, "destination": f"{tmp_path}/"}
+    )
     output = airflow(environment, "dags", "test", dag_id, "--conf", conf)
 
     assert "in the triggerer" in output

@@ -1,0 +1,48 @@
+"""Two years of the example DAG that is made for backfills. ``test_backfill_lab`` has Airflow itself run one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pendulum import datetime as moment
+
+from tests.test_dags_examples import results
+
+MONTHS = [(year, month) for year in (2023, 2024) for month in range(1, 13)]
+TEAMS = ("456", "123")
+
+
+def backfill(run: Any, months: list[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Run the example on the first day after each month; return what the exports have returned."""
+    moments = [{"logical_date": moment(year, month, 1, 2).add(months=1)} for year, month in months]
+    return [result for each in moments for result in results(run("sei_backfill", each), "export")]
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return the content and the time of the last change of every file, by its path in ``folder``."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
+
+
+def test_each_month_of_two_years_is_delivered_once_and_not_touched_again(
+    run: Any, sei_server: Any, tmp_path: Path
+) -> None:
+    """A month that runs again later makes new exports, for its tasks want fresh results; their content is the same."""
+    first = backfill(run, MONTHS)
+    delivered = files(tmp_path)
+    assert set(delivered) == {
+        f"family=productivity/period={year}-{month:02d}/team={team}/productivity.csv"
+        for year, month in MONTHS
+        for team in TEAMS
+    }
+    asked = {(str(export.request["dateRange"]), export.request["scope"]["teamId"]) for export in sei_server.exports}
+    assert len(asked) == len(sei_server.exports) == len(first) == 48
+    assert all(result["written"] for result in first)
+
+    sei_server.clock.advance(30 * 60 + 1)
+    again = backfill(run, MONTHS[:3])
+    assert len(sei_server.exports) == 48 + 6
+    assert not any(result["written"] for result in again)
+    assert [result["uri"] for result in again] == [result["uri"] for result in first[:6]]
+    assert files(tmp_path) == delivered
