@@ -7,12 +7,14 @@ import hashlib
 from typing import Any
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.delivery.deliver import deliver
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.delivery.stores import sinks
 from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol.naming import hive_folder
 
 OLDER = b"older,content\n1,2\n"
 LARGE = 15_000_000  # bytes: three parts of a multipart upload
@@ -63,6 +65,18 @@ class TestEveryStore:
         assert delivered.uri.endswith("/x.csv")
         assert "@" not in delivered.uri
         assert store.unfinished() == []
+
+    def test_a_folder_of_a_partition_is_taken_as_it_is_written(
+        self, store: Any, hook: SEIHook, sei_server: Any
+    ) -> None:
+        """Equals and percent signs and all; so the file is found there, and not written again."""
+        folder = hive_folder("productivity", period="2024-Q1", org_tree_name="R&D / Öst: 100%")
+        destination = Destination.checked(store.url + folder, overwrite="skip")
+        first = hook.download_export(export(hook), destination, name="productivity.csv")
+        assert first.uri.endswith("/family=productivity/period=2024-Q1/org_tree=R&D %2F Öst%3A 100%25/productivity.csv")
+        assert ObjectStoragePath(f"{destination.url}productivity.csv").read_bytes() == sei_server.exports[0].csv
+        second = hook.download_export(export(hook), destination, name="productivity.csv")
+        assert (first.written, second.written) == (True, False)
 
     @pytest.mark.sei_server(compression="plain", download_bytes=LARGE)
     def test_a_large_file_is_the_file(self, store: Any, hook: SEIHook, sei_server: Any) -> None:
