@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from airflow_provider_sei import exceptions
@@ -54,6 +55,26 @@ class TestHiveLayout:
             "family=productivity/period=2024-01/org_tree=Engineering/productivity.csv",
             "family=productivity/period=2024-Q1/team=456/productivity.csv",
         ]
+
+    def test_a_query_reads_the_folders_as_columns(
+        self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """All teams and periods in one go, each of their rows once."""
+        for team in ("456", "123"):
+            for month in ("01", "03"):
+                days = {"date_start": f"2024-{month}-01", "date_end": f"2024-{month}-31"}
+                export_operator(layout="hive", family="ba", team_id=team, **days).execute({})
+        query = "SELECT family, period, team, count(*) FROM read_csv(?, hive_partitioning = true) GROUP BY ALL"
+        found = duckdb.execute(query, [f"{tmp_path}/**/*.csv"]).fetchall()
+        assert sorted(found) == sorted(
+            (
+                "ba",
+                export.request["dateRange"]["start"][:7],
+                int(export.request["scope"]["teamId"]),
+                export.rows,
+            )
+            for export in sei_server.exports
+        )
 
     def test_the_same_content_is_not_written_again(
         self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, task_log: Any
