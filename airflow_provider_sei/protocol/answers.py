@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_sei.protocol.errors import (
     SEIAuthError,
+    SEIDownloadError,
     SEINotFoundError,
     SEIRejectedError,
     SEIResponseError,
@@ -20,7 +21,7 @@ from airflow_provider_sei.protocol.errors import (
 )
 from airflow_provider_sei.protocol.messages import HttpResponse
 
-__all__ = ["check_status", "excerpt", "json_value", "looks_like_markup", "status_error"]
+__all__ = ["check_file_status", "check_status", "excerpt", "json_value", "looks_like_markup", "status_error"]
 
 _EXCERPT = 200  # characters of a body that an error may quote: enough for a sentence, too little for data
 
@@ -47,6 +48,22 @@ def check_status(response: HttpResponse, what: str, *, export_id: str | None = N
     """
     if not 200 <= response.status < 300:  # noqa: PLR2004 - the HTTP success class
         raise status_error(response, what, export_id=export_id)
+
+
+def check_file_status(response: HttpResponse, what: str, *, export_id: str | None = None) -> None:
+    """Raise the error for an answer that is no whole file; only 200 passes.
+
+    Args:
+        what: completes the sentence "could not ...".
+
+    Raises:
+        SEIResponseError: the status is no success; one of its children, as of ``check_status``.
+        SEIDownloadError: a success without a whole file: accepted only (202), without content (204), a part (206).
+    """
+    check_status(response, what, export_id=export_id)
+    if response.status != 200:  # noqa: PLR2004
+        msg = f"could not {what}: the server answered {response.status}, which brings no whole file; only 200 does"
+        raise SEIDownloadError(msg, status_code=response.status, export_id=export_id)
 
 
 def status_error(response: HttpResponse, what: str, *, export_id: str | None = None) -> SEIResponseError:

@@ -12,7 +12,7 @@ import requests
 import urllib3
 from tenacity import Retrying
 
-from airflow_provider_sei.protocol.answers import check_status
+from airflow_provider_sei.protocol.answers import check_file_status
 from airflow_provider_sei.protocol.errors import SEINoAnswerError, SEIUnreadableError
 from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse, encode_json
 from airflow_provider_sei.protocol.retry import Backoff
@@ -152,8 +152,8 @@ class RequestsTransport:
     def _open(self, request: HttpRequest, what: str, export_id: str | None) -> requests.Response:
         response = self._send(request, what, export_id)
         try:
-            if not response.ok:
-                check_status(self._whole(response, what, export_id), what, export_id=export_id)
+            if response.status_code != requests.codes.ok:
+                check_file_status(self._whole(response, what, export_id), what, export_id=export_id)
         except BaseException:
             response.close()
             raise

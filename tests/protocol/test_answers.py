@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol import errors
 from airflow_provider_sei.protocol.answers import (
+    check_file_status,
     check_status,
     excerpt,
     json_value,
@@ -82,6 +83,30 @@ class TestStatus:
         """The header is read where the wait is decided."""
         error = status_error(HttpResponse(429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}), "list exports")
         assert error.retry_after == "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+class TestFileStatus:
+    """Whether an answer's body is a file."""
+
+    def test_200_brings_a_file(self) -> None:
+        """No other status does."""
+        check_file_status(HttpResponse(200), "download export exp_1")
+
+    @pytest.mark.parametrize("status", [201, 202, 203, 204, 205, 206, 226, 299])
+    def test_another_success_may_be_the_file_next_time(self, status: int) -> None:
+        """Accepted, empty or in part: as a file it would be a torn one, or an empty one over last month's."""
+        with pytest.raises(errors.SEIDownloadError, match=f"the server answered {status}, which brings no") as caught:
+            check_file_status(HttpResponse(status), "download export exp_1", export_id="exp_1")
+        assert (caught.value.status_code, caught.value.export_id) == (status, "exp_1")
+
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [(101, errors.SEIUnreadableError), (304, errors.SEIUnreadableError), (404, errors.SEINotFoundError)],
+    )
+    def test_what_is_no_success_is_the_error_of_its_status(self, status: int, kind: type[errors.SEIError]) -> None:
+        """As for any other call."""
+        with pytest.raises(kind):
+            check_file_status(HttpResponse(status), "download export exp_1")
 
 
 class TestVendorWords:

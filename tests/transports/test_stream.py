@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -69,6 +69,32 @@ def test_opening_is_tried_again(
     with transport.stream(request_for_file, "get it") as body:
         assert b"".join(body.chunks()) == sei_server.exports[0].csv
     assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+def test_only_200_brings_a_file(
+    transport: RequestsTransport, request_for_file: HttpRequest, sei_server: Any, pauses: list[float], status: int
+) -> None:
+    """A file that is not there yet, or in part, is asked for again."""
+    sei_server.faults.add("download", "answer", status=status, body="" if status == 204 else "team,total\n")
+    with transport.stream(request_for_file, "get it") as body:
+        assert b"".join(body.chunks()) == sei_server.exports[0].csv
+    assert len(pauses) == 1
+
+
+@pytest.mark.parametrize("status", [300, 304, 305, 399])
+def test_a_redirect_to_nowhere_is_no_empty_file(
+    settings_for: Callable[..., SEISettings], raw_server: Any, status: int
+) -> None:
+    """Its body may be empty, and its status is no error of HTTP's."""
+    server = raw_server(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+    transport = RequestsTransport(settings_for(server.origin))
+    request = HttpRequest(method="GET", path="file.csv")
+    with (
+        pytest.raises(errors.SEIUnreadableError, match=f"the server answered {status}"),
+        transport.stream(request, "get it"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
