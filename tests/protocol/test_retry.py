@@ -99,6 +99,9 @@ class TestRetryAfter:
             ("Thu, 01 Jan 2026 01:01:00 +0100", 60.0),
             ("Wed, 31 Dec 2025 00:00:00 GMT", 0.0),
             ("Thu, 01 Jan 99999 00:00:00 GMT", None),
+            ("Thu, 01 Jan 99999999999 00:00:00 GMT", None),
+            ("Thu, 99999999999999999999 Jan 2026 00:00:00 GMT", None),
+            ("Thu, 01 Jan 2026 00:00:00 +99999999999999", None),
         ],
     )
     def test_seconds_and_dates_are_read(self, value: str | None, seconds: float | None) -> None:
