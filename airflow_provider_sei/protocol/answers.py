@@ -21,7 +21,15 @@ from airflow_provider_sei.protocol.errors import (
 )
 from airflow_provider_sei.protocol.messages import HttpResponse
 
-__all__ = ["check_file_status", "check_status", "excerpt", "json_value", "looks_like_markup", "status_error"]
+__all__ = [
+    "check_file_status",
+    "check_status",
+    "excerpt",
+    "json_value",
+    "looks_like_markup",
+    "printable",
+    "status_error",
+]
 
 _EXCERPT = 200  # characters of a body that an error may quote: enough for a sentence, too little for data
 
@@ -126,8 +134,13 @@ def excerpt(text: str) -> str:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = title.group(1) if title else re.sub(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL)
         text = f"(an HTML page) {text}"
-    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    words = " ".join(printable(text).split())
     return words if len(words) <= _EXCERPT else f"{words[:_EXCERPT]}..."
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a blank for whatever a log or a terminal would obey: line ends, escapes, directions."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def looks_like_markup(body: bytes) -> bool:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_sei.protocol.answers import excerpt, json_value
+from airflow_provider_sei.protocol.answers import excerpt, json_value, printable
 from airflow_provider_sei.protocol.errors import (
     SEIExportCancelledError,
     SEIExportError,
@@ -176,9 +176,9 @@ def read_export(value: Any, family: ExportFamily, what: str, *, expected_id: str
         export_id=export_id,
         family=family.name,
         status=read_status(status_word),
-        status_word=_text(status_word, 40),
-        created_at=_text(value.get("createdAt"), 64),
-        completed_at=_text(value.get("completedAt"), 64),
+        status_word=_word(status_word, 40),
+        created_at=_word(value.get("createdAt"), 64),
+        completed_at=_word(value.get("completedAt"), 64),
         error_code=code,
         error_message=message,
         download_url=_text(download.get("url")) or _text(value.get("downloadUrl")),
@@ -187,8 +187,8 @@ def read_export(value: Any, family: ExportFamily, what: str, *, expected_id: str
         level=_read_level(value.get("metadata")),
         team_id=_text(scope.get("teamId"), 200),
         org_tree_name=_text(scope.get("orgTreeName"), 200),
-        date_start=_text(period.get("start"), 64),
-        date_end=_text(period.get("end"), 64),
+        date_start=_word(period.get("start"), 64),
+        date_end=_word(period.get("end"), 64),
     )
 
 
@@ -269,7 +269,7 @@ def _read_error(error: object) -> tuple[str | None, str | None]:
 
 def _read_level(metadata: object) -> str | None:
     options = _object(_object(metadata).get("options"))
-    return _text(options.get("metricLevel"), 40) or _text(options.get("aggregationLevel"), 40)
+    return _word(options.get("metricLevel"), 40) or _word(options.get("aggregationLevel"), 40)
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -281,6 +281,11 @@ def _text(value: object, limit: int | None = None) -> str | None:
         return None
     text = str(value).strip()
     return text[:limit] or None
+
+
+def _word(value: object, limit: int) -> str | None:
+    # For people to read, in logs too; what is compared with an argument (ids, names) is kept as it was sent.
+    return printable(_text(value, limit) or "").strip() or None
 
 
 def _size(value: object) -> int | None:

@@ -62,8 +62,21 @@ class HttpResponse:
         return HttpResponse(
             self.status,
             {name: value.replace(secret, REDACTED) for name, value in self.headers.items()},
-            self.body.replace(secret.encode(), REDACTED.encode()),
+            _starred(self.body, secret),
         )
+
+
+def _starred(body: bytes, secret: str) -> bytes:
+    starred = body.replace(secret.encode(), REDACTED.encode())
+    if b"\\" not in starred and b"\0" not in starred:
+        return starred
+    # JSON has other ways to write the same text: escapes, and UTF-16 or UTF-32.
+    try:
+        text = json.dumps(json.loads(starred), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return starred
+    written = json.dumps(secret)[1:-1]
+    return text.replace(written, REDACTED).encode(errors="surrogatepass") if written in text else starred
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_sei.protocol.answers import excerpt, json_value
+from airflow_provider_sei.protocol.answers import excerpt, json_value, printable
 from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIUnreadableError, SEIUsageError
 from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
 from airflow_provider_sei.protocol.suggestions import did_you_mean
@@ -38,6 +38,7 @@ PAUSE_BETWEEN_PAGES = 0.2
 """Seconds. The vendor asks for a short delay between calls and names no figure; this one keeps a walk over pages below
 the lower of its limits, 400 calls a minute."""
 _SHOWN = 10  # names in a message
+_LONGEST_NAME = 1000  # characters; names go to XCom, logs and the grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ def leaf_teams(records: Iterable[Mapping[str, Any]], org_tree_name: str | None =
             continue
         leaves.setdefault(
             team_id,
-            Team(team_id=team_id, name=str(team.get("name") or team_id), org_tree_name=tree_name or org_tree_name),
+            Team(team_id=team_id, name=_name(team, team_id), org_tree_name=tree_name or org_tree_name),
         )
     return list(leaves.values())
 
@@ -177,8 +178,13 @@ def without_match(teams: Iterable[Team], patterns: Iterable[str]) -> list[str]:
 
 
 def _matches(team: Team, pattern: str) -> bool:
-    folded = pattern.casefold()
+    folded = printable(pattern).casefold()
     return any(text == folded or fnmatchcase(text, folded) for text in (team.name.casefold(), team.team_id.casefold()))
+
+
+def _name(team: Mapping[str, Any], team_id: str) -> str:
+    given = str(team.get("name") or "")[:_LONGEST_NAME]
+    return printable(given if given.strip() else team_id).strip() or "unnamed"
 
 
 def _some(names: Sequence[str]) -> str:

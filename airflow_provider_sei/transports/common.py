@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import certifi
 
 from airflow_provider_sei import __version__
+from airflow_provider_sei.protocol.answers import printable
 from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIUnreadableError, SEIUsageError
 from airflow_provider_sei.protocol.messages import HttpRequest
 from airflow_provider_sei.protocol.retry import Backoff
@@ -74,15 +75,13 @@ def no_answer(
     """Return our error for a connection that could not be made or was cut off."""
     innermost = _innermost(error)
     strerror = getattr(innermost, "strerror", None)
-    said = " ".join((strerror if isinstance(strerror, str) else str(innermost)).split())[:200]
+    said = (strerror if isinstance(strerror, str) else str(innermost)).replace(settings.api_key, "***")
+    said = " ".join(printable(said).split())[:200]
     words = f"{type(innermost).__name__}: {said}" if said else type(innermost).__name__
     advice = "check the connection's host and the network between"
     if isinstance(innermost, ssl.SSLCertVerificationError):
         advice = "if the certificate is the right one, set the connection's ca_bundle to the bundle that vouches for it"
-    msg = (
-        f"could not {what}: no answer from {settings.endpoint.origin}"
-        f" ({words.replace(settings.api_key, '***')}); {advice}"
-    )
+    msg = f"could not {what}: no answer from {settings.endpoint.origin} ({words}); {advice}"
     return SEINoAnswerError(msg, export_id=export_id)
 
 

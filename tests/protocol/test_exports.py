@@ -216,6 +216,17 @@ class TestReadExport:
         export = read({"exportId": "exp_1", "status": "failed", "error": error})
         assert (export.error_code, export.error_message) == (code, message)
 
+    def test_what_people_read_is_one_line_of_plain_text(self) -> None:
+        """Times, words and levels go to logs and XCom; a server cannot forge a line there."""
+        forged = "x\x1b[31m\r\nERROR\u202e forged"
+        record = {
+            **dict.fromkeys(("status", "createdAt", "completedAt"), forged),
+            "metadata": {"dateRange": {"start": forged, "end": forged}, "options": {"metricLevel": forged}},
+        }
+        export = read({"exportId": "exp_1", **record})
+        names = ("status_word", "created_at", "completed_at", "date_start", "date_end", "level")
+        assert {getattr(export, name) for name in names} == {"x [31m  ERROR  forged"}
+
     @pytest.mark.parametrize("size", [-1, True, "12", 1.5, None])
     def test_a_size_that_is_none_is_left_out(self, size: object) -> None:
         """A wrong one would fail a good file."""

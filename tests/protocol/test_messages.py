@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -17,6 +18,29 @@ class TestRedacted:
         answer = HttpResponse(401, {"location": "/?k=0123456789"}, b"key 0123456789 is bad: 0123456789")
         redacted = answer.redacted("0123456789")
         assert redacted == HttpResponse(401, {"location": "/?k=***"}, b"key *** is bad: ***")
+
+    @pytest.mark.parametrize(
+        "spell",
+        [
+            lambda text: "".join(f"\\u{ord(char):04x}" for char in text).encode(),
+            lambda text: text.replace("k", "\\u006B").encode(),
+            lambda text: text.replace("/", "\\/").encode(),
+        ],
+    )
+    def test_json_has_other_ways_to_write_it(self, spell: Callable[[str], bytes]) -> None:
+        """What a parser makes of the answer is without the key, too."""
+        answer = HttpResponse(200, {}, b'{"createdAt": "my key: ' + spell("key/0123456789") + b'"}')
+        assert json.loads(answer.redacted("key/0123456789").body) == {"createdAt": "my key: ***"}
+
+    def test_a_wide_encoding_hides_nothing(self) -> None:
+        """JSON may come as UTF-16."""
+        answer = HttpResponse(200, {}, '{"createdAt": "0123456789", "a": "\ud800"}'.encode("utf-16", "surrogatepass"))
+        assert json.loads(answer.redacted("0123456789").body)["createdAt"] == "***"
+
+    @pytest.mark.parametrize("body", [b'{"a": "\\u0041"}', b"\\ no JSON \0", b"[" * 100_000 + b"\\"])
+    def test_an_answer_without_it_stays_as_it_is(self, body: bytes) -> None:
+        """Byte by byte."""
+        assert HttpResponse(200, {}, body).redacted("0123456789").body == body
 
     def test_a_secret_too_short_to_be_one_is_left_alone(self) -> None:
         """Starring single letters would tear the answer up."""

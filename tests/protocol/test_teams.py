@@ -152,6 +152,20 @@ class TestLeafTeams:
             Team(team_id="0", name="0")
         ]
 
+    @pytest.mark.parametrize(
+        ("given", "name"),
+        [
+            ("\x1b[31mred\n[2026-01-01] ERROR forged", "[31mred [2026-01-01] ERROR forged"),
+            ("left\u202eright\x00", "left right"),
+            ("\x1b", "unnamed"),
+            ("\n", "7"),
+            ("x" * 100_000, "x" * 1000),
+        ],
+    )
+    def test_a_name_is_one_line_of_plain_text(self, given: str, name: str) -> None:
+        """It goes to logs, XCom and the grid, and is whatever somebody has typed at SEI."""
+        assert leaf_teams([{"refId": 7, "name": given}]) == [Team(team_id="7", name=name)]
+
     def test_a_tree_may_be_deeper_than_pythons_stack(self) -> None:
         """Its depth is the server's to choose."""
         tree: dict[str, Any] = {"refId": 0, "name": "leaf"}
@@ -231,6 +245,11 @@ class TestSelect:
     ) -> None:
         """The order stays; a name with brackets can be written as it is."""
         assert [team.team_id for team in select_teams(SOME, include, exclude)] == ids
+
+    def test_a_pattern_is_read_as_names_are(self) -> None:
+        """A name that is copied from SEI's pages matches, invisible characters included."""
+        [team] = leaf_teams([{"refId": 1, "name": "Café\xa0Ops"}])
+        assert select_teams([team], include=["café\xa0ops"]) == [team]
 
     def test_each_include_must_match(self) -> None:
         """A team that was renamed would be missing without a word."""

@@ -418,6 +418,7 @@ class TestSecrecy:
             {"effect": "answer", "status": 503, "body": {"message": "secret-key-123", "code": "secret-key-123"}},
             {"effect": "answer", "status": 200, "kind": "html", "body": "secret-key-123"},
             {"effect": "answer", "status": 429, "retry_after": "secret-key-123"},
+            {"effect": "answer", "status": 400, "body": r'{"message": "secret\u002dkey-123"}'},
             {"effect": "redirect", "to": "https://secret-key-123.example/secret-key-123"},
             {"effect": "redirect", "to": "https://secret-key-123@elsewhere.example/"},
             {"effect": "close"},
