@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 USER_AGENT = f"airflow-provider-sei/{__version__}"
 MAX_ANSWER_BYTES = 32 * 1024 * 1024  # a list page of 100 exports is some 100 kB
 MAX_ANSWER_SECONDS = 300.0  # for a whole JSON answer, however slowly its bytes drip
+MAX_STEP_SECONDS = 60.0  # for the head of an answer once it has begun, and between two pieces of its body
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what other programs of the machine go by

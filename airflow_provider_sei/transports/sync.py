@@ -20,6 +20,7 @@ from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.transports.common import (
     MAX_ANSWER_SECONDS,
     MAX_REDIRECTS,
+    MAX_STEP_SECONDS,
     REDIRECTS,
     USER_AGENT,
     RetryRule,
@@ -29,6 +30,7 @@ from airflow_provider_sei.transports.common import (
     no_answer,
     redirect_target,
 )
+from airflow_provider_sei.transports.patience import PatientAdapter, step
 
 __all__ = ["RequestsTransport", "StreamedBody"]
 
@@ -41,9 +43,12 @@ _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 class StreamedBody:
     """A successful answer whose body is still on its way."""
 
-    def __init__(self, response: requests.Response, settings: SEISettings, what: str, export_id: str | None) -> None:
+    def __init__(
+        self, response: requests.Response, settings: SEISettings, request: HttpRequest, what: str, export_id: str | None
+    ) -> None:
         self._raw = response.raw
         self._settings = settings
+        self._silence = _longest_silence(request, settings)
         self._what = what
         self._export_id = export_id
         head = HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()})
@@ -54,17 +59,23 @@ class StreamedBody:
         """Return the body as it arrives, undecoded, in pieces of 256 KiB at most.
 
         Raises:
-            SEINoAnswerError: the connection was cut or fell silent for longer than ``read_timeout``.
+            SEINoAnswerError: the connection was cut, fell silent for longer than ``read_timeout``, or brings bytes
+                without content for a minute longer.
         """
         while True:
             try:
                 # read1 returns what has arrived: the caller can watch the clock however slowly bytes drip.
-                chunk = self._raw.read1(_CHUNK, decode_content=False)
+                with step(self._silence + MAX_STEP_SECONDS):
+                    chunk = self._raw.read1(_CHUNK, decode_content=False)
             except _FOREIGN as error:
                 raise no_answer(self._what, self._settings, error, export_id=self._export_id) from error
             if not chunk:
                 return
             yield chunk
+
+
+def _longest_silence(request: HttpRequest, settings: SEISettings) -> float:
+    return request.timeout or settings.read_timeout
 
 
 class _Session(requests.Session):
@@ -97,6 +108,8 @@ class RequestsTransport:
         self._sleep = sleep
         self._seconds_left = seconds_left
         self._session = _Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, PatientAdapter())
         self._session.headers.clear()
         self._session.trust_env = not is_loopback(settings)
         # A session with an auth of its own leaves ~/.netrc alone, which would replace the authorization header.
@@ -133,7 +146,7 @@ class RequestsTransport:
         rule = RetryRule(backoff or self._backoff, what, self._seconds_left)
         response = Retrying(sleep=self._sleep, **rule.arguments())(self._open, request, what, export_id)
         try:
-            yield StreamedBody(response, self.settings, what, export_id)
+            yield StreamedBody(response, self.settings, request, what, export_id)
         finally:
             response.close()
 
@@ -144,7 +157,7 @@ class RequestsTransport:
     def _once(self, call: Call[T]) -> T:
         response = self._send(call.request, call.what, call.export_id)
         try:
-            answer = self._whole(response, call.what, call.export_id)
+            answer = self._whole(response, call.request, call.what, call.export_id)
         finally:
             response.close()
         return call.parse(answer)
@@ -153,7 +166,7 @@ class RequestsTransport:
         response = self._send(request, what, export_id)
         try:
             if response.status_code != requests.codes.ok:
-                check_file_status(self._whole(response, what, export_id), what, export_id=export_id)
+                check_file_status(self._whole(response, request, what, export_id), what, export_id=export_id)
         except BaseException:
             response.close()
             raise
@@ -161,19 +174,20 @@ class RequestsTransport:
 
     def _send(self, request: HttpRequest, what: str, export_id: str | None) -> requests.Response:
         url = self.settings.url(request)
-        timeout = (self.settings.connect_timeout, request.timeout or self.settings.read_timeout)
+        timeout = (self.settings.connect_timeout, _longest_silence(request, self.settings))
         for _ in range(MAX_REDIRECTS):
             try:
-                response = self._session.request(
-                    request.method,
-                    url,
-                    data=None if request.body is None else encode_json(request.body),
-                    headers=self.settings.headers(request, USER_AGENT),
-                    timeout=timeout,
-                    verify=self._verify,
-                    allow_redirects=False,
-                    stream=True,
-                )
+                with step(sum(timeout) + MAX_STEP_SECONDS):
+                    response = self._session.request(
+                        request.method,
+                        url,
+                        data=None if request.body is None else encode_json(request.body),
+                        headers=self.settings.headers(request, USER_AGENT),
+                        timeout=timeout,
+                        verify=self._verify,
+                        allow_redirects=False,
+                        stream=True,
+                    )
             except _FOREIGN as error:
                 raise no_answer(what, self.settings, error, export_id=export_id) from error
             if response.status_code not in REDIRECTS:
@@ -183,10 +197,12 @@ class RequestsTransport:
         msg = f"could not {what}: the server redirects in circles; check the connection's base URL"
         raise SEIUnreadableError(msg, export_id=export_id)
 
-    def _whole(self, response: requests.Response, what: str, export_id: str | None) -> HttpResponse:
+    def _whole(
+        self, response: requests.Response, request: HttpRequest, what: str, export_id: str | None
+    ) -> HttpResponse:
         give_up_at = time.monotonic() + MAX_ANSWER_SECONDS
         body = bytearray()
-        for chunk in StreamedBody(response, self.settings, what, export_id).chunks():
+        for chunk in StreamedBody(response, self.settings, request, what, export_id).chunks():
             body += chunk
             check_answer_size(len(body), what)
             if time.monotonic() > give_up_at:
