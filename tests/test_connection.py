@@ -120,6 +120,13 @@ def test_a_field_that_cannot_work_is_named_with_its_connection(
     assert "pat.account.token" not in str(caught.value)
 
 
+def test_an_extra_that_is_no_object_is_refused(read: Read, connect: Any) -> None:
+    """Whatever JSON a user has put into the form."""
+    with pytest.raises(SEIUsageError, match="the connection's extra must be a JSON object, not list") as caught:
+        read(connect(extra="[1, 2]"))
+    assert caught.value.field == "extra"
+
+
 def test_a_connection_that_is_not_there_is_airflows_error(read: Read) -> None:
     """It names the id."""
     with pytest.raises(AirflowNotFoundException, match="sei_nowhere"):

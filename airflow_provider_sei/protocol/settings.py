@@ -62,6 +62,9 @@ class SEISettings:
             SEIUsageError: a field is missing or cannot be used; ``field`` names it.
         """
         extra = extra or {}
+        if not isinstance(extra, Mapping):
+            msg = f"the connection's extra must be a JSON object, not {type(extra).__name__}"
+            raise SEIUsageError(msg, field="extra")
         header = _text(extra, "auth_header")
         if header is not None:
             header = _known_header(header)
