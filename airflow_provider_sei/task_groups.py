@@ -140,6 +140,10 @@ def _check_teams(team_ids: object, search: Mapping[str, object]) -> None:
         if value is not None:
             msg = f"{name} is for listing teams, but team_ids gives them already: leave out one of the two"
             raise SEIUsageError(msg, field=name)
+    twice = next((one for one in team_ids if team_ids.count(one) > 1), None) if isinstance(team_ids, list) else None
+    if twice is not None:
+        msg = f"team_ids has {twice!r} twice: each team is exported once"
+        raise SEIUsageError(msg, field="team_ids")
     if isinstance(team_ids, Sequence) and not team_ids:
         msg = "team_ids is empty: give at least one team, or leave it out to have the teams listed"
         raise SEIUsageError(msg, field="team_ids")
@@ -152,6 +156,14 @@ def _check_export(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
         SEIUsageError: a constant cannot work.
         TypeError: there is no such argument.
     """
+    destination = {**defaults, **arguments}.get("destination")
+    if isinstance(destination, str) and is_constant(destination) and not destination.strip().endswith("/"):
+        msg = (
+            f"destination {destination!r} is one object, and each team would take the place of the one before: give a"
+            " folder, ending with a slash, or name the team in it ('{{ task.team_id }}')"
+        )
+        with airflow_errors():
+            raise SEIUsageError(msg, field="destination")
     # What another task returns has no place in this DAG, and is not known yet.
     known: dict[str, Any] = {name: value if is_constant(value) else "{{ later }}" for name, value in arguments.items()}
     with DAG("checked_and_thrown_away", schedule=None, auto_register=False, default_args=dict(defaults)):

@@ -172,7 +172,9 @@ class TestDeclaration:
         [
             ({"granularity": "weekley"}, "did you mean 'WEEKLY'"),
             ({"family": "bah"}, "did you mean 'ba'"),
-            ({"destination": ""}, "destination '' is not a path"),
+            ({"destination": " "}, "destination ' ' is one object, and each team would take the place"),
+            ({"destination": "s3://lake/teams.csv"}, "is one object, and each team would take the place"),
+            ({"team_ids": ["1", 2, "1"], "org_tree_name": None}, "team_ids has '1' twice"),
             ({"include": 7}, "include must be a list of names"),
             ({"fail_on_failed_teams": "perhaps"}, "fail_on_failed_teams must be true or false"),
             ({"team_ids": ["1"]}, "org_tree_name is for listing teams, but team_ids gives them already"),

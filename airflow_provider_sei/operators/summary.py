@@ -44,7 +44,8 @@ class SEIExportSummaryOperator(BaseOperator):
     :param export_task_id: the mapped export task, with its task group in front (``productivity.export``).
     :param list_task_id: the ``SEIListTeamsOperator`` whose result the exports are mapped over, for the teams' names.
     :param team_ids: the team ids that the exports are mapped over, where no task lists them.
-    :param fail_on_failed_teams: whether teams that failed fail this task. It fails anyway if no export was started.
+    :param fail_on_failed_teams: whether teams that failed fail this task. It fails anyway if no export was started, and
+        if one team's file took the place of another's.
     """
 
     template_fields: Sequence[str] = ("export_task_id", "list_task_id", "team_ids", "fail_on_failed_teams")
@@ -71,7 +72,7 @@ class SEIExportSummaryOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Gather what is known, tell it, and fail if a team's export has failed."""
-        from airflow_provider_sei.protocol.summary import failure, news, summary
+        from airflow_provider_sei.protocol.summary import failure, news, overwritten, summary
 
         with airflow_errors():
             fails = checked_flag(self.fail_on_failed_teams, "fail_on_failed_teams")
@@ -79,13 +80,13 @@ class SEIExportSummaryOperator(BaseOperator):
         # A mapped task that was never expanded has one instance, without an index.
         unexpanded = states.pop(_UNMAPPED, None) if states else "missing"
         exports = list(self._exports(context, states))
-        problem = None if exports else self._why_none(context, unexpanded)
+        problem = overwritten(exports) if exports else self._why_none(context, unexpanded)
         told = summary(exports, problem)
         for outcome, line in news(exports, self.export_task_id) if exports else ():
             self.log.log(_LEVELS.get(outcome, logging.INFO), "%s", line)
         error = problem if unexpanded != "skipped" else None
         if exports and fails:
-            error = failure(exports, self.export_task_id)
+            error = "; ".join(filter(None, (problem, failure(exports, self.export_task_id))))
         if error:
             # What is told must not be lost with the failure.
             context["ti"].xcom_push(key="return_value", value=told)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["OUTCOMES", "TeamExport", "failure", "news", "summary"]
+__all__ = ["OUTCOMES", "TeamExport", "failure", "news", "overwritten", "summary"]
 
 OUTCOMES = ("delivered", "empty", "failed", "skipped", "unknown")
 """``empty``: delivered, with a header at most. ``failed``: every end but success and skipped. ``unknown``: a success
@@ -61,7 +61,7 @@ def summary(exports: Sequence[TeamExport], problem: str | None = None) -> dict[s
 
     Args:
         exports: one for each team.
-        problem: why there are none, if so.
+        problem: why there are none, or why some of them are lost.
 
     Returns:
         ``counts`` (``teams`` and each outcome), ``rows`` and ``bytes`` in total, ``problem``, and under each outcome a
@@ -107,6 +107,23 @@ def failure(exports: Sequence[TeamExport], task_id: str) -> str | None:
     return (
         f"{len(failed)} of {len(exports)} teams not exported: {titles}{more}. Read why in the logs of {task_id}; "
         "clear its failed tasks, with those downstream, to export these teams again"
+    )
+
+
+def overwritten(exports: Sequence[TeamExport]) -> str | None:
+    """Return the words of the error for teams whose files took each other's place, or ``None`` if all are there."""
+    by_uri: dict[str, dict[object, TeamExport]] = {}
+    for export in exports:
+        uri = export.result.get("uri") if export.result else None
+        if isinstance(uri, str):
+            by_uri.setdefault(uri, {})[export.team_id or export.map_index] = export
+    lost = next(((uri, list(found.values())) for uri, found in by_uri.items() if len(found) > 1), None)
+    if lost is None:
+        return None
+    titles = ", ".join(export.title for export in lost[1][:_MOST_IN_ERROR])
+    return (
+        f"{len(lost[1])} teams were delivered to one object, {lost[0]}, and only one of them can be there: {titles}."
+        " Let destination be a folder, or name the team in it, and leave use_server_name out"
     )
 
 

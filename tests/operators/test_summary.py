@@ -125,6 +125,16 @@ class TestFailure:
             told(ti, fail_on_failed_teams=False)
         assert ti.pushed["return_value"]["problem"]
 
+    def test_files_that_took_each_others_place_fail_it_in_any_case(self) -> None:
+        """Beside the teams that failed, if these do."""
+        ti = instance({"export_0": "success", "export_1": "success", "export_2": "failed"})
+        ti.xcoms |= {("export", "return_value", index): {"uri": "s3://l/a", "rows": 3} for index in range(2)}
+        with pytest.raises(exceptions.SEITeamExportsError, match="2 teams were delivered to one object, s3://l/a"):
+            told(ti, fail_on_failed_teams=False)
+        assert ti.pushed["return_value"]["problem"].endswith("and leave use_server_name out")
+        with pytest.raises(exceptions.SEITeamExportsError, match=r"use_server_name out; 1 of 3 teams not exported"):
+            told(ti)
+
     def test_a_skipped_fan_out_is_no_failure(self, task_log: Any) -> None:
         """But it is said."""
         found = told(instance({"export": "skipped", "teams": "success"}, teams=[]))

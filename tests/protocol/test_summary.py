@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sei.protocol.summary import MOST_NAMED, OUTCOMES, TeamExport, failure, news, summary
+from airflow_provider_sei.protocol.summary import MOST_NAMED, OUTCOMES, TeamExport, failure, news, overwritten, summary
 
 
 def export(map_index: int = 0, state: str | None = "success", rows: Any = 3, **changes: Any) -> TeamExport:
@@ -142,3 +142,29 @@ class TestFailure:
     def test_without_failures_there_is_none(self) -> None:
         """Empty and skipped teams are no failures, nor is what a user has marked."""
         assert failure([export(0, rows=0), export(1, "skipped"), export(2, result=None)], "x") is None
+
+
+class TestOverwritten:
+    """Files that took each other's place."""
+
+    def test_teams_of_one_object_are_named(self) -> None:
+        """All of them say that they are delivered."""
+        results = [{"uri": uri, "rows": 3, "bytes": 40} for uri in ("s3://l/a", "s3://l/b", "s3://l/a")]
+        words = overwritten([export(index, result=result) for index, result in enumerate(results)])
+        assert words is not None
+        assert words.startswith("2 teams were delivered to one object, s3://l/a, and only one of them can be there: Te")
+        assert "Team 0 (10), Team 2 (12). Let destination" in words
+
+    def test_one_team_may_be_exported_twice(self) -> None:
+        """Nothing is lost by it."""
+        twice = [export(index, result={"uri": "s3://l/a", "rows": 3}, team_id="10") for index in range(2)]
+        assert overwritten(twice) is None
+
+    def test_what_is_not_known_is_not_accused(self) -> None:
+        """Failed exports have no object, and a result may be anybody's."""
+        assert overwritten([*MIXED, export(7, result={"uri": None}), export(8, result={"uri": None})]) is None
+
+    def test_teams_that_are_not_known_are_told_apart(self) -> None:
+        """By their map indexes."""
+        results = [export(index, result={"uri": "s3://l/a", "rows": 3}, team_id=None) for index in range(2)]
+        assert "map index 0, map index 1" in str(overwritten(results))
