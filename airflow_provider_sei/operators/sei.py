@@ -222,6 +222,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         )
 
     def _deliver(self, context: Context, spec: ExportSpec, export: Export, *, reused: bool | None) -> dict[str, Any]:
+        for warning in spec.contradictions(export):
+            self.log.warning("%s", warning)
         settings = self.hook.settings
         destination, name = self.place(
             spec.family.name,

@@ -22,6 +22,7 @@ from airflow_provider_sei.protocol.checks import (
     undocumented,
 )
 from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import ExportFamily, Option, get_family
 from airflow_provider_sei.protocol.suggestions import did_you_mean
 
@@ -155,6 +156,27 @@ class ExportSpec:
     def fingerprint(self, *, org_identifier: str | None = None, project_identifier: str | None = None) -> str:
         """Return 64 hexadecimal characters that stand for this very request, whoever sends it and whenever."""
         return fingerprint([self.family.name, org_identifier, project_identifier, self.body()])
+
+    def contradictions(self, export: Export) -> list[str]:
+        """Return a sentence for each thing that the server says ``export`` is of, and this request does not ask for.
+
+        What the server does not say contradicts nothing. Its form is documented by examples alone, so these are
+        warnings.
+        """
+        sent = self.body()
+        scope, period = (part if isinstance(part := sent.get(key), dict) else {} for key in ("scope", "dateRange"))
+        said = {
+            "teamId": (export.team_id, scope.get("teamId")),
+            "orgTreeName": (export.org_tree_name, scope.get("orgTreeName")),
+            "dateRange.start": (export.date_start and export.date_start[:10], period.get("start")),
+            "dateRange.end": (export.date_end and export.date_end[:10], period.get("end")),
+        }
+        return [
+            f"the server says that {export.family} export {export.export_id} has {key} {theirs!r}, but {ours!r} is"
+            " asked for; a template that changes between create and delivery does this, too"
+            for key, (theirs, ours) in said.items()
+            if theirs and ours and theirs != str(ours)
+        ]
 
     @property
     def level(self) -> str | None:

@@ -37,6 +37,14 @@ def deferred(operator: SEIExportOperator, context: Any = None) -> TaskDeferred:
 class TestResult:
     """What the task returns."""
 
+    def test_a_server_that_has_another_teams_file_is_told_on(
+        self, export_operator: MakeOperator, sei_server: Any, task_log: Any
+    ) -> None:
+        """The file is called after the request."""
+        sei_server.faults.add("status", "fields", changes={"scope": {"teamId": "7"}})
+        export_operator().execute({})
+        assert "has teamId '7', but '456' is asked for" in task_log.text
+
     @pytest.mark.parametrize("family", list(FAMILIES))
     def test_it_describes_what_was_delivered(
         self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, family: str

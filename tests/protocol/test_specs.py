@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
 from airflow_provider_sei.protocol.messages import encode_json
 from airflow_provider_sei.protocol.specs import ExportSpec, fingerprint
@@ -30,6 +31,38 @@ def refused(**request: Any) -> SEIUsageError:
     with pytest.raises(SEIUsageError) as caught:
         spec(**request)
     return caught.value
+
+
+class TestContradictions:
+    """What the server says of an export, beside what was asked for."""
+
+    def told(self, asked: ExportSpec, **said: str) -> list[str]:
+        """Return the sentences about an export of which the server says so."""
+        return asked.contradictions(Export(export_id="exp_1", family="productivity", **said))
+
+    @pytest.mark.parametrize(
+        ("said", "words"),
+        [
+            ({"team_id": "7"}, "has teamId '7', but '456' is asked for"),
+            ({"date_start": "2023-01-01"}, "has dateRange.start '2023-01-01', but '2024-01-01' is asked for"),
+            ({"date_end": "2024-12-30T23:59:59Z"}, "has dateRange.end '2024-12-30', but '2024-12-31' is asked for"),
+        ],
+    )
+    def test_another_scope_or_period_is_told(self, said: dict[str, str], words: str) -> None:
+        """The file would be called after something that it is not."""
+        [sentence] = self.told(spec(), **said)
+        assert sentence.startswith(f"the server says that productivity export exp_1 {words}")
+        assert self.told(spec(org_tree_name="East"), org_tree_name="West")
+
+    def test_what_is_said_otherwise_or_not_at_all_contradicts_nothing(self) -> None:
+        """Not every answer echoes the request, and days may be moments."""
+        assert self.told(spec()) == []
+        assert self.told(spec(), team_id="456", date_start="2024-01-01T00:00:00Z", org_tree_name="East") == []
+
+    def test_what_was_sent_counts(self) -> None:
+        """``extra_body`` has the last word on it, whatever it makes of it."""
+        assert self.told(spec(extra_body={"scope": {"teamId": 9}}), team_id="9") == []
+        assert self.told(spec(extra_body={"dateRange": None, "scope": "all"}), team_id="9", date_end="2020-01-01") == []
 
 
 class TestBody:
