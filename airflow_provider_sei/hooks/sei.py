@@ -217,6 +217,9 @@ class SEIHook(BaseHook):
                 self._pause(teams.PAUSE_BETWEEN_PAGES)
             answer = self._run(call(page))
             fresh = [record for record in answer.records if record not in records[-teams.PAGE_SIZE :]]
+            if answer.more and not fresh:
+                words = "could not %s to the end: the server says that more follow, but repeats a page"
+                self.log.warning(words, call(page).what)
             records += fresh
             page, more = page + 1, answer.more and bool(fresh)
         return records

@@ -33,7 +33,8 @@ __all__ = [
 PAGE_SIZE = 50
 """The vendor's own default."""
 MAX_PAGES = 2_000
-"""A bound for servers that never end: 100,000 teams."""
+"""A bound for servers that never end: 100,000 teams. A list that goes on there is an error, for a part of it would pass
+for the whole."""
 PAUSE_BETWEEN_PAGES = 0.2
 """Seconds. The vendor asks for a short delay between calls and names no figure; this one keeps a walk over pages below
 the lower of its limits, 400 calls a minute."""
@@ -71,7 +72,15 @@ def teams_page_call(org_tree_name: str | None, page: int) -> Call[TeamPage]:
         query=(("page", str(page)), ("pageSize", str(PAGE_SIZE))),
         body=body,
     )
-    return Call(request, lambda response: _read_page(response, what, page), what)
+
+    def parse(response: HttpResponse) -> TeamPage:
+        found = _read_page(response, what, page)
+        if found.records and not any(True for _ in _walk(found.records)):
+            msg = f"could not {what}: the answer's records have no refId; check the connection's base URL"
+            raise SEIUnreadableError(msg)
+        return found
+
+    return Call(request, parse, what)
 
 
 def org_trees_page_call(name: str, page: int) -> Call[TeamPage]:
@@ -218,7 +227,10 @@ def _read_page(response: HttpResponse, what: str, page: int) -> TeamPage:
             more = page + 1 < pages
         elif isinstance(total, int):
             more = (page + 1) * PAGE_SIZE < total
-    return TeamPage(tuple(records), more and bool(records) and page + 1 < MAX_PAGES)
+    if more and records and page + 1 >= MAX_PAGES:
+        msg = f"could not {what}: the server's list goes on after {MAX_PAGES} pages; ask for one organisation tree"
+        raise SEIUnreadableError(msg)
+    return TeamPage(tuple(records), more and bool(records))
 
 
 def _records(value: Any, what: str) -> list[Mapping[str, Any]]:

@@ -82,13 +82,24 @@ class TestPages:
             ({"items": [{"refId": 1}]}, 0, False),
             ([{"refId": 1}], 0, False),
             ([{"refId": 1}] * PAGE_SIZE, 0, True),
-            ({"items": [{"refId": 1}], "hasNext": True}, MAX_PAGES - 1, False),
+            ({"items": [{"refId": 1}], "hasNext": False}, MAX_PAGES - 1, False),
             ({"items": [], "hasNext": True}, 0, False),
         ],
     )
     def test_whether_more_follow_is_read_from_what_there_is(self, value: Any, page: int, *, more: bool) -> None:
         """Totals have five names; a full page without any may be followed by another."""
         assert teams_page_call(None, page).parse(answer(value)).more is more
+
+    def test_a_list_without_an_end_is_an_error(self) -> None:
+        """A part of it would pass for the whole."""
+        with pytest.raises(SEIUnreadableError, match="the server's list goes on after 2000 pages"):
+            teams_page_call(None, MAX_PAGES - 1).parse(answer({"items": [{"refId": 1}], "hasNext": True}))
+
+    @pytest.mark.parametrize("records", [[{"teamId": 1}], [{"refId": None}, {"refId": " "}]])
+    def test_records_without_an_id_are_unreadable(self, records: Any) -> None:
+        """Leaving them out would say that there is no team."""
+        with pytest.raises(SEIUnreadableError, match="could not list teams: the answer's records have no refId"):
+            teams_page_call(None, 0).parse(answer({"items": records}))
 
     @pytest.mark.parametrize("value", [{}, {"items": {}}, "x", 5, None])
     def test_an_answer_without_a_list_is_unreadable(self, value: Any) -> None:
