@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_sei.protocol.answers import printable
 from airflow_provider_sei.protocol.errors import SEIError, SEIUsageError
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import ExportFamily
@@ -137,7 +138,8 @@ def completion_event(export: Export, family: ExportFamily, **place: str | None) 
         place: where it can be read, such as ``project_identifier``.
     """
     event: dict[str, Any] = {"version": VERSION, "status": export.status.value, "family": family.name}
-    event |= {"export_id": export.export_id} | {name: getattr(export, name) for name in _TOLD} | place
+    event |= {name: printable(value) for name in _TOLD if (value := getattr(export, name)) is not None}
+    event |= {"export_id": export.export_id} | place
     return {name: value for name, value in event.items() if value is not None}
 
 

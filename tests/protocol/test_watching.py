@@ -228,3 +228,9 @@ def test_an_event_names_no_person_and_no_place_to_download() -> None:
         "team_id": "456",
         "project_identifier": "p",
     }
+
+
+def test_an_event_is_plain_text() -> None:
+    """A tree is named by somebody at SEI; its name goes to Airflow's UI and into other people's DAGs."""
+    event = completion_event(done("a", 0, org_tree_name="East\x1b[31m\nx", team_id="4\u202e5"), get_family("ba"))
+    assert (event["org_tree_name"], event["team_id"]) == ("East [31m x", "4 5")
