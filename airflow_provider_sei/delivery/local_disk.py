@@ -22,7 +22,7 @@ class LocalSink:
     """Writes one file; see :class:`airflow_provider_sei.delivery.stores.Sink`.
 
     Raises:
-        SEIUsageError: the target is a folder.
+        SEIUsageError: the target is a folder, or a device or the like.
     """
 
     def __init__(self, target: Path) -> None:
@@ -30,6 +30,10 @@ class LocalSink:
         self.uri = f"file://{target}"
         if target.is_dir():
             msg = f"destination {str(target)!r} is a folder: end it with a slash, or name a file"
+            raise SEIUsageError(msg, field="destination")
+        if target.exists() and not target.is_file():
+            # Giving the file its name would put it in the device's place: of /dev/null, for every process here.
+            msg = f"destination {str(target)!r} is a device, a pipe or a socket: name a file"
             raise SEIUsageError(msg, field="destination")
         target.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = target.with_name(f"{self._temporary_start()}{secrets.token_hex(8)}.part")

@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_sei.delivery import local_disk
 from airflow_provider_sei.delivery.local_disk import LocalSink
+from airflow_provider_sei.protocol.errors import SEIUsageError
 
 
 @pytest.fixture(params=["unnamed", "named"])
@@ -169,6 +170,19 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path) -> None:
     assert shown.startswith("SEIDownloadError True the file could not be stored at")
     assert "File too large" in shown
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": b"older"}
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    """A task that runs as root could put a file in the place of /dev/null, under every process's feet."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for target in (pipe, link):
+        with pytest.raises(SEIUsageError, match="is a device, a pipe or a socket: name a file"):
+            LocalSink(target)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert sorted(tmp_path.iterdir()) == [link, pipe]
 
 
 def test_no_folder_can_be_made_below_a_file(tmp_path: Path) -> None:
