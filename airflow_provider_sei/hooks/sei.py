@@ -278,7 +278,8 @@ class SEIHook(BaseHook):
         """Make one cheap authenticated call that creates nothing: list one export."""
         family = next(iter(FAMILIES.values()))
         try:
-            self._run(listing.list_call(family, listing.list_query(limit=1)))
+            # One try: whoever has pressed the button in Airflow's UI waits for the answer.
+            self._run(listing.list_call(family, listing.list_query(limit=1)), _ONE_TRY)
         except (SEIError, AirflowNotFoundException) as error:
             return False, str(error)
         return True, f"{self.settings.endpoint.base_url} answers, and the API key may list exports"

@@ -152,9 +152,9 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         super().__init__(**kwargs)
         self.wait_timeout = wait_timeout
         self.poll_interval = poll_interval
-        self.deferrable = deferrable
         self.verify_size = verify_size
         with airflow_errors():
+            self.deferrable = checked_flag(deferrable, "deferrable")
             checked_wait(*(value if is_constant(value) else 1.0 for value in (wait_timeout, poll_interval)))
             if is_constant(verify_size):
                 checked_flag(verify_size, "verify_size")

@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_sei.deferral import completed, deadline, defer_until_completed, look_once
 from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.operators.base import SEIBaseOperator, is_constant
+from airflow_provider_sei.operators.base import SEIBaseOperator, checked_flag, is_constant
 from airflow_provider_sei.protocol.errors import SEIError, SEIExportTimeoutError, SEINotFoundError
 from airflow_provider_sei.protocol.events import read_event
 from airflow_provider_sei.protocol.exports import checked_export_id
@@ -60,9 +60,9 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
         super().__init__(**kwargs)
         self.family = family
         self.export_id = export_id
-        self.deferrable = deferrable
         self.poll_interval = poll_interval
         with airflow_errors():
+            self.deferrable = checked_flag(deferrable, "deferrable")
             if is_constant(family):
                 get_family(family)
             if is_constant(export_id):

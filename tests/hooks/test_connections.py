@@ -130,7 +130,7 @@ class TestTestConnection:
         assert host.api_key not in sentence
 
     def test_an_unreachable_host_is_said(self, hook: SEIHook, raw_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After a few tries."""
+        """With the address."""
         server = raw_server()
         server.close()
         monkeypatch.setenv(
@@ -147,6 +147,14 @@ class TestTestConnection:
         works, sentence = hook.test_connection()
         assert not works
         assert f"no answer from {server.origin}" in sentence
+
+    def test_somebody_waits_for_the_answer(self, hook: SEIHook, sei_server: Any) -> None:
+        """So trouble that may pass is not waited out; five tries at a silent server took minutes."""
+        sei_server.faults.add("list", "answer", status=503, times=None)
+        works, sentence = hook.test_connection()
+        assert not works
+        assert "the server answered 503" in sentence
+        assert len(sei_server.requests) == 1
 
     def test_a_connection_that_does_not_exist_is_said(self) -> None:
         """Rather than raised."""

@@ -131,6 +131,8 @@ class TestConstants:
             (SEIExportOperator, {"wait_timeout": "long"}, "wait_timeout must be a number of seconds"),
             (SEIExportOperator, {"poll_interval": 0}, "poll_interval must be a number of seconds, at least 1"),
             (SEIExportOperator, {"verify_size": "maybe"}, "verify_size must be true or false"),
+            (SEIExportOperator, {"deferrable": "no"}, "deferrable must be true or false"),
+            (SEIExportSensor, {"deferrable": "{{ x }}"}, "deferrable must be true or false"),
             (SEIExportOperator, {"destination": ""}, "destination '' is not a path"),
             (SEIExportOperator, {"destination": "{{ x }}", "compression": "gz"}, "compression 'gz' is not one of"),
             (SEIExportOperator, {"layout": "hives"}, "layout 'hives' is not one of flat, hive: did you mean 'hive'"),
@@ -191,6 +193,11 @@ class TestConstants:
     def test_what_a_template_may_still_make_right_is_let_pass(self, kind: type, changes: dict[str, Any]) -> None:
         """It is checked again when it is rendered."""
         kind(task_id="t", **FULL[kind] | changes)
+
+    @pytest.mark.parametrize("kind", [SEIExportOperator, SEIExportSensor])
+    def test_whether_to_defer_may_come_as_text(self, kind: type) -> None:
+        """As an environment variable or a Variable gives it."""
+        assert kind(task_id="t", **MINIMUM[kind] | {"deferrable": "False"}).deferrable is False
 
     def test_another_tasks_output_is_no_constant(self) -> None:
         """An id that is yet to be made is not checked now."""
