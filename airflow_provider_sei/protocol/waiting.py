@@ -32,6 +32,7 @@ __all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "checked_seconds", "checked_
 _SHORTEST_PAUSE = 5.0  # seconds
 _GROWTH = 1.5
 _JITTER = 0.1  # of a pause, either way, so that exports created together are not asked for together
+_LONGEST_WAIT = 366 * 24 * 3600.0  # seconds; Airflow fails over moments that are no dates any more
 _MISSING_TOLERANCE = 30.0  # seconds for which a 404 is borne
 
 
@@ -182,13 +183,16 @@ def checked_wait(timeout: object, poll_interval: object) -> tuple[float, float |
     """Return both as numbers, after rendering and before anything is sent.
 
     Args:
-        timeout: seconds to wait at most.
+        timeout: seconds to wait at most, up to a year.
         poll_interval: seconds between two looks, at least 1; ``None`` or blank takes the growing schedule.
 
     Raises:
         SEIUsageError: one of them is no such number.
     """
     seconds = checked_seconds(timeout, "wait_timeout", least=0.0)
+    if seconds > _LONGEST_WAIT:
+        msg = f"wait_timeout must be a number of seconds, at least 0 and at most a year's, not {timeout!r}"
+        raise SEIUsageError(msg, field="wait_timeout")
     return seconds, None if poll_interval in (None, "") else checked_seconds(poll_interval, "poll_interval", least=1.0)
 
 

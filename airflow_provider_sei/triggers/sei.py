@@ -130,9 +130,12 @@ class SEIExportTrigger(BaseTrigger):
         from airflow_provider_sei.protocol.waiting import WaitPlan
         from airflow_provider_sei.triggers.sharing import wait_for_export
 
-        if not isfinite(self.deadline):
-            msg = f"deadline must be a moment in epoch seconds, not {self.deadline!r}"
-            raise SEIUsageError(msg, field="deadline", export_id=self.export_id)
+        for name in ("deadline", "started_at", "poll_interval"):
+            value = getattr(self, name)
+            # Among the moments of all waits, one that is no number would hold up the others.
+            if value is not None and not isfinite(value):
+                msg = f"{name} must be a number of seconds, not {value!r}"
+                raise SEIUsageError(msg, field=name, export_id=self.export_id)
         plan = WaitPlan(
             family=self.family,
             export_id=self.export_id,

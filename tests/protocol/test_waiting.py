@@ -280,6 +280,7 @@ class TestCheckedWait:
             (float("nan"), None, "wait_timeout"),
             (10**400, None, "wait_timeout"),
             (timedelta(hours=1), None, "wait_timeout"),
+            (367 * 24 * 3600, None, "wait_timeout"),
             (60, 0.5, "poll_interval"),
             (60, "often", "poll_interval"),
             (60, [], "poll_interval"),

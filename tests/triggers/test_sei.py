@@ -202,10 +202,16 @@ class TestOutcomes:
 
     @pytest.mark.parametrize(
         ("changes", "words"),
-        [({"family": "nothing"}, "not an SEI export family"), ({"export_id": "a/b"}, "is not an export id")],
+        [
+            ({"family": "nothing"}, "not an SEI export family"),
+            ({"export_id": "a/b"}, "is not an export id"),
+            ({"deadline": float("inf")}, "deadline must be a number of seconds, not inf"),
+            ({"started_at": float("nan")}, "started_at must be a number of seconds, not nan"),
+            ({"poll_interval": float("nan")}, "poll_interval must be a number of seconds, not nan"),
+        ],
     )
     def test_arguments_that_cannot_be_are_an_error(
-        self, trigger: Any, sei_server: Any, fire: Fire, *, changes: dict[str, str], words: str
+        self, trigger: Any, sei_server: Any, fire: Fire, *, changes: dict[str, Any], words: str
     ) -> None:
         """An event, not a crash of the trigger."""
         with pytest.raises(errors.SEIUsageError, match=words):
