@@ -145,6 +145,9 @@ def _read_page(value: Any, family: ExportFamily, what: str) -> ExportPage:
             exports.append(replace(read_export(record, family, what), summary=True))
         except SEIUnreadableError:
             continue  # a record without an id is of no use to anybody
+    if records and not exports:
+        msg = f"could not {what}: none of the answer's {len(records)} records has a usable exportId"
+        raise SEIUnreadableError(msg)
     return ExportPage(tuple(exports), _more(value) if isinstance(value, dict) else None)
 
 

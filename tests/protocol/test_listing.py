@@ -201,6 +201,11 @@ class TestPage:
         with pytest.raises(SEIUnreadableError, match=r"could not list sprint exports: the answer holds no list"):
             read(value)
 
+    def test_records_that_are_no_exports_are_unreadable(self) -> None:
+        """An empty list of them would keep an asset watcher waiting for ever, without a word."""
+        with pytest.raises(SEIUnreadableError, match="none of the answer's 2 records has a usable exportId"):
+            read({"exports": [{"id": "exp_1"}, None]})
+
     @pytest.mark.parametrize("value", [{"exports": []}, [], {"data": []}])
     def test_an_empty_list_is_one(self, value: Any) -> None:
         """There may be no exports."""
