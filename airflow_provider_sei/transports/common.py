@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ MAX_STEP_SECONDS = 60.0  # for the head of an answer once it has begun, and betw
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what other programs of the machine go by
+
+_USER_OF_URL = re.compile(r"//[^/\s]*@")  # aiohttp quotes the address of a proxy with its password
 
 log = logging.getLogger("airflow_provider_sei")
 
@@ -77,7 +80,7 @@ def no_answer(
     innermost = _innermost(error)
     strerror = getattr(innermost, "strerror", None)
     said = (strerror if isinstance(strerror, str) else str(innermost)).replace(settings.api_key, "***")
-    said = " ".join(printable(said).split())[:200]
+    said = " ".join(printable(_USER_OF_URL.sub("//***@", said)).split())[:200]
     words = f"{type(innermost).__name__}: {said}" if said else type(innermost).__name__
     advice = "check the connection's host and the network between"
     if isinstance(innermost, ssl.SSLCertVerificationError):

@@ -209,6 +209,17 @@ class TestProxies:
             driver.run(settings_for(BEHIND_PROXY), LIST, backoff=ONE_TRY)
         assert "proxy-secret" not in str(caught.value)
 
+    @pytest.mark.parametrize("status", [403, 407, 502])
+    def test_one_that_refuses_is_quoted_without_its_password(
+        self, driver: Any, settings_for: SettingsFor, raw_server: Any, *, monkeypatch: pytest.MonkeyPatch, status: int
+    ) -> None:
+        """The words of aiohttp have the proxy's whole address."""
+        server = raw_server(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status)
+        monkeypatch.setenv("HTTPS_PROXY", server.origin.replace("://", "://user:proxy-secret@"))
+        with pytest.raises(errors.SEINoAnswerError, match=str(status)) as caught:
+            driver.run(settings_for(BEHIND_PROXY), LIST, backoff=ONE_TRY)
+        assert "proxy-secret" not in str(caught.value)
+
 
 class TestConnectTimeout:
     """Reaching the server is bounded too."""
