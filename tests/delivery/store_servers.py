@@ -189,11 +189,8 @@ def azure_store(connection_string: str) -> Store:
 
     def unfinished() -> list[str]:
         with opened() as client:
-            return [
-                blob.name
-                for blob in client.list_blobs(include=["uncommittedblobs"])
-                if _last(blob.name) not in objects()
-            ]
+            names = [blob.name for blob in client.list_blobs(include=["uncommittedblobs"])]
+            return [name for name in names if client.get_blob_client(name).get_block_list("uncommitted")[1]]
 
     extra = {"connection_string": connection_string}
     return Store(

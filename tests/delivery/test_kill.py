@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,8 +26,12 @@ OLDER = b"older,content\n1,2\n"
 SENT = 14_000_000  # bytes of the file that arrive before the server falls silent: two parts of a multipart upload
 GIVE_UP = 60.0
 
+# Bytes that Azure's client sends in blocks, instead of all at once, and how many reach the store before the kill.
+IN_BLOCKS = 80_000_000
+HELD_AFTER = 24_000_000
+
 WORKER = """
-import signal, sys
+import os, signal, sys
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.hooks.sei import SEIHook
 
@@ -34,6 +43,11 @@ def raise_terminated(*_):
 
 if sys.argv[3] == "handled":  # as Airflow 2 does; Airflow 3 lets the process go on until it is killed
     signal.signal(signal.SIGTERM, raise_terminated)
+if "TEST_GOOGLE" in os.environ:
+    import gcsfs
+    from airflow.sdk.io.store import attach
+    address = os.environ["TEST_GOOGLE"]
+    attach("gs", "google", fs=gcsfs.GCSFileSystem(endpoint_url=address, token="anon", project="tests"))
 hook = SEIHook("sei_default")
 print("started", flush=True)
 hook.download_export(hook.get_export("productivity", sys.argv[1]), Destination.checked(sys.argv[2]))
@@ -50,6 +64,41 @@ def export_id(sei_server: Any, sei_connection: str) -> str:
     )
     sei_server.faults.add("download", "stall", after_bytes=SENT, seconds=3600)
     return export.export_id
+
+
+@contextmanager
+def held_connections(port: int, after_bytes: int) -> Iterator[tuple[int, threading.Event]]:
+    """Pass connections on to a port, and nothing more of what comes in once it is so many bytes.
+
+    Yields the port to connect to, and the event of that moment.
+    """
+    held = threading.Event()
+    left = after_bytes
+
+    def pass_on(source: socket.socket, target: socket.socket, *, counts: bool) -> None:
+        nonlocal left
+        with suppress(OSError), source, target:
+            while data := source.recv(1 << 16):
+                left -= len(data) if counts else 0
+                if left < 0:
+                    held.set()
+                if not counts or left >= 0:
+                    target.sendall(data)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client = listener.accept()[0]
+                store = socket.create_connection(("127.0.0.1", port))
+                for source, target, counts in ((client, store, True), (store, client, False)):
+                    Thread(target=pass_on, args=(source, target), kwargs={"counts": counts}, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepting = Thread(target=accept, daemon=True)
+        accepting.start()
+        yield listener.getsockname()[1], held
+        listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()
 
 
 @contextmanager
@@ -74,17 +123,26 @@ def wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def written(process: subprocess.Popen[str]) -> int:
-    """Return how many bytes of a file without a name the process holds."""
+def written(process: subprocess.Popen[str], folder: str = "/store/") -> int:
+    """Return how many bytes of a file without a name, in that folder, the process holds."""
     sizes = [0]
     for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
         try:
             name = str(descriptor.readlink())
-            if "/store/" in name and "(deleted)" in name:
+            if folder in name and "(deleted)" in name:
                 sizes.append(descriptor.stat().st_size)
         except FileNotFoundError:  # closed meanwhile
             continue
     return max(sizes)
+
+
+def deliver_again(store: Any, export_id: str, sei_server: Any) -> None:
+    """Deliver the same export once more, which nothing disturbs now."""
+    hook = SEIHook("sei_default")
+    hook.download_export(hook.get_export("productivity", export_id), Destination.checked(f"{store.url}x.csv"))
+    [record] = sei_server.exports
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in store.objects().items()}
+    assert digests == {"x.csv": record.csv_sha256}
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
@@ -113,10 +171,7 @@ class TestS3:
             process.send_signal(sent)
             process.wait(GIVE_UP)
         assert s3.objects() == {"x.csv": OLDER}
-        hook = SEIHook("sei_default")
-        hook.download_export(hook.get_export("productivity", export_id), Destination.checked(f"{s3.url}x.csv"))
-        [record] = sei_server.exports
-        assert s3.objects() == {"x.csv": record.csv}
+        deliver_again(s3, export_id, sei_server)
         assert s3.unfinished() == []
 
     def test_a_termination_that_is_an_exception_cleans_up_at_once(self, s3: Any, export_id: str) -> None:
@@ -128,3 +183,92 @@ class TestS3:
             process.wait(GIVE_UP)
         assert s3.objects() == {"x.csv": OLDER}
         assert s3.unfinished() == []
+
+
+class TestAzure:
+    """The file is collected in a nameless one on the worker's disk; blocks of an upload are dropped by the next one."""
+
+    @pytest.fixture
+    def spools(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The worker's folder for temporary files."""
+        folder = tmp_path / "spools"
+        folder.mkdir()
+        monkeypatch.setenv("TMPDIR", str(folder))
+        return folder
+
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+    def test_a_kill_in_mid_download_leaves_nothing(
+        self, azure: Any, export_id: str, spools: Path, sent: signal.Signals
+    ) -> None:
+        """Neither in the store nor on the disk."""
+        azure.put("x.csv", OLDER)
+        with worker(export_id, f"{azure.url}x.csv") as process:
+            wait_until(lambda: written(process, "/spools/") > SENT - 1_000_000)
+            process.send_signal(sent)
+            process.wait(GIVE_UP)
+        assert azure.objects() == {"x.csv": OLDER}
+        assert azure.unfinished() == []
+        assert list(spools.iterdir()) == []
+
+    @pytest.mark.sei_server(compression="plain", download_bytes=IN_BLOCKS)
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+    def test_a_kill_in_mid_upload_leaves_blocks_that_the_next_delivery_drops(
+        self,
+        *,
+        azure: Any,
+        export_id: str,
+        sei_server: Any,
+        spools: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        sent: signal.Signals,
+    ) -> None:
+        """Nothing of them is visible meanwhile."""
+        azure.put("x.csv", OLDER)
+        sei_server.faults.clear()
+        direct = azure.connections["AIRFLOW_CONN_BLOBS"]
+        port = int(re.search(r"127\.0\.0\.1:(\d+)", direct)[1])  # type: ignore[index]
+        with held_connections(port, HELD_AFTER) as (held_port, held):
+            monkeypatch.setenv("AIRFLOW_CONN_BLOBS", direct.replace(f":{port}/", f":{held_port}/"))
+            with worker(export_id, f"{azure.url}x.csv") as process:
+                assert held.wait(GIVE_UP)
+                process.send_signal(sent)
+                process.wait(GIVE_UP)
+        monkeypatch.setenv("AIRFLOW_CONN_BLOBS", direct)
+        assert azure.objects() == {"x.csv": OLDER}
+        assert azure.unfinished() == ["sei/x.csv"]
+        assert list(spools.iterdir()) == []
+        deliver_again(azure, export_id, sei_server)
+        assert azure.unfinished() == []
+
+
+class TestGoogle:
+    """An upload that is not ended can be seen by nobody; the store forgets it after a week, and lists none."""
+
+    @pytest.fixture(autouse=True)
+    def _emulator(self, google_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TEST_GOOGLE", google_emulator[0])
+
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+    def test_a_kill_leaves_the_older_object_and_an_upload_that_hinders_nobody(
+        self, google: Any, export_id: str, sei_server: Any, sent: signal.Signals
+    ) -> None:
+        """The next delivery begins one of its own."""
+        google.put("x.csv", OLDER)
+        with worker(export_id, f"{google.url}x.csv") as process:
+            wait_until(lambda: len(google.unfinished()) == 1)
+            process.send_signal(sent)
+            process.wait(GIVE_UP)
+        assert google.objects() == {"x.csv": OLDER}
+        left = google.unfinished()
+        deliver_again(google, export_id, sei_server)
+        assert google.unfinished() == left
+
+    def test_a_termination_that_is_an_exception_cleans_up_at_once(self, google: Any, export_id: str) -> None:
+        """The upload is cancelled before the process ends."""
+        google.put("x.csv", OLDER)
+        with worker(export_id, f"{google.url}x.csv", "handled") as process:
+            wait_until(lambda: len(google.unfinished()) == 1)
+            process.send_signal(signal.SIGTERM)
+            process.wait(GIVE_UP)
+        assert google.objects() == {"x.csv": OLDER}
+        assert google.unfinished() == []

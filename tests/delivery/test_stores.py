@@ -235,3 +235,16 @@ class TestEveryStore:
         with pytest.raises(Exception, match="could not be stored at") as caught:
             deliver(body(b"a\n1\n"), Destination.checked(url), promise)
         assert type(caught.value).__name__ == "SEIDownloadError"
+
+
+@pytest.mark.parametrize("store", ["s3", "azure"], indirect=True)
+def test_a_store_that_can_refuses_by_itself_to_replace(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes between the look and the publishing loses nothing."""
+    sink = sinks(store.url)("x.csv")
+    sink.write(b"a\n1\n")
+    store.put("x.csv", OLDER)
+    monkeypatch.setattr(sink, "existing_size", lambda: None)
+    with pytest.raises(FileExistsError):
+        sink.commit(replace=False)
+    sink.close()
+    assert store.objects() == {"x.csv": OLDER}
