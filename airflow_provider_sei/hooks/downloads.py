@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -26,6 +27,10 @@ _ONE_TRY = Backoff(attempts=1)  # a body that could not be opened counts as a tr
 _Source = Callable[[], tuple[Callable[[], AbstractContextManager[Body]], Promise]]
 
 
+class _Interruption(BaseException):
+    """Leaves a delivery from wherever it is; no ``Exception``, so that nothing on the way takes it for a fault."""
+
+
 class Downloads:
     """Delivers files that one transport fetches.
 
@@ -41,6 +46,17 @@ class Downloads:
         self._transport = transport
         self._sleep = sleep
         self._clock = clock
+        self._delivering: int | None = None  # the thread that is at it
+
+    def interrupt(self) -> None:
+        """Leave the delivery that is under way in this thread, by raising in the midst of it; else do nothing.
+
+        For signal handlers, which Python runs between two steps of what they interrupt. The delivery cleans up behind
+        itself and ends with an error. Nothing is logged here: the handler may have come in between a line of the log.
+        """
+        if self._delivering == threading.get_ident():
+            self._delivering = None
+            raise _Interruption
 
     def export(
         self,
@@ -110,5 +126,13 @@ class Downloads:
             return deliver(open_body, replace(destination, timeout=left()), promise, clock=self._clock)
 
         rule = RetryRule(_TRIES, what, left)
-        result: Delivered = Retrying(sleep=self._sleep, **rule.arguments())(once)
+        self._delivering = threading.get_ident()
+        try:
+            result: Delivered = Retrying(sleep=self._sleep, **rule.arguments())(once)
+        except _Interruption:
+            words = "interrupted, because the task was told to end; what was not published yet is taken back"
+            msg = f"could not {what}: {words}"
+            raise SEIDownloadError(msg) from None
+        finally:
+            self._delivering = None
         return result

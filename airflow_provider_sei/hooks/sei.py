@@ -261,6 +261,16 @@ class SEIHook(BaseHook):
         self._tell_lineage(f"{spec.report_type}-report", spec.collection_id, delivered)
         return delivered
 
+    def interrupt(self) -> None:
+        """Leave a download that is under way in this thread, by an exception in the midst of it; for signal handlers.
+
+        It cleans up behind itself and ends with :class:`SEIDownloadError
+        <airflow_provider_sei.exceptions.SEIDownloadError>`. Without one, nothing happens.
+        """
+        downloads: Downloads | None = self.__dict__.get("_downloads")
+        if downloads is not None:
+            downloads.interrupt()
+
     def _tell_lineage(self, family: str, team_id: str | None, delivered: Delivered) -> None:
         from airflow_provider_sei.assets import Subject
         from airflow_provider_sei.hooks.lineage import tell_lineage

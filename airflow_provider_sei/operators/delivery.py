@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_sei.delivery.deliver import Delivered
     from airflow_provider_sei.delivery.destination import Destination
+    from airflow_provider_sei.hooks.sei import SEIHook
     from airflow_provider_sei.protocol.exports import Export
 
 # The arguments that say where to and how, with what is taken for a value that is still to be rendered.
@@ -183,6 +184,13 @@ class SEIDeliveryOperator(SEIBaseOperator):
             list(checked_names(self.asset_partitions, "asset_partitions")),
         )
         return result
+
+    def on_kill(self) -> None:
+        """Leave a download in the midst, so that it cleans up in the seconds before the process is killed."""
+        hook: SEIHook | None = self.__dict__.get("hook")
+        if hook is not None:
+            hook.interrupt()
+        super().on_kill()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return where the delivered object came from; OpenLineage asks, where it is installed."""

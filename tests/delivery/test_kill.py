@@ -41,13 +41,26 @@ class Terminated(BaseException):
 def raise_terminated(*_):
     raise Terminated
 
-if sys.argv[3] == "handled":  # as Airflow 2 does; Airflow 3 lets the process go on until it is killed
+if sys.argv[3] == "handled":
     signal.signal(signal.SIGTERM, raise_terminated)
 if "TEST_GOOGLE" in os.environ:
     import gcsfs
     from airflow.sdk.io.store import attach
     address = os.environ["TEST_GOOGLE"]
     attach("gs", "google", fs=gcsfs.GCSFileSystem(endpoint_url=address, token="anon", project="tests"))
+if sys.argv[3] == "airflow":
+    from airflow_provider_sei.operators.sei import SEIDownloadExportOperator
+    operator = SEIDownloadExportOperator(
+        task_id="x", family="productivity", export_id=sys.argv[1], destination=sys.argv[2]
+    )
+    signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
+    print("started", flush=True)
+    try:
+        operator.execute({})
+    except Exception as error:
+        operator.on_kill()  # which is harmless now
+        print(f"{type(error).__module__}.{type(error).__qualname__}: {error}", flush=True)
+    sys.exit()
 hook = SEIHook("sei_default")
 print("started", flush=True)
 hook.download_export(hook.get_export("productivity", sys.argv[1]), Destination.checked(sys.argv[2]))
@@ -155,6 +168,31 @@ def test_a_kill_leaves_the_older_file_and_nothing_else(disk: Any, export_id: str
         process.send_signal(sent)
         process.wait(GIVE_UP)
     assert disk.objects() == {"x.csv": OLDER}
+
+
+@pytest.mark.parametrize("kind", ["disk", "s3", "azure", "google"])
+def test_a_task_that_is_told_to_end_cleans_up(
+    request: pytest.FixtureRequest,
+    export_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    kind: str,
+) -> None:
+    """On SIGTERM Airflow calls ``on_kill`` first of all. Version 3 does nothing more, and kills some seconds later."""
+    if kind == "google":
+        monkeypatch.setenv("TEST_GOOGLE", request.getfixturevalue("google_emulator")[0])
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    store = request.getfixturevalue(kind)
+    store.put("x.csv", OLDER)
+    with worker(export_id, f"{store.url}x.csv", "airflow") as process:
+        under_way = store.unfinished if kind in {"s3", "google"} else lambda: written(process, str(tmp_path)) > 0
+        wait_until(lambda: bool(under_way()))
+        process.send_signal(signal.SIGTERM)
+        told, _ = process.communicate(timeout=GIVE_UP)
+    assert "airflow_provider_sei.exceptions.SEIDownloadError: could not download the export: interrupted" in told
+    assert store.objects() == {"x.csv": OLDER}
+    assert store.unfinished() == []
 
 
 class TestS3:
