@@ -51,10 +51,11 @@ def unpack_to_file(url: str, target: str) -> None:
     """Our transport, our unpacking and our local sink, with nothing counted or hashed."""
     from airflow_provider_sei.delivery.content import Gunzip
     from airflow_provider_sei.delivery.local_disk import LocalSink
+    from airflow_provider_sei.delivery.transfer import gathered
 
     with _opened(url) as body:
         sink, unpacker = LocalSink(Path(target)), Gunzip("the benchmark's file")
-        for chunk in body.chunks():
+        for chunk in gathered(body.chunks()):
             for piece in unpacker.feed(chunk):
                 sink.write(piece)
         unpacker.close()

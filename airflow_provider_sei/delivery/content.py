@@ -20,7 +20,7 @@ __all__ = ["GZIP_MAGIC", "Gunzip", "Gzip", "check_is_csv", "undo_content_encodin
 GZIP_MAGIC = b"\x1f\x8b"
 
 _GZIP = 31  # zlib's wbits for "gzip, with its header and its checksum"
-_PIECE = 1024 * 1024  # bytes that one step may unpack at most
+_PIECE = 256 * 1024  # bytes that one step may unpack at most; several are held at once
 _JSON_START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
 
 # CSV of numbers shrinks some 5 to 20 fold, of nothing but zeros some 200 fold; a bomb 1000 fold.
@@ -40,7 +40,7 @@ class Gunzip:
         self._members = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Return what ``chunk`` unpacks to, in pieces of 1 MiB at most.
+        """Return what ``chunk`` unpacks to, in pieces of 256 KiB at most.
 
         Raises:
             SEIDownloadError: the data are damaged, or unpack to so much that they must be a trap.

@@ -35,8 +35,9 @@ class Inspection:
         """Bytes of the object."""
         self.counter = RecordCounter()
         self._sha256 = hashlib.sha256()
-        # Hashing and storing let go of the interpreter; counting, which does not, goes on meanwhile.
+        # Hashing, storing and unpacking let go of the interpreter; counting, which does not, goes on meanwhile.
         self._keeping = Background("sei-keep", ahead=_AHEAD)
+        self._unpacking = Background("sei-unpack", ahead=1)
         self._sink = sink
         self._what = what
         self._unpacker = Gunzip(what) if gzipped else None
@@ -60,13 +61,14 @@ class Inspection:
                 self._take(block)
             self._close()
         finally:
+            self._unpacking.abandon()
             self._keeping.abandon()
 
     def _take(self, block: bytes) -> None:
         self.taken += len(block)
         if self._store_as_taken:
             self._store(block)
-        for piece in self._unpacker.feed(block) if self._unpacker else (block,):
+        for piece in self._unpacking.one_ahead(self._unpacker.feed(block)) if self._unpacker else (block,):
             if not self._store_as_taken:
                 self._store(self._packer.feed(piece) if self._packer else piece)
             self._inspect(piece)

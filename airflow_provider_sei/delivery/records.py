@@ -4,7 +4,8 @@ A record is not a line: a quoted cell may hold line breaks. Blank lines are no r
 that keeps ASCII bytes to themselves can be counted without decoding.
 
 Two ways lead through a piece: a walk that follows every quote, exact for any bytes, and a count over whole blocks, ten
-times faster and more, taken wherever a block is plainly well-formed.
+times faster and more, taken wherever a block is plainly well-formed. Each pass over a block is one call into C: what is
+not such a call costs more than all the rest.
 """
 
 from __future__ import annotations
@@ -139,9 +140,24 @@ def _count_block(block: bytes) -> int | None:
     """Count the records of whole lines, or return ``None`` if a quote is left open or stands where none may."""
     if b'"' in block:
         many = block.count(b'"', 0, _SAMPLE) > _MANY
+        first_line = block[: block.find(b"\n") + 1]
+        if many and _count_all_quoted(first_line) and (counted := _count_all_quoted(block)):
+            return counted
         outside = _outside_many_cells(block) if many else _outside_few_cells(block)
         return None if outside is None else _count_filled_lines(outside)
     return _count_filled_lines(block)
+
+
+def _count_all_quoted(block: bytes) -> int | None:
+    """Count the records of whole lines, or return ``None`` unless all cells are quoted and none holds a quote."""
+    end = b'"\r\n' if block.endswith(b"\r\n") else b'"\n'
+    # From inside a cell, these three lead into the next one. So if only those quotes are left that begin or end a
+    # record, every other byte is inside a cell, line breaks and further commas too.
+    borders = block.replace(b'","', b",")
+    if not borders.startswith(b'"') or not borders.endswith(end):
+        return None
+    records = borders.count(end + b'"', 1, len(borders) - len(end)) + 1
+    return records if borders.count(b'"') == 2 * records else None
 
 
 def _outside_few_cells(block: bytes) -> bytes | None:

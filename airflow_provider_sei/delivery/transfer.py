@@ -124,5 +124,6 @@ def gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _keep_blocks_on_the_heap() -> None:
     # Until glibc has seen a larger block freed, it gives each one of our size back to the system at once, to fetch it
-    # again for the next: half of a delivery's time. The block is never touched, so it takes no memory.
-    bytearray(_HEAP_BLOCK)
+    # again for the next: half of a delivery's time. This one is never touched (a bytearray would be), so it takes no
+    # memory.
+    bytes(_HEAP_BLOCK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 
 import pytest
 from hypothesis import example, given, settings
@@ -49,6 +50,24 @@ def test_the_count_is_that_of_the_csv_module(many: int, text: str, sizes: list[i
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "_MANY", many)
         assert counted(text.encode(), sizes).records == len(read(text))
+
+
+@pytest.mark.parametrize("length", range(10))
+def test_a_block_that_is_taken_for_all_quoted_is(length: int) -> None:
+    """Each text of this length and a line break: its count is exact, or left to the slower ways."""
+    for middle in map("".join, itertools.product('a,"\n', repeat=length)):
+        text = f"{middle}\n"
+        count = records._count_all_quoted(text.encode())
+        assert count is None or (count == len(read(text)) and read(text + "end\n")[-1] == ["end"]), text
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_block_of_quoted_cells_is_counted_at_once(end: bytes) -> None:
+    """With commas and line breaks in them, and empty ones; a doubled quote is for the slower ways."""
+    block = end.join((b'"a","","b, c"', b'"","x\ny",","', b'"1","2","3"', b""))
+    assert records._count_all_quoted(block) == 3
+    assert records._count_all_quoted(block.replace(b"1", b'1""')) is None
+    assert records._count_all_quoted(block.replace(b'"2"', b"2")) is None
 
 
 @given(
