@@ -15,7 +15,7 @@ from isal import isal_zlib
 from airflow_provider_sei.protocol.answers import excerpt, looks_like_markup
 from airflow_provider_sei.protocol.errors import SEIDownloadError
 
-__all__ = ["GZIP_MAGIC", "Gunzip", "Gzip", "check_is_csv", "undo_content_encoding"]
+__all__ = ["GZIP_MAGIC", "Gunzip", "Gzip", "check_end_is_csv", "check_is_csv", "undo_content_encoding"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -139,4 +139,15 @@ def check_is_csv(start: bytes, name: str) -> None:
     if found:
         quoted = "" if found == "binary data" else f': "{excerpt(start[:2000].decode("utf-8", "replace"))}"'
         msg = f"{name} is not a CSV file: the server sent {found} in its place{quoted}"
+        raise SEIDownloadError(msg)
+
+
+def check_end_is_csv(end: bytes, name: str) -> None:
+    """Look at the last bytes of the unpacked content: a server or proxy that fails midway may put its page there.
+
+    Raises:
+        SEIDownloadError: an HTML page ends there.
+    """
+    if end.rstrip().lower().endswith(b"</html>"):
+        msg = f"{name} is not a whole CSV file: an HTML page follows its last rows"
         raise SEIDownloadError(msg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 
@@ -66,8 +66,8 @@ def deliver(
             if destination.overwrite == "fail" and sink.existing_size() is not None:
                 raise _exists(sink)
             inspection = Inspection(sink, promise.what, gzipped=gzipped, store_gzipped=store_gzipped)
-            inspection.run(itertools.chain((first,), payload))
-            _check_size(promise, {transfer.received, inspection.taken, inspection.unpacked})
+            inspection.run(_no_larger(itertools.chain((first,), payload), promise, transfer, inspection))
+            _check_size(promise, _sizes(transfer, inspection))
             written = _publish(sink, inspection, destination.overwrite)
     return Delivered(
         uri=sink.uri,
@@ -97,6 +97,21 @@ def _storing(promise: Promise, destination: Destination) -> Iterator[None]:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         words = f"could not be stored at {destination.url}: {reason}"
         raise promise.broken(words) from error
+
+
+def _sizes(transfer: Transfer, inspection: Inspection) -> set[int]:
+    return {transfer.received, inspection.taken, inspection.unpacked}
+
+
+def _no_larger(
+    payload: Iterable[bytes], promise: Promise, transfer: Transfer, inspection: Inspection
+) -> Iterator[bytes]:
+    """Return the payload, and end as soon as it can only become larger than promised: there are bodies without end."""
+    for block in payload:
+        yield block
+        sizes = _sizes(transfer, inspection)
+        if promise.size_bytes is not None and min(sizes) > promise.size_bytes:
+            _check_size(promise, sizes)
 
 
 def _check_size(promise: Promise, counts: set[int]) -> None:

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterable
 
 from airflow_provider_sei.delivery.background import Background
-from airflow_provider_sei.delivery.content import Gunzip, Gzip, check_is_csv
+from airflow_provider_sei.delivery.content import Gunzip, Gzip, check_end_is_csv, check_is_csv
 from airflow_provider_sei.delivery.records import RecordCounter
 from airflow_provider_sei.delivery.stores import Sink
 
 __all__ = ["Inspection"]
 
 _START = 1024  # bytes in which a page's first tag, or JSON's first bracket, is found
+_END = 256  # bytes in which a page's last tag is found
 _AHEAD = 2  # blocks
 
 
@@ -44,6 +45,7 @@ class Inspection:
         self._packer = Gzip() if store_gzipped and not gzipped else None
         self._store_as_taken = gzipped == store_gzipped
         self._start: bytes | None = b""
+        self._end = b""
 
     @property
     def sha256(self) -> str:
@@ -80,6 +82,7 @@ class Inspection:
             self._store(self._packer.close())
         if self._start:
             check_is_csv(self._start, self._what)
+        check_end_is_csv(self._end, self._what)
         self._keeping.finish()
         self.counter.close()
 
@@ -89,6 +92,7 @@ class Inspection:
             if len(self._start) >= _START:
                 check_is_csv(self._start, self._what)
                 self._start = None
+        self._end = (self._end + piece[-_END:])[-_END:]
         self.unpacked += len(piece)
         self.counter.feed(piece)
 

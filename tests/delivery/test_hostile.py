@@ -1,0 +1,222 @@
+"""A server that means ill, or a proxy that knows no better, spoken to over a plain socket."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei import exceptions
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol.exports import Export
+from airflow_provider_sei.protocol.reports import ReportSpec
+from airflow_provider_sei.protocol.status import ExportStatus
+
+OLDER = b"older,content\n1,2\n"
+CSV = b"a,b\n" + b"1,2\n" * 1000
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nConnection: close\r\n"
+
+
+def with_length(body: bytes, head: bytes = OK) -> bytes:
+    """Return a whole answer."""
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunked(body: bytes) -> bytes:
+    """Return a whole answer in one chunk."""
+    return OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch, worker_clock: Any) -> Iterator[Callable[..., list[bytes]]]:
+    """Make a server that sends the same bytes to whoever asks, then others for as long as they are taken.
+
+    Returns the list of what was asked.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    assert worker_clock.pauses == []
+
+    def start(answer: bytes, then: bytes = b"") -> list[bytes]:
+        asked: list[bytes] = []
+
+        def talk(client: socket.socket) -> None:
+            with client, suppress(OSError):
+                asked.append(client.recv(65536))
+                client.sendall(answer)
+                while then:
+                    client.sendall(then)
+                # Closed with something unread, the connection would be reset, and the answer lost.
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(65536):
+                    pass
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+
+        Thread(target=accept, daemon=True).start()
+        connection = {
+            "conn_type": "harness_sei",
+            "host": f"http://127.0.0.1:{listener.getsockname()[1]}",
+            "password": "the-key",
+            "extra": {"project_identifier": "p", "org_identifier": "o", "read_timeout": 5},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(connection))
+        return asked
+
+    with listener:
+        yield start
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """An older file, where the new one is to go."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(OLDER)
+    return file
+
+
+def report(target: Path, **options: Any) -> Any:
+    """Deliver a legacy report, whose size nothing promises."""
+    spec = ReportSpec.checked(
+        collection_id="456", date_start="2024-01-01", date_end="2024-01-31", report_type="team", granularity="weekly"
+    )
+    return SEIHook("sei_default").download_report(spec, Destination.checked(str(target), **options), name="x.csv")
+
+
+def export(target: Path, size: int) -> Any:
+    """Deliver an export of a promised size."""
+    found = Export(family="productivity", export_id="exp_1", status=ExportStatus.COMPLETED, size_bytes=size)
+    hook = SEIHook("sei_default")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hook, "get_export", lambda *_arguments: found)
+        return hook.download_export(found, Destination.checked(str(target)))
+
+
+class TestAnswer:
+    """Only a whole file is one."""
+
+    @pytest.mark.parametrize("status", [202, 204, 205, 206, 226, 300, 304, 305, 306])
+    @pytest.mark.parametrize("body", [b"", CSV])
+    def test_a_success_without_a_whole_file_is_none(
+        self, serve: Callable[..., list[bytes]], target: Path, status: int, body: bytes
+    ) -> None:
+        """Nobody asked for a part, or for what has changed since; the report may not be ready yet."""
+        serve(with_length(body, OK.replace(b"200 OK", b"%d X" % status)))
+        with pytest.raises(exceptions.SEIError, match=f"answered {status}"):
+            report(target)
+        assert target.read_bytes() == OLDER
+        assert len(list(target.parent.iterdir())) == 1
+
+    @pytest.mark.parametrize("make", [with_length, chunked])
+    def test_an_honest_answer_is_delivered(
+        self, serve: Callable[..., list[bytes]], target: Path, make: Callable[[bytes], bytes]
+    ) -> None:
+        """So that the others fail for the reason they say."""
+        serve(make(CSV))
+        assert report(target).rows == 1000
+        assert target.read_bytes() == CSV
+
+    @pytest.mark.parametrize(
+        ("answer", "words"),
+        [
+            (with_length(CSV)[:-1], "IncompleteRead"),
+            (chunked(CSV)[:-5], "no answer"),
+            (OK + b"\r\n" + CSV, "no length in any form"),
+            (OK + b"Content-Length: 4\r\nContent-Length: 9\r\n\r\n" + CSV, "unmatching"),
+            (OK + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na\n1\n\r\n0\r\n\r\n", "announced 9"),
+            (with_length(CSV, OK + b"Content-Encoding: gzip\r\n"), "damaged"),
+            (
+                with_length(gzip.compress(CSV), OK + b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n"),
+                "not asked",
+            ),
+            (with_length(CSV.decode().encode("utf-16")), "binary data"),
+            (with_length(gzip.compress(gzip.compress(CSV))), "binary data"),
+            (chunked(CSV + b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>\r\n"), "HTML page follows"),
+            (with_length(gzip.compress(CSV + b"<HTML></HTML>")), "HTML page follows"),
+        ],
+    )
+    def test_what_is_no_whole_file_is_refused(
+        self, serve: Callable[..., list[bytes]], target: Path, answer: bytes, words: str
+    ) -> None:
+        """With words that say why; the older file stays."""
+        serve(answer)
+        with pytest.raises(exceptions.SEIError, match=words) as caught:
+            report(target)
+        assert caught.value.retryable
+        assert target.read_bytes() == OLDER
+        assert len(list(target.parent.iterdir())) == 1
+
+
+class TestWithoutEnd:
+    """What goes on for ever is left."""
+
+    @pytest.mark.parametrize("size", [1000, 1_000_000])
+    def test_a_body_that_is_larger_than_promised_is_left_at_once(
+        self, serve: Callable[..., list[bytes]], target: Path, size: int
+    ) -> None:
+        """Not when the disk is full or the hour is over."""
+        serve(OK + b"Transfer-Encoding: chunked\r\n\r\n", then=b"8000\r\n" + b"1,2\n" * 8192 + b"\r\n")
+        with pytest.raises(exceptions.SEIDownloadError, match=f"sizeBytes {size}, received were"):
+            export(target, size)
+        assert target.read_bytes() == OLDER
+
+    @pytest.mark.parametrize(
+        ("answer", "then"),
+        [
+            (chunked(CSV)[:-2], b"X-More: 1\r\n"),  # after the last chunk
+            (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+            (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"000000000000"),  # a chunk's length
+        ],
+    )
+    def test_time_ends_what_would_not(
+        self, serve: Callable[..., list[bytes]], target: Path, answer: bytes, then: bytes
+    ) -> None:
+        """Also where it is no content that comes."""
+        serve(answer, then)
+        with pytest.raises(exceptions.SEIError, match=r"not whole in time|no answer"):
+            report(target, timeout=0.2)
+        assert target.read_bytes() == OLDER
+
+
+class TestHeaders:
+    """What stands in front of the file."""
+
+    def test_a_name_with_line_breaks_and_another_header_is_only_a_name(
+        self, serve: Callable[..., list[bytes]], target: Path
+    ) -> None:
+        """The file lands in its folder, with the content that was sent."""
+        crooked = (
+            b"Content-Disposition: attachment; filename=\"../../y\r\n z.csv\"; filename*=UTF-8''%0d%0a..%2fq.csv\r\n"
+        )
+        serve(with_length(CSV, OK + crooked))
+        folder = target.parent / "folder"
+        spec = Destination.checked(f"{folder}/", use_server_name=True)
+        report_spec = ReportSpec.checked(
+            collection_id="456", date_start="2024-01-01", date_end="2024-01-31", report_type="team"
+        )
+        SEIHook("sei_default").download_report(report_spec, spec, name="request.csv")
+        [file] = folder.iterdir()
+        assert file.read_bytes() == CSV
+        assert sorted(target.parent.iterdir()) == sorted([target, folder])
+
+    @pytest.mark.parametrize("location", ["http://elsewhere.example/x", "//elsewhere.example/x", "\\\\elsewhere/x"])
+    def test_the_key_does_not_follow_a_redirect_elsewhere(
+        self, serve: Callable[..., list[bytes]], target: Path, location: str
+    ) -> None:
+        """And it is in no error."""
+        serve(with_length(b"", OK.replace(b"200 OK", b"302 Found") + f"Location: {location}\r\n".encode()))
+        with pytest.raises(exceptions.SEIError, match="redirects") as caught:
+            export(target, 10)
+        assert "the-key" not in str(caught.value)
+        assert target.read_bytes() == OLDER
