@@ -50,6 +50,7 @@ docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning i
 
 bench: $(INSTALLED) ## measure beside peers; BENCH=--full for all sizes. Tables, and JSON in benchmarks/results/
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
+	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py $(BENCH)
 	@PYTHONPATH=. $(BIN)/python benchmarks/download.py $(BENCH)
 	@PYTHONPATH=. exec $(BIN)/python benchmarks/triggers.py $(BENCH)
 

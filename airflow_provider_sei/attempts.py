@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.exceptions import airflow_errors
+from airflow_provider_sei.protocol.arguments import checked_reused_failed
 from airflow_provider_sei.protocol.errors import SEINotFoundError
-from airflow_provider_sei.protocol.exports import check_reused, checked_reused_failed
+from airflow_provider_sei.protocol.exports import check_reused
 from airflow_provider_sei.protocol.status import Verdict
 
 if TYPE_CHECKING:

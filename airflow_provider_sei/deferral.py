@@ -1,6 +1,7 @@
 """How a task waits: before it creates an export, the look before it defers, the deferral, and what comes back.
 
-Shared by the operators and the sensor, so that all wait by the same rules.
+Shared by the operators and the sensor, so that all wait by the same rules. DAG files load this module with them, so it
+loads those rules only when a task runs.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.protocol.errors import SEIError, SEIExportTimeoutError
-from airflow_provider_sei.protocol.turns import TURN_PATIENCE
-from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
     from airflow_provider_sei.hooks.sei import SEIHook
     from airflow_provider_sei.protocol.exports import Export
+    from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
 
 _GRACE = 300.0  # seconds beyond the deadline after which Airflow ends a deferral whose triggerer never answered
 
@@ -57,6 +57,7 @@ def defer_until_turn(
     :param jitter: seconds within which the moment is.
     :raises TaskDeferred: always.
     """
+    from airflow_provider_sei.protocol.turns import TURN_PATIENCE
     from airflow_provider_sei.triggers.turn import SEITurnTrigger
 
     now = time.time()
@@ -94,6 +95,8 @@ def check_time_left(time_is_over: float) -> None:
 
 def look_once(hook: SEIHook, plan: WaitPlan) -> WaitOutcome | None:
     """Look at the export before deferring: one that is ready at once needs no deferral, one that is dead no wait."""
+    from airflow_provider_sei.protocol.waiting import ExportWait
+
     wait = ExportWait(plan)
     try:
         outcome = wait.saw(hook.get_export(plan.family, plan.export_id), plan.started_at)

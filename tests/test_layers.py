@@ -140,6 +140,18 @@ for name in {modules}:
     assert shown.stdout.splitlines()[-len(modules) :] == [f"{name} set() False" for name in modules]
 
 
+def test_importing_the_operators_loads_nothing_that_only_a_running_task_needs() -> None:
+    """Each module is a millisecond or two at every parse; benchmarks/imports.py shows what all of it costs."""
+    needless = ("assets", "attempts", "delivery", "hooks.sei", "protocol.exports", "protocol.messages")
+    needless += ("protocol.naming", "protocol.reports", "protocol.waiting", "triggers")
+    code = f"""
+import sys, {OURS}.operators.sei, {OURS}.sensors.sei
+print([name for name in {needless} if "{OURS}." + name in sys.modules])
+"""
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("path", sources("."), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_file_is_too_long_to_read(path: Path) -> None:
     """A reader can take in one file at a time."""

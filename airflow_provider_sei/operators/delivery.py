@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sei.assets import Subject, tell_outlets
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
 from airflow_provider_sei.operators.base import SEIBaseOperator, checked_flag, is_constant
@@ -19,6 +18,7 @@ from airflow_provider_sei.protocol.periods import Period, period_label
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_sei.assets import Subject
     from airflow_provider_sei.delivery.deliver import Delivered
     from airflow_provider_sei.delivery.destination import Destination
     from airflow_provider_sei.hooks.sei import SEIHook
@@ -149,6 +149,8 @@ class SEIDeliveryOperator(SEIBaseOperator):
 
         Facts only: no content, no personal data.
         """
+        from airflow_provider_sei.assets import tell_outlets
+
         self._delivered = delivered
         self.log.info(
             "%s %s: %d rows, %d bytes, sha256 %s",

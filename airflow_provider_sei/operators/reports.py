@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sei.assets import Subject
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.operators.base import STAND_INS, is_constant, known_when_parsed
 from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
-from airflow_provider_sei.protocol.reports import ReportSpec
-from airflow_provider_sei.protocol.specs import fingerprint
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_sei.protocol.reports import ReportSpec
 
 # What a value that is still to be rendered is taken for when the others are checked.
 _STAND_INS: dict[str, Any] = {
@@ -90,19 +89,21 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         self.extra_body = extra_body
         if is_constant(report_type):
             given = {name: getattr(self, name) for name in self._REPORT_FIELDS}
-            with airflow_errors():
-                ReportSpec.checked(**known_when_parsed(given, _STAND_INS))
+            _checked(known_when_parsed(given, _STAND_INS))
 
     def checked_report(self, context: Context) -> ReportSpec:
         """Return the request, checked after rendering, with the run's period if it has no days of its own."""
         from airflow_provider_sei.run_periods import with_run_period
 
         with airflow_errors():
-            request = {name: getattr(self, name) for name in self._REPORT_FIELDS}
-            return ReportSpec.checked(**with_run_period(request, context))
+            request = with_run_period({name: getattr(self, name) for name in self._REPORT_FIELDS}, context)
+        return _checked(request)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the report and deliver the answer."""
+        from airflow_provider_sei.assets import Subject
+        from airflow_provider_sei.protocol.specs import fingerprint
+
         spec = self.checked_report(context)
         kind = f"{spec.report_type}-report"
         settings = self.hook.settings
@@ -124,3 +125,11 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         )
         delivered = self.hook.download_report(spec, destination, name=name)
         return self.result(context, delivered)
+
+
+def _checked(given: dict[str, Any]) -> ReportSpec:
+    # Imported here: most DAG files have no legacy report.
+    from airflow_provider_sei.protocol.reports import ReportSpec
+
+    with airflow_errors():
+        return ReportSpec.checked(**given)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sei.assets import Subject
 from airflow_provider_sei.deferral import (
     check_time_left,
     completed,
@@ -27,17 +26,19 @@ from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
 from airflow_provider_sei.operators.reports import SEILegacyReportOperator
 from airflow_provider_sei.operators.summary import SEIExportSummaryOperator
 from airflow_provider_sei.operators.teams import SEIListTeamsOperator
-from airflow_provider_sei.protocol.downloads import told_period
-from airflow_provider_sei.protocol.events import read_event, read_turn
-from airflow_provider_sei.protocol.exports import checked_export_id, checked_reused_failed
+from airflow_provider_sei.protocol.arguments import (
+    checked_create_jitter,
+    checked_export_id,
+    checked_reused_failed,
+    checked_wait,
+)
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.specs import ExportSpec
-from airflow_provider_sei.protocol.turns import checked_create_jitter
-from airflow_provider_sei.protocol.waiting import WaitPlan, checked_wait
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_sei.assets import Subject
     from airflow_provider_sei.protocol.exports import Export
 
 __all__ = [
@@ -175,11 +176,15 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def execute_turn(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Create the export, now that the trigger has waited for its turn, and go on as ``execute`` does."""
+        from airflow_provider_sei.protocol.events import read_turn
+
         spec = self.checked_request(context)
         self.begin(context, self._subject_of(spec), spec.family.insights_page)
         return self._create_and_deliver(context, spec, read_turn(event))
 
     def _create_and_deliver(self, context: Context, spec: ExportSpec, time_is_over: float = inf) -> dict[str, Any]:
+        from airflow_provider_sei.protocol.waiting import WaitPlan
+
         check_time_left(time_is_over)
         with airflow_errors():
             wait_seconds, poll_interval = checked_wait(self.wait_timeout, self.poll_interval)
@@ -202,6 +207,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Deliver the export that the trigger has seen completed."""
+        from airflow_provider_sei.protocol.events import read_event
+
         spec = self.checked_request(context)
         # First of all: the lineage of a failed task tells what was to be read, too.
         self.begin(context, self._subject_of(spec), spec.family.insights_page)
@@ -210,6 +217,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         return self._deliver(context, spec, export, reused=export.reused)
 
     def _subject_of(self, spec: ExportSpec) -> Subject:
+        from airflow_provider_sei.assets import Subject
+
         settings = self.hook.settings
         return Subject(
             family=spec.family.name,
@@ -274,6 +283,9 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the export's state and deliver its file."""
+        from airflow_provider_sei.assets import Subject
+        from airflow_provider_sei.protocol.downloads import told_period
+
         destination = self.checked_destination()
         with airflow_errors():
             verify_size = checked_flag(self.verify_size, "verify_size")

@@ -16,7 +16,6 @@ from datetime import date, datetime
 from typing import Any
 
 from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.messages import encode_json
 from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = [
@@ -170,6 +169,9 @@ def checked_mapping(value: object, field_name: str) -> dict[str, Any]:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
+    # Imported here: few DAG files have a mapping to check.
+    from airflow_provider_sei.protocol.messages import encode_json
+
     read = _unrendered(value) if isinstance(value, str) else value
     if not isinstance(read, Mapping):
         msg = f"{field_name} must be a mapping, not {type(read).__name__}"

@@ -6,7 +6,6 @@ required. Personal data (``createdBy``, and the create answer's ``message``, whi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_sei.protocol.answers import excerpt, json_value, printable
+from airflow_provider_sei.protocol.arguments import checked_export_id
 from airflow_provider_sei.protocol.errors import (
     SEIExportCancelledError,
     SEIExportError,
@@ -26,23 +26,16 @@ from airflow_provider_sei.protocol.errors import (
 from airflow_provider_sei.protocol.families import ExportFamily
 from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
 from airflow_provider_sei.protocol.status import ExportStatus, Verdict, read_status
-from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = [
-    "REUSED_FAILED",
     "Export",
     "check_reused",
-    "checked_export_id",
-    "checked_reused_failed",
     "create_call",
     "dead_export_error",
     "item_path",
     "read_export",
     "status_call",
 ]
-
-REUSED_FAILED = ("fail", "retry")
-"""What can be done about an older export that is handed out again although it has failed."""
 
 _REUSE_SECONDS = 30 * 60
 """For so long, an identical request is answered with the existing export."""
@@ -81,22 +74,6 @@ class Export:
     org_tree_name: str | None = None
     date_start: str | None = None
     date_end: str | None = None
-
-
-def checked_export_id(export_id: object) -> str:
-    """Return ``export_id`` as text that is safe inside a URL path.
-
-    Ids are opaque (``exp_7a8b9c0d`` in the documents, with no pattern promised), so only what would change the meaning
-    of the URL is refused.
-
-    Raises:
-        SEIUsageError: empty, not text, or with blanks, slashes and the like.
-    """
-    text = export_id.strip() if isinstance(export_id, str) else ""
-    if not text or len(text) > 200 or not text.isprintable() or re.search(r"[\s/\\?#%]|^\.+$", text):  # noqa: PLR2004
-        msg = f"export_id {str(export_id)[:80]!r} is not an export id; it is the text that creating an export returned"
-        raise SEIUsageError(msg, field="export_id")
-    return text
 
 
 def create_call(family: ExportFamily, body: Mapping[str, Any], *, alternate: bool = False) -> Call[Export]:
@@ -213,24 +190,12 @@ def dead_export_error(export: Export) -> SEIExportError:
     )
 
 
-def checked_reused_failed(value: object) -> str:
-    """Return ``value`` if it is one of ``REUSED_FAILED``.
-
-    Raises:
-        SEIUsageError: it is not.
-    """
-    if value not in REUSED_FAILED:
-        msg = f"reused_failed {value!r} is not one of {', '.join(REUSED_FAILED)}{did_you_mean(value, REUSED_FAILED)}"
-        raise SEIUsageError(msg, field="reused_failed")
-    return str(value)
-
-
 def check_reused(export: Export, policy: str, *, now: float) -> None:
     """Pass an older export that can still be delivered.
 
     Args:
         export: its present state.
-        policy: one of ``REUSED_FAILED``.
+        policy: one of ``arguments.REUSED_FAILED``.
         now: epoch seconds.
 
     Raises:

@@ -26,15 +26,12 @@ import math
 from itertools import count
 from typing import TYPE_CHECKING
 
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.waiting import checked_seconds
-
-if TYPE_CHECKING:  # every DAG file loads this module, for the operators' checks, and needs none of these
+if TYPE_CHECKING:
     from airflow_provider_sei.protocol.budget import RateBudget
     from airflow_provider_sei.protocol.lanes import AskList, AskOne
     from airflow_provider_sei.protocol.polling import PollPlanner
 
-__all__ = ["CALLS_PER_EXPORT", "TURN_PATIENCE", "Pacer", "Turn", "checked_create_jitter"]
+__all__ = ["CALLS_PER_EXPORT", "TURN_PATIENCE", "Pacer", "Turn"]
 
 CALLS_PER_EXPORT = 4
 """Calls that a worker makes for one export: create, a look before it defers, one more look for what a list has not told
@@ -47,7 +44,6 @@ courtesy to the server: no task fails, and none waits for ever, for want of one.
 """
 
 _TURN_SHARE = 0.25  # of the budget, while anybody waits for a turn
-_LONGEST_JITTER = 24 * 60 * 60.0
 
 
 class Turn:
@@ -124,16 +120,3 @@ class Pacer:
         if not self._turns:
             return math.inf
         return self._counts_from + CALLS_PER_EXPORT / (_TURN_SHARE * self._budget.rate(now))
-
-
-def checked_create_jitter(value: object) -> float:
-    """Return the seconds within which a create is spread by chance, after rendering and before anything is sent.
-
-    Raises:
-        SEIUsageError: it is no number from 0 to a day's seconds.
-    """
-    seconds = checked_seconds(value, "create_jitter", least=0.0)
-    if seconds > _LONGEST_JITTER:
-        msg = f"create_jitter must be a day at most ({_LONGEST_JITTER:.0f} seconds), not {value!r}"
-        raise SEIUsageError(msg, field="create_jitter")
-    return seconds

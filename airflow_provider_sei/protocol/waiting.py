@@ -13,7 +13,7 @@ The rules of this file, the same for a worker that sleeps and a triggerer that a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import sqrt
 
 from airflow_provider_sei.protocol.errors import (
     SEIError,
@@ -21,18 +21,16 @@ from airflow_provider_sei.protocol.errors import (
     SEIExportVanishedError,
     SEINotFoundError,
     SEIUnreadableError,
-    SEIUsageError,
 )
 from airflow_provider_sei.protocol.exports import Export, dead_export_error
 from airflow_provider_sei.protocol.retry import retry_after_seconds
 from airflow_provider_sei.protocol.status import ExportStatus, Verdict
 
-__all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "checked_seconds", "checked_wait", "pause_seconds"]
+__all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "pause_seconds"]
 
 _SHORTEST_PAUSE = 5.0  # seconds
 _GROWTH = 1.5
 _JITTER = 0.1  # of a pause, either way, so that exports created together are not asked for together
-_LONGEST_WAIT = 366 * 24 * 3600.0  # seconds; Airflow fails over moments that are no dates any more
 _MISSING_TOLERANCE = 30.0  # seconds for which a 404 is borne
 
 
@@ -177,36 +175,3 @@ def pause_seconds(elapsed: float, chance: float, *, interval: float | None = Non
     """Return the pause before the next look at an export that has been waited for ``elapsed`` seconds."""
     wait = interval if interval is not None else max(_SHORTEST_PAUSE, _GROWTH * sqrt(max(0.0, elapsed)))
     return wait * (1.0 - _JITTER + 2.0 * _JITTER * chance)
-
-
-def checked_wait(timeout: object, poll_interval: object) -> tuple[float, float | None]:
-    """Return both as numbers, after rendering and before anything is sent.
-
-    Args:
-        timeout: seconds to wait at most, up to a year.
-        poll_interval: seconds between two looks, at least 1; ``None`` or blank takes the growing schedule.
-
-    Raises:
-        SEIUsageError: one of them is no such number.
-    """
-    seconds = checked_seconds(timeout, "wait_timeout", least=0.0)
-    if seconds > _LONGEST_WAIT:
-        msg = f"wait_timeout must be a number of seconds, at least 0 and at most a year's, not {timeout!r}"
-        raise SEIUsageError(msg, field="wait_timeout")
-    return seconds, None if poll_interval in (None, "") else checked_seconds(poll_interval, "poll_interval", least=1.0)
-
-
-def checked_seconds(value: object, field_name: str, *, least: float) -> float:
-    """Return a duration as a number, after rendering.
-
-    Raises:
-        SEIUsageError: it is no number, or less than ``least``.
-    """
-    try:
-        seconds = float(value)  # type: ignore[arg-type]  # whatever it is, the except clause names it
-    except (TypeError, ValueError, OverflowError):
-        seconds = float("nan")
-    if isinstance(value, bool) or not isfinite(seconds) or seconds < least:
-        msg = f"{field_name} must be a number of seconds, at least {least:g}, not {value!r}"
-        raise SEIUsageError(msg, field=field_name)
-    return seconds

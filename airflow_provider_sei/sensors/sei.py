@@ -20,14 +20,14 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_sei.deferral import completed, deadline, defer_until_completed, look_once
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.operators.base import SEIBaseOperator, checked_flag, is_constant
+from airflow_provider_sei.protocol.arguments import checked_export_id, checked_wait
 from airflow_provider_sei.protocol.errors import SEIError, SEIExportTimeoutError, SEINotFoundError
-from airflow_provider_sei.protocol.events import read_event
-from airflow_provider_sei.protocol.exports import checked_export_id
 from airflow_provider_sei.protocol.families import get_family
-from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan, checked_wait
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
 __all__ = ["SEIExportSensor"]
 
@@ -89,6 +89,8 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Take in what the trigger has seen."""
+        from airflow_provider_sei.protocol.events import read_event
+
         with _sensor_timeout(), airflow_errors():
             return read_event(event).export_id
 
@@ -114,10 +116,14 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
 
     @cached_property
     def _wait(self) -> ExportWait:
+        from airflow_provider_sei.protocol.waiting import ExportWait
+
         # Airflow's own loop keeps the time here; one that pokes in a new process each time starts anew.
         return ExportWait(self._plan({}))
 
     def _plan(self, context: Mapping[str, Any]) -> WaitPlan:
+        from airflow_provider_sei.protocol.waiting import WaitPlan
+
         with airflow_errors():
             seconds, poll_interval = checked_wait(self.timeout, self.poll_interval)
             now = time.time()

@@ -19,9 +19,10 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from airflow_provider_sei.protocol.arguments import checked_export_id
 from airflow_provider_sei.protocol.budget import RateBudget
 from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIThrottledError
-from airflow_provider_sei.protocol.exports import checked_export_id, status_call
+from airflow_provider_sei.protocol.exports import status_call
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.lanes import AskList, AskOne, Watch
 from airflow_provider_sei.protocol.listing import list_call

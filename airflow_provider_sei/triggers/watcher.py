@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_sei.exceptions import airflow_errors
+from airflow_provider_sei.protocol.arguments import checked_seconds
 from airflow_provider_sei.protocol.checks import checked_text
 from airflow_provider_sei.protocol.errors import SEIResponseError
 from airflow_provider_sei.protocol.families import ExportFamily, get_family
-from airflow_provider_sei.protocol.waiting import checked_seconds
 from airflow_provider_sei.triggers.common import look_up, prepare
 
 try:

@@ -11,12 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol import errors
+from airflow_provider_sei.protocol.arguments import REUSED_FAILED, checked_export_id
 from airflow_provider_sei.protocol.exports import (
-    REUSED_FAILED,
     Export,
     check_reused,
-    checked_export_id,
-    checked_reused_failed,
     create_call,
     dead_export_error,
     item_path,
@@ -44,21 +42,6 @@ def read(value: Any, **arguments: Any) -> Export:
 
 class TestExportId:
     """What may be an id."""
-
-    @pytest.mark.parametrize("given_id", ["exp_7a8b9c0d", " exp_7a8b9c0d\n", "EXP-1", "a.b", "é", "a" * 200])
-    def test_an_id_is_opaque(self, given_id: str) -> None:
-        """No pattern is promised."""
-        assert checked_export_id(given_id) == given_id.strip()
-
-    @pytest.mark.parametrize(
-        "given_id",
-        [None, "", "  ", 5, "a/b", "a\\b", "a?b", "a#b", "a%2Fb", "a b", ".", "..", "a\x00", "a" * 201, "\ud800"],
-    )
-    def test_what_would_change_the_url_is_refused(self, given_id: object) -> None:
-        """An id is one segment of a path."""
-        with pytest.raises(errors.SEIUsageError, match=r"is not an export id; it is the text that") as caught:
-            checked_export_id(given_id)
-        assert caught.value.field == "export_id"
 
     def test_it_is_quoted_in_the_path(self) -> None:
         """Letters outside ASCII have no place in a URL."""
@@ -328,13 +311,6 @@ class TestReused:
         assert caught.value.retry_after == wait
         assert caught.value.retryable
         assert (caught.value.export_id, caught.value.vendor_message) == ("exp_1", "x")
-
-    def test_an_unknown_policy_is_refused(self) -> None:
-        """There are two."""
-        assert [checked_reused_failed(policy) for policy in REUSED_FAILED] == ["fail", "retry"]
-        with pytest.raises(errors.SEIUsageError, match=r"reused_failed 'retri' .*did you mean 'retry'") as caught:
-            checked_reused_failed("retri")
-        assert caught.value.field == "reused_failed"
 
     @ANYTHING
     @given(texts | st.datetimes().map(str) | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d[-+]\d\d:\d\d", fullmatch=True))

@@ -10,10 +10,10 @@ from random import Random
 import pytest
 
 from airflow_provider_sei.protocol.budget import RateBudget
-from airflow_provider_sei.protocol.errors import SEIServerError, SEIUsageError
+from airflow_provider_sei.protocol.errors import SEIServerError
 from airflow_provider_sei.protocol.lanes import Watch
 from airflow_provider_sei.protocol.polling import PollPlanner
-from airflow_provider_sei.protocol.turns import CALLS_PER_EXPORT, Pacer, Turn, checked_create_jitter
+from airflow_provider_sei.protocol.turns import CALLS_PER_EXPORT, Pacer, Turn
 from tests.protocol.polling_simulation import START, Server, Simulation, mixed_seconds
 
 VENDORS_LIMIT = 400.0  # calls a minute, of a key sent as x-api-key
@@ -231,19 +231,3 @@ class TestThrottled:
             simulation.pacer.add_turn(START)
         simulation.run(3600.0)
         assert len(simulation.given) == pytest.approx(60.0 * calls_per_minute / CALLS_PER_EXPORT, rel=0.05, abs=1)
-
-
-class TestJitter:
-    """The seconds that a user may write."""
-
-    @pytest.mark.parametrize(("value", "seconds"), [(0, 0.0), (0.5, 0.5), ("90", 90.0), (86_400, 86_400.0)])
-    def test_a_number_up_to_a_day_is_taken(self, value: object, seconds: float) -> None:
-        """Also as the text that a template renders to."""
-        assert checked_create_jitter(value) == seconds
-
-    @pytest.mark.parametrize("value", [-1, "soon", None, True, math.nan, math.inf, 86_401, ""])
-    def test_anything_else_is_refused(self, value: object) -> None:
-        """By the argument's name."""
-        with pytest.raises(SEIUsageError, match="create_jitter must be") as caught:
-            checked_create_jitter(value)
-        assert caught.value.field == "create_jitter"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from math import sqrt
 from typing import Any
 
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from airflow_provider_sei.protocol import errors
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.status import ExportStatus, read_status
-from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, checked_wait, pause_seconds
-from tests.protocol.strategies import ANYTHING, json_values, texts
+from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, pause_seconds
+from tests.protocol.strategies import ANYTHING
 
 START = 1_700_000_000.0
 DEADLINE = START + 3600
@@ -249,59 +248,6 @@ class TestNews:
             "ba export exp_1 answers again after 10 s of trouble",
             "ba export exp_1 is queued after 10 s",
         ]
-
-
-class TestCheckedWait:
-    """What a user asks of a wait."""
-
-    @pytest.mark.parametrize(
-        ("timeout", "interval", "read"),
-        [
-            (60, None, (60.0, None)),
-            ("90.5", "", (90.5, None)),
-            (0, 1, (0.0, 1.0)),
-            (60, "2.5", (60.0, 2.5)),
-        ],
-    )
-    def test_numbers_and_their_text_are_seconds(
-        self, timeout: object, interval: object, read: tuple[float, float | None]
-    ) -> None:
-        """A template renders a number to text."""
-        assert checked_wait(timeout, interval) == read
-
-    @pytest.mark.parametrize(
-        ("timeout", "interval", "field"),
-        [
-            (-1, None, "wait_timeout"),
-            ("soon", None, "wait_timeout"),
-            (None, None, "wait_timeout"),
-            (True, None, "wait_timeout"),
-            (float("inf"), None, "wait_timeout"),
-            (float("nan"), None, "wait_timeout"),
-            (10**400, None, "wait_timeout"),
-            (timedelta(hours=1), None, "wait_timeout"),
-            (367 * 24 * 3600, None, "wait_timeout"),
-            (60, 0.5, "poll_interval"),
-            (60, "often", "poll_interval"),
-            (60, [], "poll_interval"),
-        ],
-    )
-    def test_what_is_no_number_of_seconds_is_refused(self, timeout: object, interval: object, field: str) -> None:
-        """Before anything is created."""
-        with pytest.raises(errors.SEIUsageError, match=rf"{field} must be a number of seconds, at least") as caught:
-            checked_wait(timeout, interval)
-        assert caught.value.field == field
-
-    @ANYTHING
-    @given(json_values | texts, json_values | texts)
-    def test_any_values_are_seconds_or_a_usage_error(self, timeout: object, interval: object) -> None:
-        """Whatever a template renders to."""
-        try:
-            seconds, pause = checked_wait(timeout, interval)
-        except errors.SEIUsageError:
-            return
-        assert seconds >= 0
-        assert pause is None or pause >= 1
 
 
 _looks = st.sampled_from(
