@@ -27,17 +27,17 @@ _CONNECTION_TYPE: dict[str, Any] = {
     "conn-fields": {
         "project_identifier": {
             "label": "Project identifier",
-            "description": "Sent with every export call. A task may name another one.",
+            "description": "Every export call needs it: here, or in the task, which goes first.",
             "schema": {"type": ["string", "null"]},
         },
         "org_identifier": {
             "label": "Organization identifier",
-            "description": "Sent with every export call. A task may name another one.",
+            "description": "Every export call needs it: here, or in the task, which goes first.",
             "schema": {"type": ["string", "null"]},
         },
         "account_id": {
             "label": "Account id",
-            "description": "Optional. Only the links to Harness and the calls of accounts that ask for it need it.",
+            "description": "Optional. For links to Insights pages; also sent where a call takes it.",
             "schema": {"type": ["string", "null"]},
         },
         "auth_header": {
@@ -51,7 +51,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
         "calls_per_minute": {
             "label": "Calls per minute",
-            "description": "What one triggerer spends on waiting. Empty: 240. Harness allows 1000, by x-api-key 400.",
+            "description": "For one triggerer to spend on waiting. Empty: 240. Harness allows 1000, by x-api-key 400.",
             "schema": {"type": ["integer", "null"], "minimum": 1},
         },
         "connect_timeout": {
