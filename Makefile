@@ -12,7 +12,7 @@ INSTALLED := .venv/installed
 CLUSTER := .cache/cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint docs bench matrix cluster-test constraints matrix-constraints clean
+.PHONY: help demo up down test live-test screenshots lint docs bench matrix cluster-test constraints matrix-constraints clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -38,6 +38,9 @@ down: ## stop what 'make up' started
 
 test: $(INSTALLED) ## run the tests that need no running Airflow
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+live-test: $(INSTALLED) ## run the tests that start a whole Airflow, but for those of the cluster
+	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
@@ -66,6 +69,9 @@ $(CLUSTER)/installed: pyproject.toml constraints.txt constraints/cluster.txt
 	@$(CLUSTER)/bin/python -m pip install -qq --constraint constraints.txt --constraint constraints/cluster.txt \
 	  --build-constraint constraints.txt --group cluster --editable .
 	@touch $@
+
+screenshots: $(INSTALLED) ## take the pictures of docs/images/ anew; needs the machine's chromium
+	@exec $(BIN)/python -m tests.screens
 
 cluster-test: $(CLUSTER)/installed ## kill one process after another of a cluster with twenty exports in flight
 	@exec $(CLUSTER)/bin/python -m pytest -s -p no:cacheprovider --tb=short -m live tests/cluster $(PYTEST_ARGS)

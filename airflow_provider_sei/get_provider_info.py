@@ -20,7 +20,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
         "hidden-fields": ["login", "port", "schema"],
         "relabeling": {"host": "Base URL or alias", "password": "API key"},
         "placeholders": {
-            "host": "prod1, prod2, eu, or a full URL such as https://app.harness.io/prod1/sei/api/",
+            "host": "prod1, prod2, eu, or a base URL (https://.../sei/api)",
             "password": "API key of the Harness project",
         },
     },

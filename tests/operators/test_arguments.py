@@ -14,6 +14,7 @@ from airflow_provider_sei.operators.sei import (
     SEIDownloadExportOperator,
     SEIExportOperator,
     SEILegacyReportOperator,
+    SEIListTeamsOperator,
 )
 from airflow_provider_sei.sensors.sei import SEIExportSensor
 
@@ -23,6 +24,7 @@ CLASSES = (
     SEIExportOperator,
     SEIExportSensor,
     SEILegacyReportOperator,
+    SEIListTeamsOperator,
 )
 MINIMUM: dict[type, dict[str, Any]] = {
     SEICreateExportOperator: {"family": "ba", "team_id": "1"},
@@ -30,6 +32,7 @@ MINIMUM: dict[type, dict[str, Any]] = {
     SEIExportOperator: {"family": "ba", "team_id": "1", "destination": "/x/"},
     SEIExportSensor: {"family": "ba", "export_id": "exp_1"},
     SEILegacyReportOperator: {"collection_id": "1", "destination": "/x/"},
+    SEIListTeamsOperator: {},
 }
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 FULL = {kind: needed | (PERIOD if "date_start" in kind.template_fields else {}) for kind, needed in MINIMUM.items()}
@@ -92,6 +95,20 @@ class TestDeclarations:
         with DAG("d", default_args=defaults, schedule=None):
             task = kind(task_id="t", **MINIMUM[kind])
         assert (task.sei_conn_id, task.org_identifier, task.retries) == ("sei_eu", "team_org", 3)
+
+    @by_class
+    def test_default_args_that_are_meant_for_others_change_nothing(self, kind: type) -> None:
+        """What other providers call their connection or time limit, no argument of these is called."""
+        plain = kind(task_id="t", **MINIMUM[kind])
+        others = {"conn_id": "x", "http_conn_id": "x", "aws_conn_id": "x", "endpoint": "x", "headers": {}, "data": "x"}
+        others |= {"timeout": 7.0, "method": "x", "endpoint_url": "x", "bucket": "x", "key": "x", "poke_interval": 9.0}
+        with DAG("d", default_args={**others, "pool": "small", "priority_weight": 5}, schedule=None):
+            task = kind(task_id="t", **MINIMUM[kind])
+        for name in own_arguments(kind):
+            assert getattr(task, name) == getattr(plain, name)
+        assert (task.pool, task.priority_weight) == ("small", 5)
+        # Of a sensor, these two are Airflow's own.
+        assert (getattr(task, "timeout", 7.0), getattr(task, "poke_interval", 9.0)) == (7.0, 9.0)
 
     @by_class
     def test_an_unknown_argument_is_a_mistake(self, kind: type) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -16,11 +13,11 @@ import requests
 from airflow_provider_sei.local_server.running import RunningServer
 from demo.airflow_processes import AirflowLab, free_ports
 from demo.guard import Plan
-from demo.rest import AirflowApi, ApiError
+from demo.rest import AirflowApi
+from tests.lab import until
 
 EXAMPLE = Path(__file__).parents[2] / "dags_examples" / "example_sei_assets.py"
 WATCHER = 'SEIExportCompletedTrigger(family="productivity"'
-PATIENCE_SECONDS = 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +86,6 @@ def in_the_vendors_ui(sei_server: RunningServer, start: str) -> str:
     )
     export_id: str = answer.json()["exportId"]
     return export_id
-
-
-def until(what: Callable[[], Any]) -> Any:
-    """Return what ``what`` returns as soon as it is true."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        # SQLite may be locked for a moment, above all by a process that was killed: Airflow answers 500 then.
-        with suppress(ApiError):
-            if found := what():
-                return found
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 def told(api: AirflowApi) -> list[str]:

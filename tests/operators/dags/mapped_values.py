@@ -1,0 +1,51 @@
+"""The same operator mapped over families and periods, with values that are empty, false, or text where they are not."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_sei.operators.sei import SEIExportOperator
+
+JANUARY = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+FEBRUARY = {"date_start": "2024-02-01", "date_end": "2024-02-29"}
+EXPORTS = [
+    {
+        "family": "productivity",
+        "org_tree_name": "Engineering",
+        "team_id": "",
+        "metric_groups": ["velocity"],
+        "metrics": [],
+        "level": "",
+        "verify_size": False,
+        "create_jitter": 0,
+        "poll_interval": None,
+        **JANUARY,
+    },
+    {
+        "family": "ba",
+        "org_tree_name": None,
+        "team_id": 456,
+        "metric_groups": None,
+        "scope": {},
+        "extra_body": {},
+        "asset_partitions": [],
+        "use_server_name": False,
+        **FEBRUARY,
+    },
+    {
+        "family": "{{ 'sprint' }}",
+        "team_id": "{{ 456 }}",
+        "metric_groups": "{{ ['velocity'] }}",
+        "metrics": "{{ [] }}",
+        "extra_body": "{{ {} }}",
+        "verify_size": "{{ false }}",
+        "create_jitter": "{{ 0 }}",
+        "wait_timeout": "{{ 600 }}",
+        "poll_interval": "{{ '' }}",
+        "use_server_name": "{{ false }}",
+        **JANUARY,
+    },
+]
+
+with DAG("mapped_values", schedule=None, params={"destination": "given by the run"}):
+    SEIExportOperator.partial(task_id="export", destination="{{ params.destination }}").expand_kwargs(EXPORTS)
