@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ SECONDS = 240.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The base URL of a local SEI server in a process of its own, whose exports take some seconds."""
-    command = [sys.executable, "-m", "airflow_provider_sei.local_server", "--seconds-to-complete", "4"]
+    """The base URL of a local SEI server in a process of its own, where time stands still."""
+    command = [sys.executable, "-m", "airflow_provider_sei.local_server", "--clock-speed", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().split()[-1]
@@ -74,10 +76,22 @@ def airflow(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def exports(server: str) -> list[dict[str, Any]]:
-    """Return what the server has made."""
-    with urllib.request.urlopen(f"{server.removesuffix('/prod1/sei/api')}/_local/exports") as answer:  # noqa: S310
+def told(server: str, what: str, body: dict[str, Any] | None = None) -> Any:
+    """Return what the server tells about itself; with a body, tell it something."""
+    url = f"{server.removesuffix('/prod1/sei/api')}/_local/{what}"
+    request = urllib.request.Request(url, json.dumps(body).encode() if body else None)  # noqa: S310 - our own server
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
         return json.load(answer)
+
+
+def complete_what_is_waited_for(server: str, ended: threading.Event) -> None:
+    """Let time pass once somebody looks at an export for the second time: the first look is before the deferral."""
+    looks = len(told(server, "requests"))
+    while not ended.wait(0.2):
+        fresh = told(server, "requests")[looks:]
+        if [request["operation"] for request in fresh].count("status") > 1:
+            told(server, "clock", {"advance": 60})
+            return
 
 
 @pytest.mark.parametrize(
@@ -91,9 +105,16 @@ def test_it_delivers_what_the_server_made(
     conf = json.dumps(
         {"team_id": "456", "date_start": "2024-01-01", "date_end": date_end, "destination": f"{tmp_path}/"}
     )
-    output = airflow(environment, "dags", "test", dag_id, "--conf", conf)
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        completing = pool.submit(complete_what_is_waited_for, server, ended)
+        try:
+            output = airflow(environment, "dags", "test", dag_id, "--conf", conf)
+        finally:
+            ended.set()
+    completing.result()
 
     assert "in the triggerer" in output
-    [export] = [export for export in exports(server) if export["request"]["dateRange"]["end"] == date_end]
+    [export] = [export for export in told(server, "exports") if export["request"]["dateRange"]["end"] == date_end]
     [delivered] = tmp_path.iterdir()
     assert hashlib.sha256(delivered.read_bytes()).hexdigest() == export["body_sha256"], output
