@@ -10,9 +10,14 @@ CELLS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER := .cache/cluster
+MODULES := $(basename $(notdir $(wildcard airflow_provider_sei/protocol/[a-z]*.py)))
+# Google's provider caps these below the releases that the other packages have: google-genai 2.34 has tenacity<9.2, and
+# litellm, which google-cloud-aiplatform asks for, openai<3 and importlib-metadata<9.
+NOT_BESIDE_GOOGLE := tenacity|openai|importlib-metadata
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test live-test screenshots lint docs bench matrix cluster-test constraints matrix-constraints clean
+.PHONY: help demo up down test live-test screenshots coverage mutation lint docs dist wheel-test extras-test bench matrix \
+  cluster-test constraints matrix-constraints clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -40,7 +45,17 @@ test: $(INSTALLED) ## run the tests that need no running Airflow
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 live-test: $(INSTALLED) ## run the tests that start a whole Airflow, but for those of the cluster
-	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster --ignore tests/packaging $(PYTEST_ARGS)
+
+coverage: $(INSTALLED) ## run the tests and tell which lines and branches of the package they leave out
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)
+	@$(BIN)/coverage combine --quiet
+	@exec $(BIN)/coverage report
+
+mutation: $(INSTALLED) ## change the core in small ways and tell what no test notices; MODULES="status answers"
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group mutation
+	@exec $(BIN)/python -m tests.mutation $(MODULES)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
@@ -50,6 +65,17 @@ lint: $(INSTALLED) ## check style and types
 docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning is an error
 	@$(BIN)/python -m sphinx -M html docs docs/_build -W --keep-going -n -q --fresh-env
 	@echo "docs/_build/html/index.html"
+
+dist: $(INSTALLED) ## build the wheel and the source distribution into dist/, and check what they say of themselves
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+	@exec $(BIN)/python -m twine check --strict dist/*
+
+wheel-test: $(INSTALLED) ## install the wheel into an empty environment and run an example DAG from it
+	@exec $(BIN)/python -m pytest -m live tests/packaging/test_wheel.py $(PYTEST_ARGS)
+
+extras-test: $(INSTALLED) ## install each extra alone into an empty environment and use it; some minutes
+	@exec $(BIN)/python -m pytest -m live tests/packaging/test_extras.py $(PYTEST_ARGS)
 
 bench: $(INSTALLED) ## measure beside peers; BENCH=--full for all sizes. Tables, and JSON in benchmarks/results/
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
@@ -78,14 +104,19 @@ cluster-test: $(CLUSTER)/installed ## kill one process after another of a cluste
 
 constraints: $(INSTALLED) ## resolve constraints.txt anew, one version of everything for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
-	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev --group bench pyproject.toml -o .venv/resolved.txt
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev --group bench --group mutation \
+	  pyproject.toml -o .venv/resolved.txt
 	sed -E '/emscripten/{/!=/!d;}; s/ ;.*//' .venv/resolved.txt > constraints.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --constraint constraints.txt \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group cluster pyproject.toml -o .venv/resolved.txt
 	sed -E '/emscripten/{/!=/!d;}; s/ ;.*//' .venv/resolved.txt | grep -vxFf constraints.txt > constraints/cluster.txt
+	grep -vE '^($(NOT_BESIDE_GOOGLE))==' constraints.txt > .venv/constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --constraint .venv/constraints.txt \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra gcs pyproject.toml -o .venv/resolved.txt
+	sed -E '/emscripten/{/!=/!d;}; s/ ;.*//' .venv/resolved.txt | grep -vxFf constraints.txt > constraints/gcs.txt
 
 matrix-constraints: $(INSTALLED) ## resolve constraints/ anew, each as on the day of its Airflow's release
 	@exec $(BIN)/python -m tests.matrix --resolve $(CELLS)
 
 clean: down ## remove the environment and everything that runs left behind
-	rm -rf .venv .cache/matrix $(CLUSTER) .demo demo-output docs/_build build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache/matrix $(CLUSTER) .demo demo-output docs/_build build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,78 @@
+"""The distributions, built once for a run, and empty environments to install them into."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_OUTSIDE = ("AIRFLOW", "PYTEST", "PYTHON", "VIRTUAL_ENV")
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., list[Path]]:
+    """Build distributions of a tree into a folder: both, or those that the options choose."""
+
+    def run(tree: Path, into: Path, *options: str) -> list[Path]:
+        command = [sys.executable, "-m", "hatchling", "build", "-d", str(into), *options]
+        done = subprocess.run(command, cwd=tree, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return sorted(into.iterdir())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def distributions(build: Callable[..., list[Path]], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel and the source distribution of this tree."""
+    wheel, source = build(ROOT, tmp_path_factory.mktemp("dist"))
+    return wheel, source
+
+
+class Environment:
+    """A virtual environment that knows nothing of this tree, with a home and a current folder of its own."""
+
+    def __init__(self, folder: Path, requirement: str, constraints: Sequence[Path]) -> None:
+        """Install ``requirement`` into a new environment in ``folder``."""
+        self.home = folder / "home"
+        self.python = folder / "venv" / "bin" / "python"
+        self.home.mkdir(parents=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        pinned = [part for path in constraints for part in ("--constraint", str(path))]
+        subprocess.run(
+            [sys.executable, "-m", "pip", "--python", self.python, "install", "-qq", *pinned, requirement],
+            cwd=self.home,
+            check=True,
+        )
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUTSIDE)}
+        self.environment = kept | {
+            "HOME": str(self.home),
+            "AIRFLOW_HOME": str(self.home / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
+            "COLUMNS": "300",
+        }
+
+    def run(self, *arguments: str) -> str:
+        """Run the environment's Python; return its output."""
+        done = subprocess.run(
+            [self.python, *arguments],
+            cwd=self.home,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def airflow(self, *arguments: str) -> str:
+        """Run Airflow's command line; return its output."""
+        return self.run("-m", "airflow", *arguments)

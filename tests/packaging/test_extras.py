@@ -1,0 +1,52 @@
+"""Each extra alone in an empty environment: its packages install together, and what it is for works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.conftest import ROOT, Environment
+
+pytestmark = pytest.mark.live
+
+CONSTRAINTS = ROOT / "constraints.txt"
+SINK = """
+from airflow_provider_sei.delivery.stores import sinks
+print(type(sinks("{}://bucket/sei/")("x.csv")).__name__)
+"""
+LINEAGE = """
+from airflow_provider_sei.lineage import lineage
+print(lineage("sei://app.harness.io/default/my_project", None).inputs[0].namespace)
+"""
+USES = {
+    "s3": (SINK.format("s3"), "S3Sink"),
+    "gcs": (SINK.format("gs"), "HeldBackSink"),
+    "azure": (SINK.format("abfs"), "SpooledSink"),
+    "openlineage": (LINEAGE, "sei://app.harness.io"),
+}
+
+
+def constraints(extra: str, folder: Path) -> Path:
+    """Return the constraints of an extra: those of the tests, but for what its own file has in another version."""
+    own = ROOT / "constraints" / f"{extra}.txt"
+    if not own.exists():
+        return CONSTRAINTS
+    named = {line.partition("==")[0]: line for line in (*lines(CONSTRAINTS), *lines(own))}
+    merged = folder / own.name
+    merged.write_text("\n".join(named.values()))
+    return merged
+
+
+def lines(path: Path) -> list[str]:
+    """Return the lines of a file."""
+    return path.read_text().splitlines()
+
+
+@pytest.mark.parametrize("extra", USES)
+def test_it_installs_and_works_alone(extra: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
+    """Beside Airflow and the package, nothing else is needed."""
+    code, said = USES[extra]
+    requirement = f"airflow-provider-sei[{extra}] @ {distributions[0].as_uri()}"
+    environment = Environment(tmp_path / extra, requirement, [constraints(extra, tmp_path)])
+    assert environment.run("-c", code).splitlines()[-1] == said

@@ -1,0 +1,125 @@
+"""The wheel in an empty environment, far from this tree: Airflow shows all of it, and an example DAG delivers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.packaging.conftest import ROOT, Environment
+
+pytestmark = pytest.mark.live
+
+CHECK = """
+import sys
+from pathlib import Path
+import airflow_provider_sei
+print(Path(airflow_provider_sei.__file__).is_relative_to(sys.prefix))
+print([entry for entry in sys.path if Path(entry).is_relative_to(sys.argv[1])])
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The wheel as a user installs it, with the versions that the tests run with, and Airflow's database."""
+    made = Environment(tmp_path_factory.mktemp("wheel"), str(distributions[0]), [ROOT / "constraints.txt"])
+    made.airflow("db", "migrate")
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(environment: Environment) -> Iterator[str]:
+    """The base URL of the wheel's own local SEI server."""
+    command = [environment.python, "-m", "airflow_provider_sei.local_server", "--seconds-to-complete", "2"]
+    with subprocess.Popen(
+        command, cwd=environment.home, env=environment.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
+
+
+def shown(environment: Environment, *what: str) -> list[dict[str, Any]]:
+    """Return what ``airflow providers`` lists, without the lines logged before it."""
+    output = environment.airflow("providers", *what, "--output", "json")
+    return json.loads(output[output.index("[") :])
+
+
+def test_nothing_comes_from_this_tree(environment: Environment) -> None:
+    """The package is the environment's, and no entry of the path leads here."""
+    assert environment.run("-c", CHECK, str(ROOT)).split("\n")[:2] == ["True", "[]"]
+
+
+def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path: Path) -> None:
+    """Created, waited for deferred, downloaded: the file is what the server has made."""
+    dags = environment.home / "dags"
+    dags.mkdir()
+    shutil.copy(ROOT / "dags_examples" / "example_sei_export.py", dags)
+    environment.environment |= {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW_CONN_SEI_DEFAULT": json.dumps(
+            {
+                "conn_type": "harness_sei",
+                "host": server,
+                "password": "demo-key",
+                "extra": {"project_identifier": "demo_project", "org_identifier": "default"},
+            }
+        ),
+    }
+    conf = json.dumps({"team_id": "456", "destination": f"{tmp_path}/"})
+    output = environment.airflow("dags", "test", "sei_export_one_task", "--conf", conf)
+
+    assert "in the triggerer" in output
+    with urlopen(f"{server.removesuffix('/prod1/sei/api')}/_local/exports") as answer:  # noqa: S310 - our own server
+        [export] = json.load(answer)
+    [delivered] = tmp_path.iterdir()
+    assert hashlib.sha256(delivered.read_bytes()).hexdigest() == export["body_sha256"], output
+
+
+def test_airflow_shows_the_provider(environment: Environment) -> None:
+    """Under the distribution's name, with its description and version."""
+    [got] = [row for row in shown(environment, "list") if row["package_name"] == "airflow-provider-sei"]
+    assert "Software Engineering Insights" in got["description"]
+    assert "Harness SEI" in environment.airflow(
+        "providers", "get", "airflow-provider-sei", "--full", "--output", "json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "column", "names"),
+    [
+        ("hooks", "connection_type", {"harness_sei"}),
+        ("triggers", "class", {f"airflow_provider_sei.triggers.{name}" for name in ("sei", "turn", "watcher")}),
+        (
+            "links",
+            "extra_link_class_name",
+            {f"airflow_provider_sei.links.SEI{name}Link" for name in ("Insights", "Object")},
+        ),
+    ],
+)
+def test_airflow_shows_what_it_brings(environment: Environment, what: str, column: str, names: set[str]) -> None:
+    """Its connection type, triggers and extra links are known to Airflow."""
+    rows = shown(environment, what)
+    ours = {row[column] for row in rows if "sei" in str(row.values()).lower()}
+    assert ours == names
+
+
+def test_a_missing_extra_is_named(environment: Environment) -> None:
+    """Without the store's packages, the error says what to install."""
+    code = (
+        "from airflow_provider_sei.delivery.stores import sinks\n"
+        "from airflow_provider_sei.protocol.errors import SEIUsageError\n"
+        "for url in ('s3://bucket/sei/', 'gs://bucket/sei/', 'abfs://container/sei/'):\n"
+        "    try:\n        sinks(url)\n"
+        "    except SEIUsageError as error:\n        print(error)\n"
+    )
+    output = environment.run("-c", code)
+    assert [f"install airflow-provider-sei[{extra}]" in output for extra in ("s3", "gcs", "azure")] == [True] * 3
