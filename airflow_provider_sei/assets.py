@@ -32,7 +32,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
         or a tree.
     """
     parts = [part for part in uri.path.split("/") if part]
-    if not uri.netloc or len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] not in _KINDS):  # noqa: PLR2004
+    if not uri.netloc or len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] not in _KINDS):  # noqa: PLR2004 - its form
         msg = (
             f"{uri.geturl()!r} is not an SEI asset: sei://<organisation>/<project>/<family>, with /team/<id> or"
             " /tree/<name> behind it for one team or tree"

@@ -36,8 +36,8 @@ class SEIRetryPolicy(RetryPolicy):
         self,
         exception: BaseException,
         try_number: int,  # noqa: ARG002 - Airflow's signature
-        max_tries: int,  # noqa: ARG002
-        context: Context | None = None,  # noqa: ARG002
+        max_tries: int,  # noqa: ARG002 - likewise
+        context: Context | None = None,  # noqa: ARG002 - likewise
     ) -> RetryDecision:
         """Fail what cannot get better, and delay a retry for as long as the server asks.
 

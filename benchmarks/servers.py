@@ -66,7 +66,7 @@ class NullS3Handler(Handler):
         left = int(self.headers.get("Content-Length", 0))
         view = memoryview(_SPACE)
         while left:
-            left -= self.rfile.readinto(view[: min(left, len(view))])  # type: ignore[attr-defined]  # a BufferedReader
+            left -= self.rfile.readinto(view[: min(left, len(view))])
         self.answer()
 
     def do_POST(self) -> None:

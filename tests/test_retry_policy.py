@@ -12,7 +12,7 @@ retry_policy = pytest.importorskip(
 
 from airflow.providers.common.compat.sdk import RetryAction  # noqa: E402 - only where the policy is
 
-from airflow_provider_sei import exceptions  # noqa: E402
+from airflow_provider_sei import exceptions  # noqa: E402 - likewise
 
 POLICY = retry_policy.SEIRetryPolicy()
 

@@ -94,13 +94,13 @@ def status_error(response: HttpResponse, what: str, *, export_id: str | None = N
 def _error_class(status: int) -> type[SEIResponseError]:
     if status in (401, 403):
         return SEIAuthError
-    if status == 404:  # noqa: PLR2004
+    if status == 404:  # noqa: PLR2004 - HTTP's own number
         return SEINotFoundError
-    if status == 429:  # noqa: PLR2004
+    if status == 429:  # noqa: PLR2004 - HTTP's own number
         return SEIThrottledError
-    if status >= 500:  # noqa: PLR2004
+    if status >= 500:  # noqa: PLR2004 - HTTP's own number
         return SEIServerError
-    return SEIRejectedError if status >= 400 else SEIUnreadableError  # noqa: PLR2004
+    return SEIRejectedError if status >= 400 else SEIUnreadableError  # noqa: PLR2004 - HTTP's own number
 
 
 def vendor_words(response: HttpResponse) -> tuple[str | None, str]:

@@ -37,7 +37,7 @@ def checked_export_id(export_id: object) -> str:
         SEIUsageError: empty, not text, or with blanks, slashes and the like.
     """
     text = export_id.strip() if isinstance(export_id, str) else ""
-    if not text or len(text) > 200 or not text.isprintable() or re.search(r"[\s/\\?#%]|^\.+$", text):  # noqa: PLR2004
+    if not text or len(text) > 200 or not text.isprintable() or re.search(r"[\s/\\?#%]|^\.+$", text):  # noqa: PLR2004 - no id is that long
         msg = f"export_id {str(export_id)[:80]!r} is not an export id; it is the text that creating an export returned"
         raise SEIUsageError(msg, field="export_id")
     return text

@@ -22,8 +22,8 @@ from airflow_provider_sei.triggers.common import look_up, prepare
 
 try:
     from airflow.triggers.base import BaseEventTrigger
-except ImportError:  # before Airflow 3.0
-    BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]
+except ImportError:
+    BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]  # before Airflow 3.0
 
 if TYPE_CHECKING:
     from airflow_provider_sei.protocol.settings import SEISettings

@@ -97,12 +97,10 @@ def read(files: Iterable[Delivered], missing: Iterable[Missing], date_start: str
         series = []
         for known in METRICS:
             column = columns[known.key]
-            found = connection.execute(f"SELECT team, month, {known.key} FROM figures").fetchall()  # noqa: S608
+            found = connection.execute(f"SELECT team, month, {known.key} FROM figures").fetchall()
             values = {(team, month): value for team, month, value in found}
             medians = dict(
-                connection.execute(
-                    f"SELECT month, median({known.key}) FROM figures GROUP BY month"  # noqa: S608
-                ).fetchall()
+                connection.execute(f"SELECT month, median({known.key}) FROM figures GROUP BY month").fetchall()
             )
             series.append(
                 Series(
@@ -148,11 +146,11 @@ def _header(connection: duckdb.DuckDBPyConnection, file: Delivered) -> list[str]
     if not file.rows:
         msg = "its file has no records"
         raise ValueError(msg)
-    [(rows,)] = connection.execute(f"SELECT count(*) FROM {_source(file)}").fetchall()  # noqa: S608
+    [(rows,)] = connection.execute(f"SELECT count(*) FROM {_source(file)}").fetchall()
     if rows != file.rows:
         msg = f"its file reads as {rows} records, {file.rows} were delivered"
         raise ValueError(msg)
-    names = [name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {_source(file)}").fetchall()]  # noqa: S608
+    names = [name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {_source(file)}").fetchall()]
     if lacking := {"team", "start_date"} - {name.casefold() for name in names}:
         msg = f"its file has no column {' and no '.join(sorted(lacking))}"
         raise ValueError(msg)
@@ -179,7 +177,7 @@ def _collect(
         # A name that has matched a metric's pattern is letters and underscores.
         cells = [name if name and name.casefold() in present else "NULL" for name in columns.values()]
         connection.execute(
-            f"INSERT INTO records SELECT ?, {team}, Team, Start_Date, {', '.join(cells)} FROM {_source(file)}",  # noqa: S608
+            f"INSERT INTO records SELECT ?, {team}, Team, Start_Date, {', '.join(cells)} FROM {_source(file)}",
             [number],
         )
 
@@ -193,7 +191,7 @@ def _type_and_tidy(connection: duckdb.DuckDBPyConnection, first: date, last: dat
         SELECT file, coalesce(team, label, '') AS team, coalesce(label, team, '') AS label,
                TRY_CAST(day AS DATE) AS day, date_trunc('month', TRY_CAST(day AS DATE))::DATE AS month, {numbers}
         FROM records
-    """)  # noqa: S608 - the names are those of METRICS
+    """)
     connection.execute(
         """
         CREATE TABLE figures AS SELECT DISTINCT ON (team, month) * FROM typed
@@ -205,11 +203,11 @@ def _type_and_tidy(connection: duckdb.DuckDBPyConnection, first: date, last: dat
     words = " + ".join(f"count(*) FILTER (trim({known.key}) <> '')" for known in METRICS)
     values = " + ".join(f"count({known.key})" for known in METRICS)
     [(outside, inside)] = connection.execute(
-        f"SELECT count(*) FILTER (({kept}) IS NOT TRUE), count(*) FILTER ({kept}) FROM typed",  # noqa: S608
+        f"SELECT count(*) FILTER (({kept}) IS NOT TRUE), count(*) FILTER ({kept}) FROM typed",
         [first, last],
     ).fetchall()
     [(cells, shown)] = connection.execute(
-        f"SELECT (SELECT {words} FROM records), (SELECT {values} FROM typed)"  # noqa: S608
+        f"SELECT (SELECT {words} FROM records), (SELECT {values} FROM typed)"
     ).fetchall()
     [(teams_and_months,)] = connection.execute("SELECT count(*) FROM figures").fetchall()
     left_out = (

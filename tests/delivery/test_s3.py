@@ -143,7 +143,7 @@ class TestLeftBehind:
         """Once it has succeeded, and says so."""
         caplog.set_level(logging.INFO, "airflow_provider_sei")
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        self.leave(sinks(s3.url)("x.csv"))  # type: ignore[arg-type]  # the sink of S3
+        self.leave(sinks(s3.url)("x.csv"))
         assert s3.unfinished() == ["sei/x.csv"]
         sink = sinks(s3.url)("x.csv")
         sink.write(b"a\n")
@@ -155,7 +155,7 @@ class TestLeftBehind:
     def test_uploads_to_other_objects_are_nobody_elses_business(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also when their names begin alike."""
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        self.leave(sinks(s3.url)("x.csv.gz"))  # type: ignore[arg-type]  # the sink of S3
+        self.leave(sinks(s3.url)("x.csv.gz"))
         sink = sinks(s3.url)("x.csv")
         sink.commit(replace=True)
         assert s3.unfinished() == ["sei/x.csv.gz"]

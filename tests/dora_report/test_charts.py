@@ -28,7 +28,7 @@ def drawn(
     """Return the chart of teams with these values, from January 2024 on."""
     months = [date(2024 + at // 12, at % 12 + 1, 1) for at in range(len(rows[0]))]
     medians = [next((row[at] for row in rows if row[at] is not None), None) for at in range(len(months))]
-    series = Series(metric=metric, column="x", unit=unit, values=rows, medians=medians)  # type: ignore[arg-type]
+    series = Series(metric=metric, column="x", unit=unit, values=rows, medians=medians)
     return chart(series, [f"Team {at}" for at in range(len(rows))], months, width=width, labelled=labelled)
 
 

@@ -80,7 +80,7 @@ def told(server: str, what: str, body: dict[str, Any] | None = None) -> Any:
     """Return what the server tells about itself; with a body, tell it something."""
     url = f"{server.removesuffix('/prod1/sei/api')}/_local/{what}"
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None)  # noqa: S310 - our own server
-    with urllib.request.urlopen(request) as answer:  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own server
         return json.load(answer)
 
 

@@ -135,7 +135,7 @@ class Simulation:
     ) -> Watch:
         """Begin to wait, now, for an export that takes ``seconds`` from now (unless the server has it already)."""
         if export_id not in self.server.jobs.get(group, {}):
-            self.server.add(group, Job(export_id, self.now, self.now + seconds, **job))  # type: ignore[arg-type]
+            self.server.add(group, Job(export_id, self.now, self.now + seconds, **job))
         plan = WaitPlan(
             family="productivity",
             export_id=export_id,

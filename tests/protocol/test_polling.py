@@ -352,7 +352,7 @@ class TestTrouble:
 
     def test_trouble_that_passes_is_borne(self) -> None:
         """Ten minutes of 503 for everything end no wait."""
-        bad: Any = lambda _ask, now: SEIServerError("busy", status_code=503) if now < START + 600 else None  # noqa: E731
+        bad: Any = lambda _ask, now: SEIServerError("busy", status_code=503) if now < START + 600 else None  # noqa: E731 - as short as the case
         simulation = Simulation(Server(list_answer=bad, one_answer=bad))
         watches = [simulation.wait(f"e{n}", 300.0) for n in range(20)]
         simulation.run(900.0)

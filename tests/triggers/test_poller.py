@@ -330,7 +330,7 @@ class TestTrouble:
             await asyncio.sleep(0)
             planner = world.pollers[0]._planner
             sound, crashes = planner.next, [RuntimeError("a fault of our own")]
-            planner.next = lambda now: sound(now) if not crashes else _raise(crashes.pop())  # type: ignore[method-assign]
+            planner.next = lambda now: sound(now) if not crashes else _raise(crashes.pop())
             return await asyncio.gather(*waits)
 
         with caplog.at_level(logging.ERROR, "airflow_provider_sei"):
@@ -344,7 +344,7 @@ class TestTrouble:
         async def test() -> list[WaitOutcome]:
             waits = [world.start(world.plan(name)) for name in ids]
             await asyncio.sleep(0)
-            world.pollers[0]._planner.next = lambda _now: _raise(RuntimeError())  # type: ignore[method-assign]
+            world.pollers[0]._planner.next = lambda _now: _raise(RuntimeError())
             outcomes = await asyncio.gather(*waits)
             assert (await world.wait(world.plan(ids[0]))).error is None, "a new poller serves the next"
             return outcomes
@@ -362,7 +362,7 @@ class TestTrouble:
             await asyncio.sleep(0)
             planner = world.pollers[0]._planner
             sound, crashes = planner.saw, [RuntimeError("a fault of our own")]
-            planner.saw = lambda *given: sound(*given) if not crashes else _raise(crashes.pop())  # type: ignore[method-assign]
+            planner.saw = lambda *given: sound(*given) if not crashes else _raise(crashes.pop())
             return await wait
 
         with caplog.at_level(logging.ERROR, "airflow_provider_sei"):
@@ -532,7 +532,7 @@ class TestTurns:
         async def test() -> None:
             turn = asyncio.create_task(world.turn())
             await asyncio.sleep(0)
-            world.pollers[0]._pacer.next = lambda _now: _raise(RuntimeError())  # type: ignore[method-assign]
+            world.pollers[0]._pacer.next = lambda _now: _raise(RuntimeError())
             with pytest.raises(SEINoAnswerError):
                 await turn
 
