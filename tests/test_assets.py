@@ -44,6 +44,12 @@ def test_a_scope_asset_is_what_an_export_reads() -> None:
     assert asset.uri == subject.uri == "sei://default/p%201/productivity/team/456"
 
 
+def test_a_tree_is_a_scope_too() -> None:
+    """Where no team is named."""
+    asset = scope_asset("sprint", org_identifier="default", project_identifier="p", org_tree_name="R&D")
+    assert asset.uri == "sei://default/p/sprint/tree/R%26D"
+
+
 class _Events(dict[Any, Any]):
     def __missing__(self, outlet: Any) -> Any:
         partitions: list[str] = []
@@ -96,6 +102,21 @@ class TestOutlets:
         """One key or several."""
         _, event = self._delivered(export_operator, Asset("s3://lake/sei"), asset_partitions="2024-01")
         assert event.partitions == ["2024-01"]
+
+    def test_partitions_are_left_aside_where_airflow_has_none(self, export_operator: Any, task_log: Any) -> None:
+        """Before Airflow 3.3 an event cannot carry them; the rest of it is told."""
+        events = _Events()
+        outlet = Asset("s3://lake/sei")
+        del events[outlet].add_partitions
+        export_operator(outlets=[outlet], asset_partitions="2024-01").execute({"outlet_events": events})
+        assert events[outlet].extra["date_end"] == "2024-01-31"
+        assert "asset_partitions is left aside" in task_log.text
+
+    def test_an_outlet_of_another_kind_is_left_alone(self, export_operator: Any) -> None:
+        """Airflow lets anything be an outlet."""
+        events = _Events()
+        export_operator(outlets=["s3://lake/sei"]).execute({"outlet_events": events})
+        assert not events
 
     def test_a_failed_task_tells_nothing(self, export_operator: Any, sei_server: Any) -> None:
         """An event without a file would start a consumer for nothing."""

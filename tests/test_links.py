@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_sei.links import console_url, insights_url
+from airflow_provider_sei.links import SEIObjectLink, console_url, insights_url
 from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.protocol.settings import SEISettings
 
@@ -32,6 +32,15 @@ class TestInsightsUrl:
     def test_there_is_none_without_account_or_page(self, account: str | None, page: str | None) -> None:
         """A link that leads nowhere is worse than none."""
         assert insights_url(settings(account_id=account), page, "456") is None
+
+
+@pytest.mark.parametrize(("given", "shown"), [("https://x", "https://x"), (None, "")])
+def test_a_webserver_reads_what_the_task_has_left(
+    given: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow 2 asks there, where the operator has not run."""
+    monkeypatch.setattr("airflow_provider_sei.links.XCom.get_value", lambda **_: given)
+    assert SEIObjectLink().get_link(SimpleNamespace(), ti_key=None) == shown
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,8 @@ def test_a_cause_is_looked_at_too() -> None:
     error = RuntimeError("wrapped")
     error.__cause__ = exceptions.SEIAuthError("wrong key")
     assert POLICY.evaluate(error, 1, 3).action is RetryAction.FAIL
+
+
+def test_airflow_can_keep_it_with_the_dag() -> None:
+    """It has nothing to keep."""
+    assert isinstance(retry_policy.SEIRetryPolicy.deserialize(POLICY.serialize()), retry_policy.SEIRetryPolicy)

@@ -43,7 +43,7 @@ class RateBudget:
         wanted = min(float(calls), self._burst)
         # A token that lacks a billionth for want of precision is a whole one.
         missing = 0.0 if self._tokens > wanted - 1e-9 else (wanted - self._tokens) / rate
-        return max(missing, self._closed_until - now, 0.0)
+        return max(missing, self._closed_until - now)
 
     def take(self, calls: int = 1) -> None:
         """Spend calls that ``pause`` has allowed."""

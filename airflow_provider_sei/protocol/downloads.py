@@ -43,7 +43,7 @@ def download_request(export: Export) -> HttpRequest:
         SEIUnreadableError: the server has named the file of another export.
     """
     path = export.download_url or f"{item_path(get_family(export.family), export.export_id)}/download"
-    named = _NAMES_AN_EXPORT.search(re.split(r"[?#]", path, maxsplit=1)[0])
+    named = _NAMES_AN_EXPORT.search(re.split(r"[?#]", path)[0])
     if named and unquote(named.group(1)) != export.export_id:
         msg = (
             f"could not {download_what(export)}: its status names the file of another export,"

@@ -150,7 +150,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _without_user(url: str) -> str:
-    scheme, separator, rest = url.rpartition("://")
+    scheme, separator, rest = url.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 

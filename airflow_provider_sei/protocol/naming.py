@@ -46,9 +46,9 @@ def safe_filename(name: object) -> str | None:
         return None
     stem, suffix = _split_suffix(text)
     stem = stem[:_LONGEST]
-    while stem and len((stem + suffix).encode("utf-8", "replace")) > _LONGEST:
+    while len((stem + suffix).encode("utf-8", "replace")) > _LONGEST:
         stem = stem[:-1]
-    return stem + suffix if stem else None
+    return stem + suffix
 
 
 def content_disposition_filename(header: str | None) -> str | None:
@@ -137,10 +137,9 @@ def _is_plain(value: str | tuple[str | None, str | None, str]) -> bool:
 
 def _word(text: str) -> str:
     word = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", text)).strip("-.")
-    return word.encode("utf-8", "ignore")[:40].decode("utf-8", "ignore") or "unnamed"
+    return word.encode()[:40].decode(errors="ignore") or "unnamed"
 
 
 def _split_suffix(name: str) -> tuple[str, str]:
-    match = re.search(r"(?i)(\.csv)?(\.gz)?$", name)
-    suffix = match.group(0) if match else ""
-    return name[: len(name) - len(suffix)], suffix
+    stem = re.sub(r"(?i)(\.csv)?(\.gz)?$", "", name)
+    return stem, name[len(stem) :]

@@ -243,5 +243,5 @@ def _option_value(family: ExportFamily, option: Option, value: object) -> str:
 
 def fingerprint(request: Any) -> str:
     """Return the sha256 of a request's canonical JSON, in hexadecimal."""
-    text = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

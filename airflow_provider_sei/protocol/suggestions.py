@@ -14,5 +14,5 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     import difflib  # only mistakes pay for it, not every DAG file that is parsed
 
     by_folded = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(word.strip().casefold(), by_folded, n=1)
+    close = difflib.get_close_matches(word.strip().casefold(), by_folded)
     return f": did you mean {by_folded[close[0]]!r}?" if close else ""

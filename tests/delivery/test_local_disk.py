@@ -35,6 +35,22 @@ def hidden(folder: Path) -> list[Path]:
     return list(folder.glob(".sei-*"))
 
 
+@pytest.mark.parametrize("missing", ["O_TMPFILE", "/proc/self/fd"])
+def test_a_system_without_unnamed_files_has_hidden_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Other systems than Linux, and containers without /proc."""
+    if missing == "O_TMPFILE":
+        monkeypatch.delattr(os, missing)
+    else:
+        monkeypatch.setattr(Path, "is_dir", lambda path: str(path) != missing and os.path.isdir(path))  # noqa: PTH112 - the method itself
+    sink = LocalSink(tmp_path / "x.csv")
+    sink.write(b"a\n")
+    assert len(hidden(tmp_path)) == 1
+    sink.commit(replace=True)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a\n"]
+
+
 class TestWhileWriting:
     """Before the last byte is verified."""
 

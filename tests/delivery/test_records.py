@@ -132,3 +132,9 @@ def test_nothing_is_no_record(data: bytes) -> None:
 def test_a_torn_byte_order_mark_is_content() -> None:
     """A file of two bytes has one record."""
     assert counted(b"\xef\xbb").records == 1
+
+
+def test_a_quote_that_is_open_for_hundreds_of_lines_is_one_record() -> None:
+    """Where no line break near the end of a block is outside of quotes, the block is read byte by byte."""
+    data = b'a,b\n1,"' + b"x\n" * 500 + b'"\n2,y\n'
+    assert counted(data, [700]).records == 3

@@ -42,6 +42,13 @@ def test_a_file_is_delivered(fs: Any, body: Any, promise: Any) -> None:
         assert delivered.uri == "memory://folder/sei/request.csv"
 
 
+def test_an_object_of_the_same_content_is_left_alone(fs: Any, body: Any, promise: Any) -> None:
+    """``skip`` reads what is there."""
+    destination = Destination.checked(URL, overwrite="skip")
+    assert [deliver(body(b"a\n1\n"), destination, promise).written for _ in range(2)] == [True, False]
+    assert objects(fs) == {"/folder/sei/request.csv": b"a\n1\n"}
+
+
 def test_nothing_has_the_final_name_before_it_is_moved(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even while it is uploaded."""
     uploads: list[str] = []

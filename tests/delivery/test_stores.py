@@ -168,12 +168,15 @@ class TestEveryStore:
 
     def test_an_object_that_appears_meanwhile_is_not_replaced(self, store: Any, body: Any, promise: Any) -> None:
         """``fail`` looks again when it publishes."""
-        opened = body(b"a\n1\n")()
+        # The object appears behind a first block that is large enough to be passed on.
+        opened = body(b"a\n" * 100_000, b"1\n")()
         pieces = opened.enter_result.chunks
 
         def put_and_go_on() -> Any:
-            yield from pieces()
+            first, second = pieces()
+            yield first
             store.put("x.csv", OLDER)
+            yield second
 
         opened.enter_result.chunks = put_and_go_on
         destination = Destination.checked(f"{store.url}x.csv", overwrite="fail")

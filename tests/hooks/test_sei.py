@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.protocol.exports import status_call
 from airflow_provider_sei.protocol.families import FAMILIES
 from airflow_provider_sei.protocol.waiting import WaitPlan
 
@@ -31,6 +32,11 @@ class TestCreateExport:
         first, second = hook.create_export(**request), hook.create_export(**request)
         assert (first.reused, second.reused) == (False, True)
         assert [export.export_id for export in sei_server.exports] == [first.export_id]
+
+    def test_its_transport_is_at_hand(self, hook: SEIHook, sei_server: Any) -> None:
+        """``get_conn`` gives what makes the hook's calls."""
+        call = status_call(FAMILIES["productivity"], hook.create_export(**REQUEST).export_id)
+        assert hook.get_conn().run(call).export_id == sei_server.exports[0].export_id
 
     def test_the_message_decides_nothing(self, hook: SEIHook, sei_server: Any) -> None:
         """Its words change, the status code does not."""

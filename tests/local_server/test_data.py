@@ -98,6 +98,8 @@ class TestPeriods:
             ("weekly", ["2024-01-31", "2024-02-05", "2024-02-12"]),
             ("MONTHLY", ["2024-01-31", "2024-02-01"]),
             ("quarterly", ["2024-01-31"]),
+            ("sprint", ["2024-01-31", "2024-02-12"]),
+            ("daily", ["2024-01-31", *(f"2024-02-{day:02}" for day in range(1, 15))]),
         ],
     )
     def test_periods_follow_the_calendar_and_cover_every_day_once(self, granularity: str, starts: list[str]) -> None:

@@ -188,6 +188,12 @@ class TestCreateBody:
         assert api.create(metrics=["A_METRIC_OF_TOMORROW"]).status_code == 400
         assert api.create(metrics=["pr_merged"], metricGroups=["Velocity"]).status_code == 202
 
+    def test_unknown_metrics_of_a_report_are_refused_if_so_desired(self, api: Any, server: RunningServer) -> None:
+        """Those of each of its sections."""
+        server.reset(strict_metrics=True)
+        assert api.legacy(productivity={"metrics": ["A_METRIC_OF_TOMORROW"]}).status_code == 400
+        assert api.legacy().status_code == 200
+
     def test_further_fields_are_taken_if_so_desired(self, api: Any, server: RunningServer) -> None:
         """A lenient server stands for what the vendor may add."""
         server.reset(strict_body=False)

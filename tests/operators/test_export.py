@@ -229,6 +229,38 @@ class TestDeferral:
         assert list(tmp_path.iterdir()) == []
 
 
+class TestFirstLook:
+    """Before the task defers."""
+
+    def test_trouble_that_can_pass_is_left_to_the_trigger(self, export_operator: MakeOperator, sei_server: Any) -> None:
+        """The export is there, whatever the server says at the moment."""
+        sei_server.faults.add("status", "answer", status=503, times=None)
+        trigger = deferred(export_operator()).trigger
+        assert trigger.export_id == sei_server.exports[0].export_id
+
+    def test_trouble_that_cannot_pass_fails_the_task(self, export_operator: MakeOperator, sei_server: Any) -> None:
+        """A wait would end the same."""
+        sei_server.faults.add("status", "answer", status=403, times=None)
+        with pytest.raises(AirflowFailException, match="403"):
+            export_operator().execute({})
+
+
+class TestKill:
+    """``on_kill``, while the worker holds the task."""
+
+    def test_it_says_which_export_goes_on(self, export_operator: MakeOperator, sei_server: Any, task_log: Any) -> None:
+        """SEI cannot cancel one."""
+        operator = export_operator()
+        operator.execute({})
+        operator.on_kill()
+        assert f"export {sei_server.exports[0].export_id} goes on at the server" in task_log.text
+
+    def test_before_there_is_one_it_says_nothing(self, export_operator: MakeOperator, task_log: Any) -> None:
+        """Nothing goes on."""
+        export_operator().on_kill()
+        assert "goes on" not in task_log.text
+
+
 class TestDeadExports:
     """Exports that never come to an end one would want."""
 

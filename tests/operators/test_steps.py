@@ -220,6 +220,15 @@ class TestLegacyReport:
         [file] = tmp_path.iterdir()
         assert file.read_bytes() == b""
 
+    def test_a_metric_that_no_document_names_is_sent_and_told(
+        self, report: Any, sei_server: Any, task_log: Any
+    ) -> None:
+        """The vendor may have added it since."""
+        report(productivity_metrics=["A_METRIC_OF_TOMORROW"]).execute({})
+        [record] = sei_server.legacy_reports
+        assert record.request["productivity"] == {"metrics": ["A_METRIC_OF_TOMORROW"]}
+        assert "'A_METRIC_OF_TOMORROW', which is not documented" in task_log.text
+
     @pytest.mark.parametrize("header", ["authorization", "x-api-key"])
     def test_the_header_can_be_chosen(self, report: Any, sei_server: Any, header: str) -> None:
         """The page's text and its examples name different ones."""

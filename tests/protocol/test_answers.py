@@ -208,3 +208,80 @@ class TestJsonValue:
         else:
             assert 200 <= response.status < 300
             json.dumps(read)
+
+
+class TestWords:
+    """The whole message, for it is what people act on."""
+
+    def test_a_refusal_without_words_is_short(self) -> None:
+        """Nothing is made up."""
+        error = status_error(HttpResponse(418, {}, b""), "list exports", export_id="exp_1")
+        assert str(error) == "could not list exports: the server answered 418"
+        assert (error.status_code, error.vendor_message, error.export_id) == (418, None, "exp_1")
+
+    @pytest.mark.parametrize("status", [199, 300, 301])
+    def test_only_2xx_passes(self, status: int) -> None:
+        """A redirect is no answer."""
+        with pytest.raises(errors.SEIUnreadableError):
+            check_status(HttpResponse(status), "list exports")
+
+    def test_what_is_not_json_is_quoted(self) -> None:
+        """With what to check, and what it was about."""
+        with pytest.raises(errors.SEIUnreadableError) as caught:
+            json_value(HttpResponse(200, {}, b"Sign in, please"), "list exports", export_id="exp_1")
+        error = caught.value
+        assert str(error) == (
+            'could not list exports: the server answered 200 without JSON: "Sign in, please";'
+            " check the connection's base URL, its path included"
+        )
+        assert (error.status_code, error.vendor_message, error.export_id) == (200, "Sign in, please", "exp_1")
+
+    def test_an_empty_answer_has_no_words(self) -> None:
+        """Not even empty ones."""
+        with pytest.raises(errors.SEIUnreadableError) as caught:
+            json_value(HttpResponse(200, {}, b""), "list exports")
+        assert caught.value.vendor_message is None
+
+    def test_a_refusal_says_what_and_which(self) -> None:
+        """Also where JSON was expected."""
+        with pytest.raises(errors.SEIRejectedError, match=r"^could not list exports: ") as caught:
+            json_value(HttpResponse(400, {}, b"{}"), "list exports", export_id="exp_1")
+        assert caught.value.export_id == "exp_1"
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            ({"error": "Bad Request"}, ("Bad Request", "Bad Request")),
+            ({"message": "", "detail": "no such tree"}, (None, "no such tree")),
+            ({"code": 7, "message": "m"}, ("7", "m")),
+            ({"code": True, "errorId": "e", "message": "m"}, ("e", "m")),
+        ],
+    )
+    def test_words_are_found_under_each_of_their_names(self, body: object, said: tuple[str | None, str]) -> None:
+        """Empty ones and flags are none."""
+        assert vendor_words(HttpResponse(400, {}, json.dumps(body).encode())) == said
+
+
+class TestOneLine:
+    """A line of a body."""
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            ("a" * 200, "a" * 200),
+            ("a" * 201, "a" * 200 + "..."),
+            ("a\n\x00 b", "a b"),
+            ("<html><TITLE lang=x>Sign\nin</TITLE><p>now", "(an HTML page) Sign in"),
+            ("<head><style>\np {}\n</style><script>\nx()\n</script><b>Gateway</b>", "(an HTML page) Gateway"),
+            ("a < b > c", "a < b > c"),
+        ],
+    )
+    def test_it_is_one_line_of_at_most_200_characters(self, text: str, line: str) -> None:
+        """Of a page, its title, or else its words."""
+        assert excerpt(text) == line
+
+    @pytest.mark.parametrize("start", [b"<head>", b"<HTML", b"\xef\xbb\xbf\r\n\t <body", b"<!DOCTYPE", b"<?xml"])
+    def test_markup_is_told_by_its_start(self, start: bytes) -> None:
+        """Blanks and a byte order mark before it make no difference, letters do."""
+        assert looks_like_markup(start)
+        assert not looks_like_markup(b"X" + start)

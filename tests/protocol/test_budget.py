@@ -119,3 +119,42 @@ class TestRateBudget:
         """After the first burst, calls keep their distance."""
         calls = _spend(RateBudget(60), 0.0, 60.0)
         assert min(later - sooner for sooner, later in pairwise(calls)) > 0.9
+
+    def test_a_fresh_budget_has_one_call(self) -> None:
+        """And no more at once."""
+        budget = RateBudget(240)
+        assert (budget.pause(0.0), budget.pause(0.0, 1)) == (0.0, 0.0)
+        assert budget.pause(0.0, 2) > 0.0
+
+    def test_each_429_after_a_pause_doubles_it_up_to_forty_seconds(self) -> None:
+        """Give or take a quarter, by chance; the rate halves as often."""
+        budget, now = RateBudget(240), 100.0
+        for strikes, pause in enumerate((5.0, 10.0, 20.0, 40.0, 40.0), start=1):
+            budget.throttled(now, None, 0.5)
+            assert budget.pause(now) == pytest.approx(pause)
+            assert budget.rate(now) == RateBudget(240).rate(now) / 2 ** min(strikes, 4)
+            now += budget.pause(now)
+
+    @pytest.mark.parametrize(("chance", "pause"), [(0.0, 3.75), (0.5, 5.0), (1.0, 6.25)])
+    def test_chance_moves_the_pause_by_a_quarter(self, chance: float, pause: float) -> None:
+        """So that triggerers that were refused together do not come back together."""
+        budget = RateBudget(240)
+        budget.throttled(100.0, None, chance)
+        assert budget.pause(100.0) == pytest.approx(pause)
+
+    def test_two_minutes_after_the_pause_all_is_as_before(self) -> None:
+        """The next 429 is a first one again."""
+        budget = RateBudget(240)
+        budget.throttled(100.0, None, 0.5)
+        budget.throttled(105.0, None, 0.5)
+        over = 105.0 + 10.0 + 120.0
+        assert budget.rate(over - 0.1) < budget.rate(over) == RateBudget(240).rate(over)
+        budget.throttled(over, None, 0.5)
+        assert budget.pause(over) == pytest.approx(5.0)
+
+    def test_what_was_saved_up_is_gone_after_a_429(self) -> None:
+        """The first call after the pause is one that has come in meanwhile."""
+        budget = RateBudget(6)
+        assert budget.pause(100.0) == 0.0
+        budget.throttled(100.0, None, 0.5)
+        assert budget.pause(105.0) > 0.0

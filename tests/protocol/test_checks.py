@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from airflow_provider_sei.protocol.checks import (
     checked_names,
     checked_period,
     checked_text,
+    is_missing,
     merged,
     undocumented,
 )
@@ -91,6 +93,13 @@ class TestText:
         """The message names the argument and what it got."""
         with pytest.raises(SEIUsageError, match=rf"team_id must be text, not {type(value).__name__}"):
             checked_text(value, "team_id")
+
+    def test_the_word_none_is_refused(self) -> None:
+        """A template whose value is missing renders to it, and a team of that name would be asked for."""
+        with pytest.raises(SEIUsageError, match=r"team_id is the text 'None', which a template renders to") as caught:
+            checked_text("None", "team_id")
+        assert caught.value.field == "team_id"
+        assert checked_text("none", "team_id") == "none"
 
     def test_half_a_character_is_refused(self) -> None:
         """No encoding can carry it to the server."""
@@ -258,3 +267,55 @@ class TestMerged:
             "options": None,
         }
         assert body["options"] == {"format": "csv"}
+
+
+class TestFieldNames:
+    """An error names its argument, in words and as data."""
+
+    @pytest.mark.parametrize(
+        ("check", "field"),
+        [
+            (lambda: checked_period(None, "2024-01-31"), "date_start"),
+            (lambda: checked_period("2024-01-01", ""), "date_end"),
+            (lambda: checked_period("2024-1-1", "2024-01-31"), "date_start"),
+            (lambda: checked_period("2024-01-01", "None"), "date_end"),
+            (lambda: checked_text(["1"], "team_id"), "team_id"),
+            (lambda: checked_choice("x", ("a",), "level"), "level"),
+        ],
+    )
+    def test_it_is_that_of_the_dag_author(self, check: Callable[[], object], field: str) -> None:
+        """Whatever is wrong with it."""
+        with pytest.raises(SEIUsageError, match=rf"^{field} ") as caught:
+            check()
+        assert caught.value.field == field
+
+    def test_the_word_none_is_told_with_what_to_do(self) -> None:
+        """In the template's own language."""
+        with pytest.raises(SEIUsageError) as caught:
+            checked_date("None", "date_start")
+        assert str(caught.value) == (
+            "date_start is the text 'None', which a template renders to where its value is None: give it a value,"
+            " or let the template say nothing ({{ ... or '' }})"
+        )
+
+
+@pytest.mark.parametrize(("value", "missing"), [(None, True), (" ", True), ("", True), (0, False), ("x", False)])
+def test_nothing_and_blank_text_are_missing(value: object, *, missing: bool) -> None:
+    """Zero is a value."""
+    assert is_missing(value) is missing
+
+
+def test_a_name_with_blanks_is_one_name() -> None:
+    """Where a name may hold anything."""
+    assert checked_names("In Review, 2", "issue_statuses", separator=None) == ("In Review, 2",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 100_000, "{[]: 1}", "-" * 100_000 + "1", "{'a': " + "-" * 100_000 + "1}", "\x00"],
+    ids=["brackets", "braces", "a list as key", "signs", "signs inside", "a null"],
+)
+def test_text_that_no_reader_takes_is_refused(text: str) -> None:
+    """Each of Python's readers gives up in a way of its own."""
+    with pytest.raises(SEIUsageError, match="extra_body must be a mapping, not str"):
+        checked_mapping(text, "extra_body")

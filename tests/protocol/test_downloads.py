@@ -106,3 +106,23 @@ class TestToldPeriod:
         """With what came back, and what to do."""
         with pytest.raises(errors.SEIUnreadableError, match=words):
             told_period(export(**days))
+
+
+class TestWords:
+    """What an error says, and about which export."""
+
+    def test_one_that_is_not_there_yet(self) -> None:
+        """With what to put before it."""
+        with pytest.raises(errors.SEIDownloadError) as caught:
+            check_completed(export(status=read_status("queued"), status_word="queued"))
+        assert str(caught.value) == (
+            "sprint export exp_1 is 'queued', not completed: there is no file yet."
+            " Wait for it first, with SEIExportSensor"
+        )
+        assert caught.value.export_id == "exp_1"
+
+    def test_another_exports_file(self) -> None:
+        """Its id is quoted, however long the server makes it."""
+        with pytest.raises(errors.SEIUnreadableError, match=f"another export, '{'e' * 80}'$") as caught:
+            download_request(export(download_url=f"/exports/{'e' * 90}/download"))
+        assert caught.value.export_id == "exp_1"

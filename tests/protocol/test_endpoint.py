@@ -204,3 +204,53 @@ class TestOrigin:
     def test_the_origin_has_no_path(self) -> None:
         """It is what messages name."""
         assert PROD1.origin == "https://app.harness.io"
+
+
+class TestLetters:
+    """Only slashes are taken away, and only blanks and marks of control are refused."""
+
+    def test_an_x_stays_where_it_is(self) -> None:
+        """At the ends of a host, of a path and of what the server names."""
+        endpoint = Endpoint.from_host("Xhost.example/apiX")
+        assert endpoint.base_url == "https://Xhost.example/apiX"
+        assert endpoint.url("Xa/b") == "https://Xhost.example/apiX/Xa/b"
+
+    def test_a_name_alone_is_no_host(self) -> None:
+        """The guess and the list are for people."""
+        with pytest.raises(SEIUsageError) as caught:
+            Endpoint.from_host("prdo1X")
+        assert str(caught.value).endswith("aliases: prod1, prod2, eu")
+        with pytest.raises(SEIUsageError, match="neither a URL nor an alias"):
+            Endpoint.from_host("HOSTX")
+
+    @pytest.mark.parametrize("code", [0xD800, 0xDFFF, 0x7F, 0x5C, 0x20, 0x0A])
+    def test_what_no_url_can_carry_is_refused(self, code: int) -> None:
+        """The first and the last of each kind."""
+        with pytest.raises(SEIUnreadableError, match="which is not a URL"):
+            PROD1.url(f"a{chr(code)}b")
+
+    @pytest.mark.parametrize(("length", "shown"), [(99, "a" * 99), (100, "a" * 100), (101, "a" * 100 + "...")])
+    def test_a_long_address_is_cut(self, length: int, shown: str) -> None:
+        """An error is a line."""
+        with pytest.raises(SEIUnreadableError) as caught:
+            PROD1.url("a" * (length - 1) + " " if length <= 100 else "a" * length + " ")
+        assert repr(shown)[1:-2] in str(caught.value)
+        assert ("..." in str(caught.value)) is (length > 100)
+
+    def test_a_stranger_is_named_with_the_reason(self) -> None:
+        """And with what was not done."""
+        with pytest.raises(SEIUnreadableError) as caught:
+            PROD1.url("https://evil.example/x")
+        assert str(caught.value) == (
+            "the server named a URL at 'evil.example', outside https://app.harness.io;"
+            " it was not called, because the API key must not leave its own origin"
+        )
+        with pytest.raises(SEIUnreadableError, match="a URL at 'mailto', outside"):
+            PROD1.url("mailto:a")
+
+    @pytest.mark.parametrize("host", ["ftp://user:pa@ss@h.example", "ftp://a:b@h.example://x@y"])
+    def test_no_user_name_is_shown(self, host: str) -> None:
+        """It may hold a password."""
+        with pytest.raises(SEIUsageError, match=r"is not an http\(s\) URL") as caught:
+            Endpoint.from_host(host)
+        assert not any(secret in str(caught.value) for secret in ("user", "pa@", "ss@", "a:b"))

@@ -44,3 +44,10 @@ def test_errors_travel_between_processes(kind: type[errors.SEIError]) -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(copy) is kind
     assert (str(copy), copy.export_id) == ("what happened", "exp_1")
+
+
+def test_an_error_keeps_what_the_server_said() -> None:
+    """Field by field."""
+    details = {"status_code": 429, "vendor_code": "T", "vendor_message": "m", "export_id": "e", "retry_after": "7"}
+    error = errors.SEIThrottledError("slow", **details)
+    assert {name: getattr(error, name) for name in details} == details

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.events import VERSION, read_event, write_event
+from airflow_provider_sei.protocol.events import VERSION, read_event, read_turn, write_event, write_turn
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.status import ExportStatus
 from airflow_provider_sei.protocol.waiting import WaitOutcome
@@ -171,3 +172,68 @@ class TestBroken:
             return
         assert export.status is ExportStatus.COMPLETED
         assert export.export_id
+
+
+class TestWords:
+    """What the error about a broken event says."""
+
+    @pytest.mark.parametrize(
+        ("event", "words"),
+        [
+            ([], "the trigger returned list in place of an event; the export's state is unknown"),
+            ({"version": 7}, "the trigger returned an event that this release cannot read (version 7)"),
+            (
+                {"outcome": "ready", "export": {"status": "completed"}},
+                "the trigger returned an event without a usable export id or family",
+            ),
+            (
+                {"outcome": "ready", "export": {"export_id": "e", "family": "ba", "status": "completed", "level": {}}},
+                "the trigger returned an event without a usable level",
+            ),
+            ({"outcome": "error", "error": {}}, "the wait ended in an error without a message"),
+        ],
+    )
+    def test_they_name_what_is_wrong(self, event: object, words: str) -> None:
+        """And nothing else of it."""
+        with pytest.raises(errors.SEIError) as caught:
+            read_event(event)
+        assert str(caught.value) == words
+
+    def test_an_export_that_is_not_completed_is_named(self) -> None:
+        """So that it can be looked for."""
+        event = {"outcome": "ready", "export": {"export_id": "exp_1", "family": "ba", "status": "queued"}}
+        with pytest.raises(errors.SEIError, match=r"^the trigger called export exp_1 ready, yet .* queued$") as caught:
+            read_event(event)
+        assert caught.value.export_id == "exp_1"
+
+    def test_an_error_is_told_with_whether_a_retry_helps(self) -> None:
+        """A worker of an older release may not know its type."""
+        told = sent(WaitOutcome(error=errors.SEIServerError("down")))["error"]
+        assert (told["type"], told["message"], told["retryable"]) == ("SEIServerError", "down", True)
+
+    def test_only_a_type_of_ours_is_made(self) -> None:
+        """Other names of the module are none."""
+        with pytest.raises(errors.SEIExportError, match=r"^m$"):
+            read_event({"outcome": "error", "error": {"type": "annotations", "message": "m"}})
+
+    def test_a_field_of_another_kind_is_left_out(self) -> None:
+        """An error's details are texts and numbers."""
+        error = {"type": "SEIServerError", "message": "m", "vendor_code": ["x"], "status_code": 503}
+        with pytest.raises(errors.SEIServerError) as caught:
+            read_event({"outcome": "error", "error": error})
+        assert (caught.value.vendor_code, caught.value.status_code) == (None, 503)
+
+
+class TestTurn:
+    """A worker's turn to create."""
+
+    def test_it_says_when_the_tasks_time_is_over(self) -> None:
+        """The moment that the trigger was given."""
+        assert write_turn(12.5) == {"version": VERSION, "outcome": "turn", "ends_at": 12.5}
+        assert read_turn(write_turn(12.5)) == 12.5
+        assert read_turn({"ends_at": 12}) == 12.0
+
+    @pytest.mark.parametrize("event", [None, [], {}, {"ends_at": "soon"}, {"ends_at": None}])
+    def test_without_a_moment_there_is_no_end(self, event: object) -> None:
+        """An export is created rather than refused by mistake."""
+        assert read_turn(event) == math.inf

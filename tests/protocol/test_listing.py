@@ -307,3 +307,24 @@ class TestWalk:
                 break
         assert pages.done
         assert len(met) == len(set(met)) <= 10
+
+
+@pytest.mark.parametrize("moment", ["2024-01-31T12:00:00", "2024-01-31T12:00:00Z", "2024-01-31T21:00:00+09:00"])
+def test_a_moment_without_an_offset_is_in_utc(moment: str, in_tokyo: None) -> None:
+    """Wherever the worker runs."""
+    assert in_tokyo is None
+    assert dict(list_query(date_from=datetime.fromisoformat(moment)))["dateFrom"] == "2024-01-31T12:00:00Z"
+
+
+def test_the_list_named_exports_goes_before_others() -> None:
+    """An answer may have more than one."""
+    page = read({"filters": [{"exportId": "no"}], "exports": [{"exportId": "exp_1", "status": "queued"}]})
+    assert [export.export_id for export in page.exports] == ["exp_1"]
+
+
+def test_a_refusal_names_the_list() -> None:
+    """Both where it is made and where it is read."""
+    call = list_call(SPRINT, ())
+    assert call.what == "list sprint exports"
+    with pytest.raises(SEIRejectedError, match=r"^could not list sprint exports: "):
+        call.parse(HttpResponse(400, {}, b"{}"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_sei.protocol.messages import HttpResponse, encode_json
+from airflow_provider_sei.protocol.messages import _SHORTEST_SECRET, HttpResponse, encode_json
 
 
 class TestRedacted:
@@ -64,3 +64,9 @@ class TestEncodeJson:
         """The round trip changes nothing."""
         body = {"scope": {"orgTreeName": 'Ünï "quoted" \\ \u2028'}, "metrics": []}
         assert json.loads(encode_json(body)) == body
+
+
+def test_the_shortest_secret_is_starred() -> None:
+    """Of exactly that length."""
+    secret = "k" * _SHORTEST_SECRET
+    assert HttpResponse(200, {}, secret.encode()).redacted(secret).body != secret.encode()

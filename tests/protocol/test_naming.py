@@ -219,3 +219,37 @@ class TestSuffix:
     def test_the_ending_tells_the_truth(self, name: str, matching: str, *, gzipped: bool) -> None:
         """A gzip file is called one, and nothing else is."""
         assert with_matching_suffix(name, gzipped=gzipped) == matching
+
+
+class TestLetters:
+    """Only what is listed is taken away: an X is as good a letter as any."""
+
+    @pytest.mark.parametrize(
+        ("name", "safe"), [("aX", "aX"), ("dirX/", "dirX"), ("XaX.csv", "XaX.csv"), ("X", "X"), ("X_X", "X_X")]
+    )
+    def test_a_servers_name_keeps_them(self, name: str, safe: str) -> None:
+        """At its ends too."""
+        assert safe_filename(name) == safe
+
+    @pytest.mark.parametrize(
+        ("tree", "word"),
+        [
+            ("XaX", "XaX"),
+            (" -.a.- ", "a"),
+            ("R&D / Labs", "R-D-Labs"),
+            ("a" * 50, "a" * 40),
+            ("a" + "ü" * 30, "a" + "ü" * 19),
+            ("a\ud800b", "a-b"),
+            ("???", "unnamed"),
+        ],
+    )
+    def test_a_requests_name_has_words_of_forty_bytes(self, tree: str, word: str) -> None:
+        """Cut between characters, without marks at its ends."""
+        name = request_name(
+            "ba", date_start="2024-01-01", date_end="2024-01-31", fingerprint="f" * 64, org_tree_name=tree
+        )
+        assert name == f"ba_{word}_2024-01-01_2024-01-31_ffffffff.csv"
+
+    def test_a_header_of_several_lines_is_one(self) -> None:
+        """As HTTP once allowed."""
+        assert content_disposition_filename('attachment;\r\n filename="a\r\nb.csv"') == "a b.csv"

@@ -49,6 +49,10 @@ class TestSplitPeriod:
             "date_end": "2024-03-03",
         }
 
+    def test_the_last_day_of_the_calendar_ends_it(self) -> None:
+        """There is no day behind it."""
+        assert split_period("9999-12-30", "9999-12-31") == [{"date_start": "9999-12-30", "date_end": "9999-12-31"}]
+
     def test_an_unknown_unit_is_named(self) -> None:
         """A misspelt unit is refused with a guess."""
         with pytest.raises(SEIUsageError, match=r"by 'monht' is not one of .*did you mean 'month'"):

@@ -102,6 +102,15 @@ class TestAlone:
         simulation.run(600.0)
         assert {name for _, name in simulation.singles()} == {"kept"}
 
+    def test_waits_that_were_left_are_not_kept(self) -> None:
+        """However many come and go, and far their deadlines."""
+        simulation = Simulation()
+        for number in range(2500):
+            simulation.planner.discard(simulation.wait(f"left-{number}"))
+        kept = simulation.wait("kept")
+        assert len(simulation.planner._ends) <= 1002
+        assert simulation.planner.expires_at() == kept.wait.plan.deadline
+
     def test_a_wait_that_was_interrupted_goes_on_by_its_own_age(self) -> None:
         """A wait that began an hour ago is looked at every ninety seconds, not every five."""
         simulation = Simulation()

@@ -119,3 +119,10 @@ class TestRetryAfter:
         """No header a server can send raises anything."""
         seconds = retry_after_seconds(value, NOW)
         assert seconds is None or seconds >= 0.0
+
+
+def test_a_backoff_obeys_a_date_too() -> None:
+    """Half a minute from now, as HTTP writes it."""
+    asked = format_datetime(datetime.fromtimestamp(NOW + 30.0, UTC), usegmt=True)
+    delay = Backoff().delay(SEIThrottledError("slow", retry_after=asked), 1, now=NOW, left=None, chance=0.0)
+    assert delay == pytest.approx(30.0, abs=1.0)

@@ -171,3 +171,55 @@ class TestHeaders:
         assert with_body["User-Agent"] == "agent/1"
         assert with_body["Accept-Encoding"] == "identity"
         assert "Content-Type" not in settings_of().headers(HttpRequest(method="GET", path="x"), "agent/1")
+
+
+class TestFields:
+    """Each field of the connection arrives under its own name."""
+
+    def test_host_scheme_and_port_make_the_endpoint(self) -> None:
+        """As Airflow's form has them."""
+        settings = SEISettings.from_fields(host="127.0.0.1", schema="http", port=8080, password=KEY)
+        assert settings.endpoint.base_url == "http://127.0.0.1:8080"
+
+    def test_a_bundle_is_a_path(self) -> None:
+        """Or nothing."""
+        assert settings_of(ca_bundle=" /etc/ca.pem ").ca_bundle == "/etc/ca.pem"
+        assert settings_of().ca_bundle is None
+
+    def test_an_override_leaves_the_others_alone(self) -> None:
+        """Whichever is given."""
+        fields = {"project_identifier": "p", "org_identifier": "o", "account_id": "a"}
+        settings = settings_of(**fields)
+        for name in fields:
+            changed = settings.overridden(**{name: "new"})
+            assert {each: getattr(changed, each) for each in fields} == fields | {name: "new"}
+
+    @pytest.mark.parametrize(("value", "most"), [("1", 1.0), (1000, 1000.0), ("", SEISettings.calls_per_minute)])
+    def test_the_ends_of_a_range_are_in_it(self, value: object, most: float) -> None:
+        """An empty field means the default."""
+        assert settings_of(calls_per_minute=value).calls_per_minute == most
+
+    def test_a_call_says_what_it_takes(self) -> None:
+        """JSON, unless it is a file."""
+        headers = settings_of().headers(HttpRequest(method="GET", path="x", accept="text/csv"), "agent/1")
+        assert headers["Accept"] == "text/csv"
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"password": " "}, "the API key is missing: set it as the connection's password"),
+            (
+                {"password": "a b"},
+                "the API key (the connection's password) has characters that no HTTP header can carry",
+            ),
+            (
+                {"password": KEY, "extra": {"auth_header": "Bearer"}},
+                f"auth_header 'Bearer' is not one that SEI reads; known: {', '.join(AUTH_HEADERS)}",
+            ),
+        ],
+    )
+    def test_a_mistake_is_told_in_full(self, fields: dict[str, Any], words: str) -> None:
+        """With what to do."""
+        with pytest.raises(SEIUsageError) as caught:
+            SEISettings.from_fields(host="prod1", **fields)
+        assert str(caught.value) == words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import combinations
 from typing import Any
 
@@ -357,3 +358,59 @@ def test_any_words_are_a_request_or_a_usage_error(request_: dict[str, Any]) -> N
     else:
         encode_json(checked.body(org_identifier="O"))
         checked.fingerprint()
+
+
+class TestWords:
+    """What a mistake is answered with, in full."""
+
+    @pytest.mark.parametrize(
+        ("changes", "field", "words"),
+        [
+            (
+                {"team_id": None},
+                "team_id",
+                "neither team_id nor org_tree_name is given: say which team or organisation tree to export",
+            ),
+            (
+                {"scope": {"teamId": "7"}},
+                "scope",
+                "scope says teamId '7', the argument of its own says '456': give it once",
+            ),
+            (
+                {"colour": "red"},
+                "colour",
+                (
+                    "colour is not an option of productivity exports; known: aggregation, level, granularity,"
+                    " file_format, export_compression"
+                ),
+            ),
+            ({"issue_statuses": 5}, "issue_statuses", "issue_statuses must be a list of names, not int"),
+        ],
+    )
+    def test_it_names_the_argument(self, changes: dict[str, Any], field: str, words: str) -> None:
+        """And what to do, or what there is."""
+        request = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
+        with pytest.raises(SEIUsageError) as caught:
+            ExportSpec.checked(**request | changes)
+        assert (caught.value.field, str(caught.value)) == (field, words)
+
+    def test_a_blank_option_that_a_family_has_not_is_none(self) -> None:
+        """A template may render to nothing."""
+        days = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+        spec = ExportSpec.checked(family="ba", team_id="456", metric_groups=["CATEGORIZED"], level="", **days)
+        assert "level" not in spec.options
+
+    @pytest.mark.parametrize("key", ["metricGroups", "metrics"])
+    def test_metrics_of_the_extra_body_are_metrics(self, key: str) -> None:
+        """Under both of the vendor's names."""
+        family = next(family.name for family in FAMILIES.values() if family.needs_metrics)
+        days = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+        assert ExportSpec.checked(family=family, team_id="456", extra_body={key: ["x"]}, **days).body()[key] == ["x"]
+
+
+def test_a_fingerprint_does_not_change_with_a_release() -> None:
+    """Files of the same request keep their name; the letters of all scripts are in it."""
+    assert (
+        fingerprint(["ba", None, {"b": "Zürich", "a": 1}])
+        == hashlib.sha256(b'["ba",null,{"a":1,"b":"Z\\u00fcrich"}]').hexdigest()
+    )

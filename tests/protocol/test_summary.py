@@ -143,6 +143,12 @@ class TestFailure:
         """Empty and skipped teams are no failures, nor is what a user has marked."""
         assert failure([export(0, rows=0), export(1, "skipped"), export(2, result=None)], "x") is None
 
+    def test_exactly_as_many_as_fit_are_all_there_are(self) -> None:
+        """Nobody is counted as left out."""
+        words = failure([export(index, "failed") for index in range(20)], "x") or ""
+        assert "Team 19 (29)" in words
+        assert " more" not in words
+
 
 class TestOverwritten:
     """Files that took each other's place."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from math import sqrt
 from typing import Any
 
@@ -280,3 +282,63 @@ def test_every_wait_ends_at_its_deadline(
     assert now <= DEADLINE + 1e-6
     assert isinstance(outcome.export, Export | None)
     assert outcome.export is None or outcome.export.status is not ExportStatus.COMPLETED
+
+
+class TestDetails:
+    """What an outcome and a line of the log say."""
+
+    def test_a_dead_export_is_told_with_its_last_state(self) -> None:
+        """Operators and lineage name it."""
+        dead = state("failed")
+        outcome = a_wait().saw(dead, START + 1)
+        assert outcome is not None
+        assert outcome.export == dead
+
+    def test_an_export_without_a_status_is_told_as_such(self) -> None:
+        """Once."""
+        wait = a_wait()
+        wait.saw(Export(export_id="exp_1", family="ba", status=ExportStatus.UNKNOWN), START)
+        assert wait.news() == [
+            "ba export exp_1 is 'without a status', a status that is not documented; waiting on until the deadline"
+        ]
+
+    def test_a_wait_that_is_over_at_once_has_waited_nothing(self) -> None:
+        """A clock that was set back makes it no less."""
+        for now in (START, START - 5):
+            assert "never seen after 0 s." in str(a_wait().over(now).error)
+
+    def test_an_interval_of_the_users_own_is_kept(self) -> None:
+        """But for the jitter."""
+        assert a_wait(poll_interval=100.0).pause(START, 0.5) == 100.0
+
+    def test_a_retry_after_in_the_form_of_a_date_is_obeyed(self) -> None:
+        """From the moment of the look."""
+        wait = a_wait()
+        at = format_datetime(datetime.fromtimestamp(START + 600, UTC), usegmt=True)
+        wait.failed(errors.SEIThrottledError("slow", retry_after=at), START)
+        assert wait.pause(START, 0.5) == pytest.approx(600, abs=1)
+
+    def test_trouble_without_a_retry_after_changes_no_pause(self) -> None:
+        """However short it is."""
+        wait = a_wait(poll_interval=0.5)
+        wait.failed(errors.SEIServerError("down"), START)
+        assert wait.pause(START, 0.5) == 0.5
+
+    def test_time_that_does_not_pass_is_not_accounted(self) -> None:
+        """Two looks at one moment."""
+        wait = a_wait()
+        wait.saw(state("queued"), START)
+        wait.saw(state("queued"), START)
+        assert wait.seconds_in == {ExportStatus.QUEUED: 0.0}
+
+    def test_an_export_that_has_vanished_keeps_the_servers_words(self) -> None:
+        """They may say why."""
+        wait = a_wait()
+        wait.saw(state("queued"), START)
+        error = errors.SEINotFoundError("404", status_code=404, vendor_code="C", vendor_message="m")
+        wait.failed(error, START)
+        outcome = wait.failed(error, DEADLINE)
+        assert outcome is not None
+        assert isinstance(outcome.error, errors.SEIExportVanishedError)
+        told = outcome.error
+        assert (told.status_code, told.vendor_code, told.vendor_message) == (404, "C", "m")

@@ -234,3 +234,36 @@ def test_an_event_is_plain_text() -> None:
     """A tree is named by somebody at SEI; its name goes to Airflow's UI and into other people's DAGs."""
     event = completion_event(done("a", 0, org_tree_name="East\x1b[31m\nx", team_id="4\u202e5"), get_family("ba"))
     assert (event["org_tree_name"], event["team_id"]) == ("East [31m x", "4 5")
+
+
+@pytest.mark.parametrize("text", ["2026-03-01T12:00:00", "2026-03-01T12:00:00Z", "2026-03-01T21:00:00+09:00"])
+def test_a_moment_without_an_offset_is_in_utc(text: str, in_tokyo: None) -> None:
+    """Wherever the triggerer runs."""
+    assert in_tokyo is None
+    assert checked_since(text) == datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+def test_a_moment_that_is_none_names_its_argument() -> None:
+    """For whoever writes the DAG."""
+    with pytest.raises(SEIUsageError, match=r"^since must be a moment written .*, not 'soon'$") as caught:
+        checked_since("soon")
+    assert caught.value.field == "since"
+
+
+def test_a_watermark_says_its_version() -> None:
+    """A later release may keep more."""
+    assert Watermark(5.0, {"a": 6.0}).written() == {"version": 1, "floor": 5.0, "told": {"a": 6.0}}
+
+
+@pytest.mark.parametrize(("chance", "share"), [(0.0, 0.75), (1.0, 1.25)])
+def test_pauses_differ_by_chance(chance: float, share: float) -> None:
+    """By a quarter; what is asked with a date is obeyed too."""
+    assert pause_after(1, 60.0, ValueError(), now=0.0, chance=chance) == 60.0 * share
+    error = SEIThrottledError("slow", retry_after="Thu, 01 Jan 1970 00:05:00 GMT")
+    assert pause_after(1, 1.0, error, now=0.0, chance=chance) == 300.0
+
+
+def test_what_was_completed_is_asked_for_newest_first() -> None:
+    """In the vendor's own words."""
+    query = dict(completions_query("456"))
+    assert (query["status"], query["sortBy"], query["sortOrder"]) == ("COMPLETED", "completedAt", "desc")

@@ -369,6 +369,22 @@ class TestTrouble:
             assert _run(test()).error is None
         assert "has crashed (1)" in caplog.text
 
+    def test_a_fault_of_our_own_in_a_call_is_borne(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """Like a server that does not answer, and told with its place."""
+        (name,) = world.create()
+
+        async def test() -> WaitOutcome:
+            wait = world.start(world.plan(name))
+            await asyncio.sleep(0)
+            transport = world.pollers[0]._transport
+            sound, faults = transport.run, [RuntimeError("a fault of our own")]
+            transport.run = lambda *given: sound(*given) if not faults else _raise(faults.pop())
+            return await wait
+
+        with caplog.at_level(logging.ERROR, "airflow_provider_sei"):
+            assert _run(test()).error is None
+        assert "RuntimeError: a fault of our own" in caplog.text
+
     def test_a_poller_that_is_cancelled_tells_everybody(self, world: World) -> None:
         """Whoever cancels the poller's own task leaves nobody waiting for ever."""
         (name,) = world.create()

@@ -228,6 +228,20 @@ class TestOutcomes:
             read_event(fire(trigger()))
 
 
+class TestConnection:
+    """Where Airflow's source of connections is out of order."""
+
+    def test_it_is_asked_again_and_then_told(
+        self, trigger: Any, fire: Fire, task_log: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Airflow calls a connection undefined then, which a retry may find."""
+        monkeypatch.setattr("airflow_provider_sei.triggers.common._LOOK_UP_PAUSES", (0.0, 0.0))
+        event = fire(trigger(sei_conn_id="nowhere"))
+        with pytest.raises(errors.SEINoAnswerError, match=r"could not wait for productivity export .*nowhere"):
+            read_event(event)
+        assert task_log.text.count("Could not look up connection 'nowhere'") == 2
+
+
 class TestTrouble:
     """Trouble that can pass."""
 

@@ -332,6 +332,16 @@ class TestTrouble:
         assert not asyncio.run(run())
         assert "nowhere" in task_log.text
 
+    def test_an_export_without_a_date_is_told_of_in_the_log(
+        self, sei_server: Any, connection: str, task_log: Any
+    ) -> None:
+        """It cannot be said whether it is new."""
+        assert connection == "sei_default"
+        body = {"exports": [{"exportId": "exp_1", "status": "completed"}]}
+        sei_server.faults.add("list", "answer", times=None, status=200, body=body)
+        assert watch(sei_server, trigger()) == []
+        assert "1 completed productivity exports have no readable completedAt" in task_log.text
+
     def test_a_new_key_is_used(self, sei_server: Any, create: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a restart: the connection is looked up for every look."""
         good = sei_server.connection_json(calls_per_minute=1000)
