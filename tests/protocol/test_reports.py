@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.messages import Api, encode_json
-from airflow_provider_sei.protocol.reports import ReportSpec, report_request
+from airflow_provider_sei.protocol.reports import _LONGEST_NUMBER, ReportSpec, report_request
 from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
 
 
@@ -216,3 +216,66 @@ def test_any_words_are_a_request_or_a_usage_error(request_: dict[str, Any]) -> N
         assert checked.field in request_
     else:
         encode_json(checked.body)
+
+
+class TestDetails:
+    """What the request keeps, and what a mistake is answered with."""
+
+    def test_the_request_says_what_it_is(self) -> None:
+        """For names, lineage and logs."""
+        made = spec("contributor")
+        assert (made.report_type, made.collection_id) == ("contributor", "123")
+        assert (made.date_start, made.date_end) == ("2024-01-01", "2024-12-31")
+        assert report_request(made).accept == "text/csv, */*;q=0.5"
+
+    def test_blank_arguments_are_none(self) -> None:
+        """A template may render to nothing."""
+        team = spec(granularity="", include_ratings="", contributor_metrics="", calculation_type="")
+        assert "granularity" not in team.body
+        rated = spec(efficiency_metrics=["OVERALL_DORA"], calculation_type="")
+        assert rated.body["efficiency"] == {"metrics": ["OVERALL_DORA"]}
+        assert "includeRatings" not in spec("contributor", include_ratings="", productivity_metrics="").body
+
+    @pytest.mark.parametrize(
+        ("changes", "field", "words"),
+        [
+            (
+                {"calculation_type": "P90"},
+                "calculation_type",
+                "calculation_type belongs to efficiency_metrics, which is not given",
+            ),
+            (
+                {"efficiency_metrics": 5},
+                "efficiency_metrics",
+                "efficiency_metrics must be a list of names, not int",
+            ),
+            (
+                {"collection_id": None},
+                "collection_id",
+                (
+                    "collection_id is missing: open the team on SEI's Insights page and copy the number after"
+                    " collectionId= in the address"
+                ),
+            ),
+            (
+                {"collection_id": "c-1"},
+                "collection_id",
+                (
+                    "collection_id 'c-1' is not a number, as teamRefId must be;"
+                    ' identifier_fields=["collectionId"] leaves teamRefId out'
+                ),
+            ),
+        ],
+    )
+    def test_a_mistake_is_told_in_full(self, changes: dict[str, Any], field: str, words: str) -> None:
+        """With what to do."""
+        with pytest.raises(SEIUsageError) as caught:
+            spec(**changes)
+        assert (caught.value.field, str(caught.value)) == (field, words)
+
+    def test_the_longest_number_is_one(self) -> None:
+        """One digit more is none."""
+        longest = "1" * _LONGEST_NUMBER
+        assert spec(collection_id=longest).body["teamRefId"] == int(longest)
+        with pytest.raises(SEIUsageError, match="is not a number"):
+            spec(collection_id=f"{longest}1")
