@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _EXCERPT = 200  # characters of a body that an error may quote: enough for a sentence, too little for data
+_LOOKED_AT = 20 * _EXCERPT  # of a body, for these: more takes time by the length, which is the server's to choose
 
 _REMEDIES: dict[int, str] = {
     400: "correct the request's arguments",
@@ -109,7 +110,7 @@ def vendor_words(response: HttpResponse) -> tuple[str | None, str]:
     The documents show ``{"status": 400, "error": "Bad Request", "message": "...", "errorId": ...}``, a bare string, and
     ``{"code": ..., "message": ...}``; gateways answer HTML.
     """
-    text = response.body[: 20 * _EXCERPT].decode("utf-8", "replace").strip()
+    text = response.body[:_LOOKED_AT].decode(errors="replace").strip()
     try:
         value = json.loads(response.body)
     except (ValueError, RecursionError):
@@ -129,8 +130,8 @@ def _is_scalar(value: object) -> bool:
 
 def excerpt(text: str) -> str:
     """Return the start of ``text`` on one line, markup reduced to its words."""
-    text = text[: 20 * _EXCERPT]  # what follows takes time by the length, which is the server's to choose
-    if looks_like_markup(text.encode("utf-8", "replace")):
+    text = text[:_LOOKED_AT]
+    if looks_like_markup(text.encode(errors="replace")):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = title.group(1) if title else re.sub(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL)
         text = f"(an HTML page) {text}"
@@ -160,7 +161,7 @@ def json_value(response: HttpResponse, what: str, *, export_id: str | None = Non
     try:
         return json.loads(response.body)
     except (ValueError, RecursionError):
-        words = excerpt(response.body[: 20 * _EXCERPT].decode("utf-8", "replace"))
+        words = excerpt(response.body[:_LOOKED_AT].decode(errors="replace"))
         msg = (
             f'could not {what}: the server answered {response.status} without JSON: "{words}";'
             " check the connection's base URL, its path included"

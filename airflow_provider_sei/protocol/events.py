@@ -83,7 +83,7 @@ def read_turn(event: object) -> float:
 
 def _read_error(given: Mapping[str, Any]) -> SEIError:
     message = str(given.get("message") or "the wait ended in an error without a message")
-    kind = getattr(errors, str(given.get("type")), None) if given.get("type") in errors.__all__ else None
+    kind = getattr(errors, str(given["type"])) if given.get("type") in errors.__all__ else None
     details: dict[str, Any] = {
         name: value if isinstance(value := given.get(name), str | int) else None for name in _ERROR_FIELDS
     }

@@ -1,4 +1,4 @@
-"""Each extra alone in an empty environment: its packages install together, and what it is for works."""
+"""Each extra alone in an empty environment: its packages install together, and Airflow finds them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from tests.packaging.conftest import ROOT, Environment
 pytestmark = pytest.mark.live
 
 CONSTRAINTS = ROOT / "constraints.txt"
-SINK = """
-from airflow_provider_sei.delivery.stores import sinks
-print(type(sinks("{}://bucket/sei/")("x.csv")).__name__)
+STORE = """
+import {package}
+from airflow.sdk.io.fs import has_fs
+print(has_fs("{scheme}"))
 """
 LINEAGE = """
 from airflow_provider_sei.lineage import lineage
 print(lineage("sei://app.harness.io/default/my_project", None).inputs[0].namespace)
 """
 USES = {
-    "s3": (SINK.format("s3"), "S3Sink"),
-    "gcs": (SINK.format("gs"), "HeldBackSink"),
-    "azure": (SINK.format("abfs"), "SpooledSink"),
+    "s3": (STORE.format(package="s3fs", scheme="s3"), "True"),
+    "gcs": (STORE.format(package="gcsfs", scheme="gs"), "True"),
+    "azure": (STORE.format(package="adlfs", scheme="abfs"), "True"),
     "openlineage": (LINEAGE, "sei://app.harness.io"),
 }
 
@@ -44,7 +45,7 @@ def lines(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("extra", USES)
-def test_it_installs_and_works_alone(extra: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
+def test_it_installs_and_is_found_alone(extra: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
     """Beside Airflow and the package, nothing else is needed."""
     code, said = USES[extra]
     requirement = f"airflow-provider-sei[{extra}] @ {distributions[0].as_uri()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -320,3 +321,104 @@ class TestReused:
         with pytest.raises(errors.SEIReusedExportFailedError) as caught:
             check_reused(dead, "retry", now=CREATED_AT)
         assert 0 <= int(caught.value.retry_after or "-1") <= 1800
+
+
+class TestWords:
+    """What an error says, and about which export."""
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            (b"[]", "the answer is not a JSON object; check the connection's base URL"),
+            (b'{"exportId": ""}', "the answer has no usable exportId"),
+            (b'{"exportId": "exp_2"}', "the server answered for another export, exp_2"),
+            (b"{}", "the answer has no status; check the connection's base URL"),
+        ],
+    )
+    def test_an_answer_that_cannot_be_used(self, body: bytes, words: str) -> None:
+        """What was attempted, on which id, what came back."""
+        call = status_call(FAMILIES["ba"], "exp_1")
+        assert (call.what, call.export_id) == ("read the status of ba export exp_1", "exp_1")
+        with pytest.raises(errors.SEIUnreadableError) as caught:
+            call.parse(HttpResponse(200, {}, body))
+        assert (str(caught.value), caught.value.export_id) == (f"could not {call.what}: {words}", "exp_1")
+
+    def test_a_refusal_is_about_the_export(self) -> None:
+        """Also one without a body."""
+        with pytest.raises(errors.SEINotFoundError, match=r"^could not read the status of ba export exp_1: ") as caught:
+            status_call(FAMILIES["ba"], "exp_1").parse(HttpResponse(404))
+        assert caught.value.export_id == "exp_1"
+
+    def test_a_refused_create_says_what(self) -> None:
+        """And so does one whose answer cannot be read."""
+        call = create_call(FAMILIES["ba"], {})
+        assert call.what == "create a ba export"
+        for answer in (HttpResponse(400), HttpResponse(200, {}, b"[]")):
+            with pytest.raises(errors.SEIResponseError, match=r"^could not create a ba export: "):
+                call.parse(answer)
+
+    def test_the_longest_id_is_one(self) -> None:
+        """One letter more is none, and is quoted in part."""
+        assert checked_export_id("e" * 200) == "e" * 200
+        with pytest.raises(errors.SEIUsageError) as caught:
+            checked_export_id("e" * 201)
+        assert str(caught.value) == (
+            f"export_id '{'e' * 80}' is not an export id; it is the text that creating an export returned"
+        )
+        assert caught.value.field == "export_id"
+
+    def test_a_policy_that_is_none_is_answered_with_those_that_are(self) -> None:
+        """And with a guess."""
+        with pytest.raises(errors.SEIUsageError) as caught:
+            checked_reused_failed("retri")
+        assert str(caught.value) == "reused_failed 'retri' is not one of fail, retry: did you mean 'retry'?"
+        assert caught.value.field == "reused_failed"
+
+
+class TestDead:
+    """An export that will never be ready."""
+
+    def test_its_error_says_why_and_what_to_do(self) -> None:
+        """With the server's code and words as data."""
+        dead = Export(
+            export_id="exp_1",
+            family="ba",
+            status=ExportStatus.FAILED,
+            error_code="C",
+            error_message="no such team",
+            reused=True,
+        )
+        error = dead_export_error(dead)
+        assert str(error) == (
+            "ba export exp_1 failed at the server: no such team; correct the request, or create it again if the cause"
+            " has passed; an identical request within 30 minutes of that one is answered with this same failed export"
+        )
+        assert (error.export_id, error.vendor_code, error.vendor_message) == ("exp_1", "C", "no such team")
+
+    def test_a_cancelled_one_keeps_the_servers_words(self) -> None:
+        """If there are any."""
+        dead = Export(
+            export_id="exp_1", family="ba", status=ExportStatus.CANCELLED, error_code="C", error_message="by hand"
+        )
+        error = dead_export_error(dead)
+        assert str(error) == "ba export exp_1 was cancelled at the server; create it again if it is needed"
+        assert (error.export_id, error.vendor_code, error.vendor_message) == ("exp_1", "C", "by hand")
+
+    @pytest.mark.parametrize("created_at", ["2026-01-01T00:00:00", "2026-01-01T00:00:00Z", "2026-01-01T09:00:00+09:00"])
+    def test_the_wait_for_a_fresh_one_counts_in_utc(self, created_at: str, in_tokyo: None) -> None:
+        """From its creation on, wherever the worker runs."""
+        assert in_tokyo is None
+        dead = Export(
+            export_id="exp_1",
+            family="ba",
+            status=ExportStatus.FAILED,
+            error_code="C",
+            error_message="m",
+            created_at=created_at,
+        )
+        now = datetime(2026, 1, 1, 0, 10, tzinfo=UTC).timestamp()
+        with pytest.raises(errors.SEIReusedExportFailedError) as caught:
+            check_reused(dead, "retry", now=now)
+        error = caught.value
+        assert (error.retry_after, error.export_id) == ("1201", "exp_1")
+        assert (error.vendor_code, error.vendor_message) == ("C", "m")

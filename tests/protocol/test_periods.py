@@ -238,3 +238,72 @@ class TestBothMissing:
         """It would be a guess what the other is."""
         with pytest.raises(SEIUsageError, match=r"give both days .* or neither"):
             both_missing(start, end)
+
+
+class TestWords:
+    """What is said of a period, and of a mistake."""
+
+    RUN: dict[str, Any] = {  # noqa: RUF012 - a constant of the tests
+        "granularity": "monthly",
+        "partition_key": None,
+        "interval_start": None,
+        "interval_end": None,
+        "moment": datetime(2024, 4, 1, 3, tzinfo=UTC),
+        "timezone": UTC,
+    }
+
+    @pytest.mark.parametrize(
+        ("changes", "period", "words"),
+        [
+            ({}, Period(date(2024, 3, 1), date(2024, 3, 31)), "the last full month before 2024-04-01"),
+            (
+                {"granularity": "quarterly"},
+                Period(date(2024, 1, 1), date(2024, 3, 31)),
+                "the last full quarter before 2024-04-01",
+            ),
+            (
+                {"interval_start": datetime(2024, 3, 30, tzinfo=UTC), "interval_end": datetime(2024, 4, 1, tzinfo=UTC)},
+                Period(date(2024, 3, 30), date(2024, 3, 31)),
+                "the run's data interval",
+            ),
+            ({"partition_key": "2023-Q2"}, Period(date(2023, 4, 1), date(2023, 6, 30)), "the partition key '2023-Q2'"),
+        ],
+    )
+    def test_a_run_says_what_its_period_is_from(self, changes: dict[str, Any], period: Period, words: str) -> None:
+        """For the task's log."""
+        assert run_period(**self.RUN | changes) == (period, words)
+
+    def test_the_day_is_that_of_the_schedules_own_clock(self, in_tokyo: None) -> None:
+        """Not the machine's."""
+        assert in_tokyo is None
+        late = datetime(2024, 3, 31, 20, tzinfo=UTC)
+        assert run_period(**self.RUN | {"moment": late})[0] == Period(date(2024, 2, 1), date(2024, 2, 29))
+        assert run_period(**self.RUN | {"moment": late, "timezone": ZoneInfo("Asia/Tokyo")})[0] == Period(
+            date(2024, 3, 1), date(2024, 3, 31)
+        )
+
+    def test_a_moment_as_partition_key_is_answered_with_what_would_do(self) -> None:
+        """And with the argument that would do, too."""
+        with pytest.raises(SEIUsageError) as caught:
+            run_period(**self.RUN | {"partition_key": "2026-01-15T00:00:00"})
+        assert str(caught.value) == (
+            "the partition key '2026-01-15T00:00:00' is a moment and names no period: give the timetable a key_format"
+            " such as '%Y-%m' or '%Y-%m-%d', or give date_start and date_end"
+        )
+        assert caught.value.field == "date_start"
+
+    @pytest.mark.parametrize(
+        ("start", "end", "field"), [("2024-01-01", "", "date_end"), (None, "2024-01-31", "date_start")]
+    )
+    def test_the_day_that_is_missing_is_named(self, start: str | None, end: str | None, field: str) -> None:
+        """In words and as data."""
+        with pytest.raises(SEIUsageError, match=field) as caught:
+            both_missing(start, end)
+        assert caught.value.field == field
+
+    def test_a_unit_that_is_none_is_answered_with_those_that_are(self) -> None:
+        """All of them."""
+        with pytest.raises(SEIUsageError) as caught:
+            split_period("2024-01-01", "2024-12-31", by="x")
+        assert str(caught.value) == f"by 'x' is not one of {', '.join(UNITS)}"
+        assert caught.value.field == "by"

@@ -427,7 +427,10 @@ class TestFairness:
 class TestNobodyIsForgotten:
     """Any sequence of joining, leaving and answers."""
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # Mutation testing runs it more than once in a process.
+    @settings(
+        max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors]
+    )
     @given(data=st.data())
     def test_every_wait_that_is_not_left_is_asked_for_or_ends(self, data: st.DataObject) -> None:
         """Whatever came before, each remaining wait is asked for by itself, or ends, by its deadline."""

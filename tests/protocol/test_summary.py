@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sei.protocol.summary import MOST_NAMED, OUTCOMES, TeamExport, failure, news, overwritten, summary
+from airflow_provider_sei.protocol.summary import (
+    _LONGEST_NAME,
+    MOST_NAMED,
+    OUTCOMES,
+    TeamExport,
+    failure,
+    news,
+    overwritten,
+    summary,
+)
 
 
 def export(map_index: int = 0, state: str | None = "success", rows: Any = 3, **changes: Any) -> TeamExport:
@@ -174,3 +183,17 @@ class TestOverwritten:
         """By their map indexes."""
         results = [export(index, result={"uri": "s3://l/a", "rows": 3}, team_id=None) for index in range(2)]
         assert "map index 0, map index 1" in str(overwritten(results))
+
+
+def test_a_task_that_has_not_begun_is_said_to_be_so() -> None:
+    """A team of a run that was ended early."""
+    lines = [line for outcome, line in news([export(0, None)], "x") if outcome == "failed"]
+    assert lines == ["failed: Team 0 (10) - is not begun: see the log of x, map index 0"]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(_LONGEST_NAME, "n" * _LONGEST_NAME), (_LONGEST_NAME + 1, "…")])
+def test_a_name_of_any_length_is_a_line(length: int, shown: str) -> None:
+    """Cut behind the longest."""
+    [_, (_, line)] = list(news([export(0, "failed", name="n" * length)], "x"))
+    assert shown in line
+    assert ("…" in line) is (length > _LONGEST_NAME)

@@ -284,3 +284,88 @@ class TestSelect:
     def test_what_matches_nobody_is_told(self) -> None:
         """In the order given."""
         assert without_match(iter(SOME), ["x", "search*", "y"]) == ["x", "y"]
+
+
+class TestDetails:
+    """What the calls say of themselves, and what is read of their answers."""
+
+    @pytest.mark.parametrize(
+        ("call", "what"),
+        [
+            (teams_page_call("Engineering", 0), "list teams"),
+            (org_trees_page_call("Engineering", 0), "find the organisation tree 'Engineering'"),
+            (org_tree_teams_call("7"), "list the teams of organisation tree 7"),
+        ],
+    )
+    def test_a_refusal_and_an_answer_without_a_list_say_what(self, call: Any, what: str) -> None:
+        """Each call completes the sentence."""
+        assert call.what == what
+        with pytest.raises(SEIResponseError, match=rf"^could not {what}: the server answered 400"):
+            call.parse(HttpResponse(400))
+        with pytest.raises(SEIUnreadableError) as caught:
+            call.parse(answer({"a": 1}))
+        assert str(caught.value) == f"could not {what}: the answer holds no list; check the connection's base URL"
+
+    @pytest.mark.parametrize("key", ["items", "records", "content", "teams"])
+    def test_records_stand_under_any_of_four_names(self, key: str) -> None:
+        """Or are the answer."""
+        assert teams_page_call(None, 0).parse(answer({key: [{"refId": 1}]})).records == ({"refId": 1},)
+
+    @pytest.mark.parametrize("key", ["totalCount", "totalItems"])
+    def test_a_total_tells_whether_more_follow(self, key: str) -> None:
+        """Under either name."""
+        value = {"items": [{"refId": 1}], key: PAGE_SIZE + 1}
+        assert [org_trees_page_call("x", page).parse(answer(value)).more for page in (0, 1)] == [True, False]
+
+    def test_the_last_page_that_is_asked_for_is_the_bound(self) -> None:
+        """However many the server promises."""
+        value = {"items": [{"refId": 1}], "hasNext": True}
+        pages = (MAX_PAGES - 2, MAX_PAGES - 1)
+        assert [teams_page_call(None, page).parse(answer(value)).more for page in pages] == [True, False]
+
+    def test_half_a_character_in_a_trees_id_can_be_asked_for(self) -> None:
+        """The server will not know it."""
+        assert org_tree_teams_call("a\ud800/b").request.path == "v2/org-trees/a%3F%2Fb/teams"
+
+    def test_a_team_that_says_it_is_a_leaf_is_one(self) -> None:
+        """Whatever stands below it; and one that says it is none, is none."""
+        said = {"refId": 1, "name": "A", "leaf": True, "children": [{"refId": 2, "name": "B", "leaf": False}]}
+        assert leaf_teams([said]) == [Team(team_id="1", name="A")]
+
+    def test_what_is_no_record_is_passed_over(self) -> None:
+        """And the next one is read."""
+        records: Any = ["x", None, {"refId": 1, "name": "A"}]
+        assert leaf_teams(records) == [Team(team_id="1", name="A")]
+
+    def test_a_tree_that_is_not_there_is_answered_with_ten_that_are(self) -> None:
+        """Or with nothing, where there are none."""
+        with pytest.raises(SEINotFoundError) as caught:
+            org_tree_id([{"id": number, "name": f"T{number:02}"} for number in range(12)], "x")
+        assert str(caught.value) == "there is no organisation tree called 'x'; found: " + ", ".join(
+            f"T{number:02}" for number in range(10)
+        )
+        with pytest.raises(SEINotFoundError) as caught:
+            org_tree_id([], "x")
+        assert str(caught.value) == "there is no organisation tree called 'x'"
+
+
+class TestSelectWords:
+    """What a pattern that does not work is answered with."""
+
+    @pytest.mark.parametrize(("count", "shown"), [(10, "'T0', "), (11, " and 1 more"), (12, " and 2 more")])
+    def test_ten_names_are_shown(self, count: int, shown: str) -> None:
+        """And how many more there are."""
+        teams = [Team(team_id=f"{number}0", name=f"T{number}") for number in range(count)]
+        with pytest.raises(SEIUsageError) as caught:
+            select_teams(teams, exclude=["*"])
+        assert caught.value.field == "exclude"
+        assert str(caught.value).startswith("no team is left: exclude ['*'] leaves out all of 'T0', 'T1'")
+        assert shown in str(caught.value)
+        assert (" more" in str(caught.value)) is (count > 10)
+
+    def test_a_pattern_is_guessed_at_without_its_stars(self) -> None:
+        """Blanks go too, letters do not."""
+        teams = [Team(team_id="1", name="Xerox")]
+        with pytest.raises(SEIUsageError, match=r"matches none of 1 teams: did you mean 'Xerox'\?$") as caught:
+            select_teams(teams, include=["** Xerrox ??"])
+        assert caught.value.field == "include"
