@@ -56,6 +56,40 @@ class TestAskList:
         assert "status" not in query
         assert (query["sortBy"], query["sortOrder"]) == ("createdAt", "desc")
 
+    @pytest.mark.parametrize("kind", ["failed", "cancelled"])
+    def test_the_dead_are_asked_for_by_their_status(self, kind: str) -> None:
+        """Each status is a call of its own, the latest first."""
+        query = dict(AskList(_lane(6), kind).query())
+        assert (query["status"], query["sortBy"], query["page"]) == (kind.upper(), "completedAt", "0")
+
+    def test_a_sweep_goes_from_page_to_page(self) -> None:
+        """Each is asked for once."""
+        assert dict(AskList(_lane(6), "sweep", 3).query())["page"] == "3"
+
+
+class TestBeginning:
+    """A lane that has just begun to ask its list."""
+
+    def test_each_kind_of_call_has_its_moment(self) -> None:
+        """Completions at once, a sweep soon, the dead later."""
+        assert _lane(6).due == {"fresh": 0.0, "failed": 10.0, "cancelled": 10.0, "sweep": 5.0}
+
+    def test_a_watch_waits_for_nothing_yet(self) -> None:
+        """It is on nobody's list."""
+        lane = _lane(6)
+        watch = Watch(lane, lane.watches["e0"][0].wait)
+        assert (watch.lane, watch.due, watch.asking, watch.shown, watch.gone) == (lane, math.inf, False, False, False)
+
+    def test_the_next_by_itself_is_the_first_that_is_still_wanted(self) -> None:
+        """Not one that has gone, is being asked for, or was put off."""
+        lane = _lane(6)
+        gone, asking, later, wanted = (lane.watches[f"e{number}"][0] for number in range(4))
+        for number, watch in enumerate((gone, asking, later, wanted)):
+            lane.schedule(watch, float(number))
+        lane.schedule(later, 9.0)
+        gone.gone = asking.asking = True
+        assert lane.single_due() == wanted.due == 3.0
+
 
 class TestFreshCompletions:
     """The pages of newly completed exports."""

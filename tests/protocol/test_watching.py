@@ -71,6 +71,11 @@ class TestFirstLook:
         _, known = look(known, [], now=NOON + 86_400)
         assert look(known, [done("a", 20)], now=NOON + 86_410)[0] == ["a"]
 
+    def test_a_list_that_ends_long_ago_is_known_to_its_end(self) -> None:
+        """What shows up beside its newest is new, though it is older than a day."""
+        _, after = look(None, [done("a", -100_000)])
+        assert look(after, [done("b", -99_990), done("a", -100_000)])[0] == ["b"]
+
     def test_since_tells_what_is_there_already(self) -> None:
         """From that moment on, and nothing before it."""
         since = Watermark(checked_since("2026-03-01T12:00:10Z") or 0.0)
