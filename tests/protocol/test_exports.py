@@ -422,3 +422,60 @@ class TestDead:
         error = caught.value
         assert (error.retry_after, error.export_id) == ("1201", "exp_1")
         assert (error.vendor_code, error.vendor_message) == ("C", "m")
+
+
+class TestEcho:
+    """What an answer repeats of the request."""
+
+    def test_the_scope_and_the_days_are_read(self) -> None:
+        """A watcher tells them, and a trigger's export has them."""
+        export = read(
+            {
+                "exportId": "exp_1",
+                "scope": {"teamId": 456, "orgTreeName": "Engineering"},
+                "metadata": {"dateRange": {"start": "2024-01-01", "end": "2024-01-31"}},
+            }
+        )
+        assert (export.team_id, export.org_tree_name) == ("456", "Engineering")
+        assert (export.date_start, export.date_end) == ("2024-01-01", "2024-01-31")
+
+    def test_what_is_too_long_is_cut(self) -> None:
+        """It goes into events and Airflow's database, and its length is the server's to choose."""
+        long = "x" * 300
+        export = read(
+            {
+                **dict.fromkeys(("status", "createdAt", "completedAt"), long),
+                "exportId": "exp_1",
+                "scope": {"teamId": long, "orgTreeName": long},
+                "metadata": {"dateRange": {"start": long, "end": long}, "options": {"metricLevel": long}},
+            }
+        )
+        lengths = {
+            name: len(value) for name, value in asdict(export).items() if isinstance(value, str) and "x" * 9 in value
+        }
+        assert lengths == {
+            "status_word": 40,
+            "created_at": 64,
+            "completed_at": 64,
+            "team_id": 200,
+            "org_tree_name": 200,
+            "date_start": 64,
+            "date_end": 64,
+            "level": 40,
+        }
+        other = read({"exportId": "exp_1", "metadata": {"options": {"aggregationLevel": long}}})
+        assert other.level == "x" * 40
+
+    def test_a_slash_in_an_id_is_no_part_of_the_path(self) -> None:
+        """Nor does an answer without a status leave out the code."""
+        assert item_path(PRODUCTIVITY, "a/b") == f"{PRODUCTIVITY.item_path}/a%2Fb"
+        with pytest.raises(errors.SEIUnreadableError, match="has no status") as caught:
+            status_call(PRODUCTIVITY, "exp_1").parse(answer({}, 203))
+        assert caught.value.status_code == 203
+
+    def test_nothing_is_made_up(self) -> None:
+        """A file of no bytes has that size, a message has no code, and a failure without a reason says so."""
+        export = read({"exportId": "exp_1", "download": {"sizeBytes": 0}, "error": {"message": "m"}})
+        assert (export.size_bytes, export.error_code, export.error_message) == (0, None, "m")
+        dead = Export(export_id="exp_1", family="ba", status=ExportStatus.FAILED)
+        assert "exp_1 failed at the server: the server gave no reason; correct" in str(dead_export_error(dead))

@@ -328,3 +328,9 @@ def test_a_refusal_names_the_list() -> None:
     assert call.what == "list sprint exports"
     with pytest.raises(SEIRejectedError, match=r"^could not list sprint exports: "):
         call.parse(HttpResponse(400, {}, b"{}"))
+
+
+@pytest.mark.parametrize("about", [{"page": 0}, {"totalPages": 3}, {"page": "0", "totalPages": 3}])
+def test_half_a_word_about_pages_is_none(about: dict[str, Any]) -> None:
+    """Whether more follow is told by both numbers, or not at all."""
+    assert read({"exports": records(1), "pagination": about}).more is None

@@ -290,15 +290,18 @@ class TestDetails:
     """What the calls say of themselves, and what is read of their answers."""
 
     @pytest.mark.parametrize(
-        ("call", "what"),
+        ("make", "arguments", "what"),
         [
-            (teams_page_call("Engineering", 0), "list teams"),
-            (org_trees_page_call("Engineering", 0), "find the organisation tree 'Engineering'"),
-            (org_tree_teams_call("7"), "list the teams of organisation tree 7"),
+            (teams_page_call, ("Engineering", 0), "list teams"),
+            (org_trees_page_call, ("Engineering", 0), "find the organisation tree 'Engineering'"),
+            (org_tree_teams_call, ("7",), "list the teams of organisation tree 7"),
         ],
     )
-    def test_a_refusal_and_an_answer_without_a_list_say_what(self, call: Any, what: str) -> None:
+    def test_a_refusal_and_an_answer_without_a_list_say_what(
+        self, make: Any, arguments: tuple[object, ...], what: str
+    ) -> None:
         """Each call completes the sentence."""
+        call = make(*arguments)
         assert call.what == what
         with pytest.raises(SEIResponseError, match=rf"^could not {what}: the server answered 400"):
             call.parse(HttpResponse(400))
@@ -361,7 +364,7 @@ class TestSelectWords:
         assert caught.value.field == "exclude"
         assert str(caught.value).startswith("no team is left: exclude ['*'] leaves out all of 'T0', 'T1'")
         assert shown in str(caught.value)
-        assert (" more" in str(caught.value)) is (count > 10)
+        assert str(caught.value).endswith(f" and {count - 10} more" if count > 10 else "'T9'")
 
     def test_a_pattern_is_guessed_at_without_its_stars(self) -> None:
         """Blanks go too, letters do not."""
