@@ -101,3 +101,13 @@ class TestMetric:
     def test_names_are_unique_in_any_case(self) -> None:
         """Otherwise one of the two could never be found."""
         assert len({known.name.casefold() for known in EVERYTHING}) == len(EVERYTHING)
+
+
+def test_an_unknown_family_is_answered_with_those_that_are_known() -> None:
+    """And with the argument's name."""
+    with pytest.raises(
+        SEIUsageError, match=r"^family 'x' is not in the metric catalogue; known: \w[\w/-]*(, [\w/-]+)+$"
+    ) as caught:
+        metrics("x")
+    assert caught.value.field == "family"
+    assert "ticket-data" in str(caught.value)
