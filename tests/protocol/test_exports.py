@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.arguments import REUSED_FAILED, checked_export_id
+from airflow_provider_sei.protocol.arguments import REUSED_FAILED, checked_export_id, checked_reused_failed
 from airflow_provider_sei.protocol.exports import (
     Export,
     check_reused,
