@@ -133,7 +133,6 @@ class TestAnswer:
             (with_length(CSV)[:-1], "IncompleteRead"),
             (chunked(CSV)[:-5], "no answer"),
             (OK + b"\r\n" + CSV, "no length in any form"),
-            (OK + b"Content-Length: 4\r\nContent-Length: 9\r\n\r\n" + CSV, "unmatching"),
             (OK + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na\n1\n\r\n0\r\n\r\n", "announced 9"),
             (with_length(CSV, OK + b"Content-Encoding: gzip\r\n"), "damaged"),
             (
