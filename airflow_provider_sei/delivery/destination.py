@@ -72,6 +72,11 @@ class Destination:
             timeout=seconds,
         )
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the file's name is ours to choose."""
+        return self.url.endswith("/")
+
 
 def _choice(value: object, known: tuple[str, ...], field_name: str) -> str:
     text = value.strip().casefold() if isinstance(value, str) else None
