@@ -24,7 +24,8 @@ OTHERS = [each for each in PYTHON if each not in (*RESULTS, *DAGS, *TESTS)]
 
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-03-31"}
 RESULT_KEYS = {
-    *("uri", "bytes", "rows", "sha256", "export_id", "family", "reused", "created_at", "completed_at"),
+    *("uri", "bytes", "rows", "sha256", "written", "export_id", "family", "date_start", "date_end"),
+    *("reused", "created_at", "completed_at"),
 }
 PLUGIN = ("-p", "no:sei", "-p", "airflow_provider_sei.pytest_plugin", "--strict-markers", "-p", "no:cacheprovider")
 
