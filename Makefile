@@ -16,8 +16,7 @@ MODULES := $(basename $(notdir $(wildcard airflow_provider_sei/protocol/[a-z]*.p
 NOT_BESIDE_GOOGLE := tenacity|openai|importlib-metadata
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test live-test screenshots coverage mutation lint docs dist wheel-test extras-test bench matrix \
-  cluster-test constraints matrix-constraints clean
+.PHONY: help demo up down test live-test screenshots coverage mutation lint docs dist wheel-test extras-test bench matrix cluster-test constraints matrix-constraints clean
 .DELETE_ON_ERROR:
 
 help: ## this list

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from airflow_provider_sei.protocol.checks import checked_choice
 from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = ["Compression", "Destination", "Overwrite"]
 
@@ -66,8 +66,8 @@ class Destination:
             raise SEIUsageError(msg, field="download_timeout")
         return cls(
             url=text,
-            compression=cast("Compression", _choice(compression, get_args(Compression), "compression")),
-            overwrite=cast("Overwrite", _choice(overwrite, get_args(Overwrite), "overwrite")),
+            compression=cast("Compression", checked_choice(compression, get_args(Compression), "compression")),
+            overwrite=cast("Overwrite", checked_choice(overwrite, get_args(Overwrite), "overwrite")),
             use_server_name=str(use_server_name).strip().casefold() == "true",
             timeout=seconds,
         )
@@ -76,11 +76,3 @@ class Destination:
     def is_folder(self) -> bool:
         """Whether the file's name is ours to choose."""
         return self.url.endswith("/")
-
-
-def _choice(value: object, known: tuple[str, ...], field_name: str) -> str:
-    text = value.strip().casefold() if isinstance(value, str) else None
-    if text not in known:
-        msg = f"{field_name} {value!r} is not one of {', '.join(known)}{did_you_mean(value, known)}"
-        raise SEIUsageError(msg, field=field_name)
-    return str(text)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_sei.exceptions import airflow_errors
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
 from airflow_provider_sei.operators.base import SEIBaseOperator, checked_flag, is_constant
+from airflow_provider_sei.protocol.arguments import LAYOUTS
 from airflow_provider_sei.protocol.checks import checked_choice, checked_names
 from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.naming import LAYOUTS, hive_folder, hive_name, request_name
-from airflow_provider_sei.protocol.periods import Period, period_label
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -107,6 +106,8 @@ class SEIDeliveryOperator(SEIBaseOperator):
         team_id: str | None = None,
     ) -> tuple[Destination, str]:
         """Return where the file of a request goes, and its name if that is a folder; all checked after rendering."""
+        from airflow_provider_sei.protocol.naming import request_name
+
         if self.is_hive:
             return self.hive_place(
                 kind, date_start=date_start, date_end=date_end, org_tree_name=org_tree_name, team_id=team_id
@@ -125,6 +126,9 @@ class SEIDeliveryOperator(SEIBaseOperator):
         self, kind: str, *, date_start: str, date_end: str, org_tree_name: str | None, team_id: str | None
     ) -> tuple[Destination, str]:
         """Return the partition's folder, and the file's name in it."""
+        from airflow_provider_sei.protocol.naming import hive_folder, hive_name
+        from airflow_provider_sei.protocol.periods import Period, period_label
+
         destination = self.checked_destination()
         period = period_label(Period(date.fromisoformat(date_start), date.fromisoformat(date_end)))
         folder = hive_folder(kind, period=period, org_tree_name=org_tree_name, team_id=team_id)

@@ -89,15 +89,16 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         self.extra_body = extra_body
         if is_constant(report_type):
             given = {name: getattr(self, name) for name in self._REPORT_FIELDS}
-            _checked(known_when_parsed(given, _STAND_INS))
+            with airflow_errors():
+                _checked(known_when_parsed(given, _STAND_INS))
 
     def checked_report(self, context: Context) -> ReportSpec:
         """Return the request, checked after rendering, with the run's period if it has no days of its own."""
         from airflow_provider_sei.run_periods import with_run_period
 
         with airflow_errors():
-            request = with_run_period({name: getattr(self, name) for name in self._REPORT_FIELDS}, context)
-        return _checked(request)
+            request = {name: getattr(self, name) for name in self._REPORT_FIELDS}
+            return _checked(with_run_period(request, context))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the report and deliver the answer."""
@@ -131,5 +132,4 @@ def _checked(given: dict[str, Any]) -> ReportSpec:
     # Imported here: most DAG files have no legacy report.
     from airflow_provider_sei.protocol.reports import ReportSpec
 
-    with airflow_errors():
-        return ReportSpec.checked(**given)
+    return ReportSpec.checked(**given)

@@ -70,7 +70,7 @@ def check_file_status(response: HttpResponse, what: str, *, export_id: str | Non
         SEIDownloadError: a success without a whole file: accepted only (202), without content (204), a part (206).
     """
     check_status(response, what, export_id=export_id)
-    if response.status != 200:  # noqa: PLR2004
+    if response.status != 200:  # noqa: PLR2004 - the only one that means all of it
         msg = f"could not {what}: the server answered {response.status}, which brings no whole file; only 200 does"
         raise SEIDownloadError(msg, status_code=response.status, export_id=export_id)
 

@@ -12,6 +12,7 @@ from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = [
+    "LAYOUTS",
     "REUSED_FAILED",
     "checked_create_jitter",
     "checked_export_id",
@@ -20,6 +21,8 @@ __all__ = [
     "checked_wait",
 ]
 
+LAYOUTS = ("flat", "hive")
+"""How files lie in a folder: side by side, or each in its partition's folders."""
 REUSED_FAILED = ("fail", "retry")
 """What can be done about an older export that is handed out again although it has failed."""
 

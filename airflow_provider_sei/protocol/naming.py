@@ -12,7 +12,6 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 
 __all__ = [
-    "LAYOUTS",
     "content_disposition_filename",
     "hive_folder",
     "hive_name",
@@ -20,8 +19,6 @@ __all__ = [
     "safe_filename",
     "with_matching_suffix",
 ]
-
-LAYOUTS = ("flat", "hive")
 
 _LONGEST = 150  # bytes of UTF-8; file systems and stores allow 255 a segment, and temporary names add to it
 _GZIP_SUFFIX = ".gz"

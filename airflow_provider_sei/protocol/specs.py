@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.protocol.checks import (
     checked_mapping,
@@ -22,9 +22,11 @@ from airflow_provider_sei.protocol.checks import (
     undocumented,
 )
 from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import ExportFamily, Option, get_family
 from airflow_provider_sei.protocol.suggestions import did_you_mean
+
+if TYPE_CHECKING:  # every DAG file loads this module, for the operators' checks
+    from airflow_provider_sei.protocol.exports import Export
 
 __all__ = ["ExportSpec", "checked_period", "fingerprint"]
 

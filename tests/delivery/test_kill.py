@@ -264,7 +264,7 @@ class TestAzure:
         azure.put("x.csv", OLDER)
         sei_server.faults.clear()
         direct = azure.connections["AIRFLOW_CONN_BLOBS"]
-        port = int(re.search(r"127\.0\.0\.1:(\d+)", direct)[1])  # type: ignore[index]
+        port = int(re.search(r"127\.0\.0\.1:(\d+)", direct)[1])
         with held_connections(port, HELD_AFTER) as (held_port, held):
             monkeypatch.setenv("AIRFLOW_CONN_BLOBS", direct.replace(f":{port}/", f":{held_port}/"))
             with worker(export_id, f"{azure.url}x.csv") as process:
