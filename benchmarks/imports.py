@@ -65,6 +65,7 @@ print(json.dumps({{"wall_ms": wall * 1000, "cpu_ms": cpu * 1000, "modules": len(
 def measure(code: str, home: str) -> dict[str, Any]:
     """Return what ``code`` cost in a fresh interpreter."""
     environment = os.environ | {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its byte code
     command = [sys.executable, "-c", _SCRIPT.format(code=code)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
