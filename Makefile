@@ -41,10 +41,10 @@ down: ## stop what 'make up' started
 	@if [ -e $(INSTALLED) ]; then exec $(BIN)/python -m demo down; fi
 
 test: $(INSTALLED) ## run the tests that need no running Airflow
-	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadscope $(PYTEST_ARGS)
 
 live-test: $(INSTALLED) ## run the tests that start a whole Airflow, but for those of the cluster
-	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster --ignore tests/packaging $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster --ignore tests/matrix --ignore tests/packaging $(PYTEST_ARGS)
 
 coverage: $(INSTALLED) ## run the tests and tell which lines and branches of the package they leave out
 	@rm -f .coverage .coverage.*
