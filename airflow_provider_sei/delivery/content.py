@@ -21,6 +21,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 _GZIP = 31  # zlib's wbits for "gzip, with its header and its checksum"
 _PIECE = 256 * 1024  # bytes that one step may unpack at most; several are held at once
+_BINARY = (GZIP_MAGIC, b"%PDF-", b"PK\x03\x04")
+_CSV_SIGN = re.compile(rb"[,;\t\r\n]")
 _JSON_START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
 
 # CSV of numbers shrinks some 5 to 20 fold, of nothing but zeros some 200 fold; a bomb 1000 fold.
@@ -127,15 +129,17 @@ def check_is_csv(start: bytes, name: str) -> None:
     """Look at the first bytes of the unpacked content.
 
     Raises:
-        SEIDownloadError: an HTML page, a JSON text or binary data stands in place of CSV.
+        SEIDownloadError: an HTML page, a JSON text, binary data, or a few words such as ``Internal Server Error``.
     """
     found = None
     if looks_like_markup(start):
         found = "an HTML page"
     elif _JSON_START.match(start):
         found = "a JSON text"
-    elif b"\0" in start[:4096] or start.startswith(GZIP_MAGIC):
+    elif b"\0" in start[:4096] or start.startswith(_BINARY):
         found = "binary data"
+    elif not _CSV_SIGN.search(start) and start.strip():
+        found = "a few words"
     if found:
         quoted = "" if found == "binary data" else f': "{excerpt(start[:2000].decode("utf-8", "replace"))}"'
         msg = f"{name} is not a CSV file: the server sent {found} in its place{quoted}"

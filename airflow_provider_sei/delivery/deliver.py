@@ -68,6 +68,9 @@ def deliver(
             inspection = Inspection(sink, promise.what, gzipped=gzipped, store_gzipped=store_gzipped)
             inspection.run(_no_larger(itertools.chain((first,), payload), promise, transfer, inspection))
             _check_size(promise, _sizes(transfer, inspection))
+            if inspection.counter.ends_in_quotes:
+                # Not an error: where the server writes such a file, it would never be delivered.
+                log.warning("%s ends within quotes: it may be cut at the server, or be no valid CSV", promise.what)
             written = _publish(sink, inspection, destination.overwrite)
     return Delivered(
         uri=sink.uri,

@@ -48,6 +48,8 @@ class RecordCounter:
         """Records so far, the header among them."""
         self.header = b""
         """The first record's bytes without its line end, cut at 64 KiB."""
+        self.ends_in_quotes = False
+        """Whether the last cell's quote is never closed, as in a file that somebody has cut."""
         self._at = _At.RECORD_START
         self._started = b""  # the file's first bytes, until they are enough to tell a byte order mark
         self._beyond_bom = False
@@ -77,6 +79,7 @@ class RecordCounter:
         """Count a last record that has no line end."""
         if self._started:
             self._walk(self._started, 0)
+        self.ends_in_quotes = self._at is _At.QUOTED
         if self._at is not _At.RECORD_START:
             self.records += 1
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
 from tenacity import Retrying
@@ -12,7 +13,12 @@ from tenacity import Retrying
 from airflow_provider_sei.delivery.deliver import Delivered, Promise, deliver
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.delivery.transfer import Body
-from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what
+from airflow_provider_sei.protocol.downloads import (
+    check_completed,
+    download_request,
+    download_what,
+    other_download_request,
+)
 from airflow_provider_sei.protocol.errors import SEIDownloadError, SEINotFoundError
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.reports import ReportSpec, report_request
@@ -21,6 +27,8 @@ from airflow_provider_sei.transports.common import RetryRule
 from airflow_provider_sei.transports.sync import RequestsTransport, StreamedBody
 
 __all__ = ["Downloads"]
+
+log = logging.getLogger("airflow_provider_sei")
 
 _TRIES = Backoff(base=2.0)
 _ONE_TRY = Backoff(attempts=1)  # a body that could not be opened counts as a try of the whole
@@ -104,15 +112,22 @@ class Downloads:
 
     @contextmanager
     def _open(self, export: Export) -> Iterator[StreamedBody]:
-        what = download_what(export)
-        request = download_request(export)
-        try:
-            with self._transport.stream(request, what, export_id=export.export_id, backoff=_ONE_TRY) as body:
-                yield body
-        except SEINotFoundError as error:
-            # The vendor answers 404 for a file that is not there yet, too.
-            msg = f"{error}; its status said completed, so the file may still be on its way"
-            raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from error
+        what, missing = download_what(export), None
+        with ExitStack() as opened:
+            for request in filter(None, (download_request(export), other_download_request(export))):
+                if missing is not None:
+                    log.warning("%s; trying %s", missing, request.path)
+                try:
+                    stream = self._transport.stream(request, what, export_id=export.export_id, backoff=_ONE_TRY)
+                    body = opened.enter_context(stream)
+                    break
+                except SEINotFoundError as error:
+                    missing = error
+            else:
+                # The vendor answers 404 for a file that is not there yet, too.
+                msg = f"{missing}; its status said completed, so the file may still be on its way"
+                raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from missing
+            yield body
 
     def _delivered(self, source: _Source, destination: Destination, what: str) -> Delivered:
         """Try until a file is delivered, all tries together within the destination's time."""

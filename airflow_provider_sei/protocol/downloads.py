@@ -12,7 +12,7 @@ from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.messages import HttpRequest
 from airflow_provider_sei.protocol.status import Verdict
 
-__all__ = ["check_completed", "download_request", "download_what", "told_period"]
+__all__ = ["check_completed", "download_request", "download_what", "other_download_request", "told_period"]
 
 # Both spellings of the vendor's: .../exports/{id}/download and .../export/{id}/download.
 _NAMES_AN_EXPORT = re.compile(r"/exports?/([^/]+)/download/?$")
@@ -42,7 +42,7 @@ def download_request(export: Export) -> HttpRequest:
     Raises:
         SEIUnreadableError: the server has named the file of another export.
     """
-    path = export.download_url or f"{item_path(get_family(export.family), export.export_id)}/download"
+    path = export.download_url or _conventional_path(export)
     named = _NAMES_AN_EXPORT.search(re.split(r"[?#]", path)[0])
     if named and unquote(named.group(1)) != export.export_id:
         msg = (
@@ -50,7 +50,17 @@ def download_request(export: Export) -> HttpRequest:
             f" {unquote(named.group(1))[:80]!r}"
         )
         raise SEIUnreadableError(msg, export_id=export.export_id)
-    return HttpRequest(method="GET", path=path, accept="text/csv, */*;q=0.5")
+    return _request(path)
+
+
+def other_download_request(export: Export) -> HttpRequest | None:
+    """Return the request to try where the file is not at the place that the server has named, if there is another one.
+
+    The vendor's example of a sprint export names a place that is not among the documented paths.
+    """
+    path = _conventional_path(export)
+    named = (export.download_url or path).strip("/")
+    return None if named == path else _request(path)
 
 
 def download_what(export: Export) -> str:
@@ -73,3 +83,11 @@ def told_period(export: Export) -> tuple[str, str]:
             " deliver it with layout='flat'"
         )
         raise SEIUnreadableError(msg, export_id=export.export_id) from None
+
+
+def _conventional_path(export: Export) -> str:
+    return f"{item_path(get_family(export.family), export.export_id)}/download"
+
+
+def _request(path: str) -> HttpRequest:
+    return HttpRequest(method="GET", path=path, accept="text/csv, */*;q=0.5")

@@ -144,7 +144,11 @@ def test_a_content_encoding_that_is_cut_is_cut() -> None:
         (b"[]", "JSON"),
         (b'[{"a": 1}]', "JSON"),
         (zlib.compress(b"x") + bytes(10), "binary"),
-        (gzip.compress(b"x"), "binary"),
+        (gzip.compress(b"x", mtime=0), "binary"),
+        (b"%PDF-1.7\n1 0 obj, endobj", "binary"),
+        (b"PK\x03\x04\x14,\n", "binary"),
+        (b"Internal Server Error", "a few words in its place: .Internal"),
+        (b"[1]", "a few words"),
     ],
 )
 def test_what_stands_in_place_of_a_csv_file_is_told(start: bytes, found: str) -> None:

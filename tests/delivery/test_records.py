@@ -138,3 +138,13 @@ def test_a_quote_that_is_open_for_hundreds_of_lines_is_one_record() -> None:
     """Where no line break near the end of a block is outside of quotes, the block is read byte by byte."""
     data = b'a,b\n1,"' + b"x\n" * 500 + b'"\n2,y\n'
     assert counted(data, [700]).records == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "cut"),
+    [(b'a,b\n1,"x', True), (b'a,b\n1,"x\n2,y\n', True), (b'a,b\n1,"x"', False), (b'a,b\n1,x"', False), (b"a\n", False)],
+)
+@pytest.mark.parametrize("size", [1, 700])
+def test_a_quote_that_is_never_closed_is_told(data: bytes, cut: bool, size: int) -> None:  # noqa: FBT001 - a parameter
+    """As in a file that was cut within a cell."""
+    assert counted(data, [size]).ends_in_quotes is cut

@@ -83,6 +83,18 @@ def test_a_file_that_is_not_there_yet_is_waited_for(
     assert len(worker_clock.pauses) == 2
 
 
+def test_a_file_that_is_not_where_the_server_says_is_looked_for_at_the_conventional_place(
+    hook: SEIHook, sei_server: Any, destination: Destination, worker_clock: Any
+) -> None:
+    """The vendor's sprint example names a place that is not among the documented ones."""
+    export = completed(hook)
+    url = f"/v2/insights/elsewhere/export/{export.export_id}/download"
+    sei_server.faults.add("status", "fields", changes={"download": {"url": url}}, times=None)
+    delivered = hook.download_export(hook.get_export("productivity", export.export_id), destination)
+    assert delivered.rows == sei_server.exports[0].rows
+    assert worker_clock.pauses == []
+
+
 def test_a_file_that_stays_away_is_an_error(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
     """It is retryable, and says what the status had said."""
     sei_server.faults.add("download", "answer", status=404, times=None)

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 
 from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.downloads import check_completed, download_request, download_what, told_period
+from airflow_provider_sei.protocol.downloads import (
+    check_completed,
+    download_request,
+    download_what,
+    other_download_request,
+    told_period,
+)
 from airflow_provider_sei.protocol.endpoint import ALIASES, Endpoint
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.status import ExportStatus, read_status
@@ -67,6 +73,19 @@ class TestDownloadRequest:
         """One family's example names no file at all."""
         assert download_request(export()).path == "v2/insights/sprints/exports/exp_1/download"
         assert download_what(export()) == "download sprint export exp_1"
+
+    @pytest.mark.parametrize(
+        ("url", "path"),
+        [
+            (None, None),
+            ("/v2/insights/sprints/exports/exp_1/download", None),
+            ("/v2/insights/efficiency/sprints/export/exp_1/download", "v2/insights/sprints/exports/exp_1/download"),
+        ],
+    )
+    def test_the_conventional_path_is_left_to_try(self, url: str | None, path: str | None) -> None:
+        """Where the server has named another one."""
+        other = other_download_request(export(download_url=url))
+        assert (other and other.path) == path
 
     @pytest.mark.parametrize("url", ["/v2/insights/sprints/exports/exp_2/download", "/export/exp_2/download?id=exp_1"])
     def test_the_file_of_another_export_is_refused(self, url: str) -> None:
