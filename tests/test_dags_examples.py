@@ -15,6 +15,7 @@ from airflow_provider_sei.protocol.families import FAMILIES
 
 EXAMPLES = {
     "sei_export_one_task": "export",
+    "sei_nightly": "export",
     "sei_export_create_wait_download": "download",
     "sei_legacy_team_report": "team_report",
     "sei_legacy_contributor_report": "contributor_report",
@@ -66,6 +67,20 @@ class TestExamples:
             *("uri", "bytes", "rows", "sha256", "written", "export_id", "family", "date_start", "date_end"),
             *("reused", "created_at", "completed_at"),
         }
+
+    def test_a_week_is_written_once_however_many_nights_ask_for_it(
+        self, run: Any, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """While its figures stay the same; the next week is another file."""
+        nights = [{"logical_date": datetime(2024, 2, day, 2, 30, tzinfo=UTC)} for day in (5, 6, 12)]
+        told = [results(run("sei_nightly", night), "export")[0] for night in nights]
+        assert [(result["date_start"], result["date_end"], result["written"]) for result in told] == [
+            ("2024-01-29", "2024-02-04", True),
+            ("2024-01-29", "2024-02-04", False),
+            ("2024-02-05", "2024-02-11", True),
+        ]
+        assert len(list(tmp_path.iterdir())) == 2
+        assert len(sei_server.exports) == 2
 
     def test_it_lists_what_the_server_has(self, run: Any, sei_server: Any) -> None:
         """Completed exports and leaf teams, as plain values for the next task."""
