@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from airflow_provider_sei.protocol.errors import SEIDownloadError, SEIError
+from airflow_provider_sei.protocol.errors import SEIDownloadError
 
 __all__ = ["Body", "Promise", "Transfer", "gathered"]
 
@@ -28,9 +27,6 @@ class Body(Protocol):
 
     def chunks(self) -> Iterator[bytes]:
         """Return the bytes as they arrive."""
-
-    def abort(self) -> None:
-        """Let ``chunks`` come to an end, whatever it waits for; called from another thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +67,6 @@ class Transfer:
         self._promise = promise
         self._timeout = timeout
         self._clock = clock
-        self._overdue = False
         announced = body.headers.get("content-length", "").strip()
         self._announced = int(announced) if announced.isascii() and announced.isdigit() else None
         # The last chunk of a chunked body says that it is the last: the transport misses it if it does not come.
@@ -84,33 +79,16 @@ class Transfer:
             SEIDownloadError: they take too long, are not as many as announced, or nothing announces where they end.
         """
         started = reported = self._clock()
-        # What comes between the chunks, a server can drip for ever: no chunk would tell that it is late.
-        alarm = threading.Timer(min(self._timeout, threading.TIMEOUT_MAX), self._abort)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            for chunk in self._body.chunks():
-                self.received += len(chunk)
-                now = self._clock()
-                if now - started > self._timeout:
-                    raise self._late(now - started)
-                if now - reported >= _PROGRESS_SECONDS:
-                    reported = now
-                    log.info("%s: %s", self._promise.what, self._progress())
-                yield chunk
-        except SEIError as error:
-            if self._overdue:
-                raise self._late(self._timeout) from error
-            raise
-        finally:
-            alarm.cancel()
-        if self._overdue:
-            raise self._late(self._timeout)
+        for chunk in self._body.chunks():
+            self.received += len(chunk)
+            now = self._clock()
+            if now - started > self._timeout:
+                raise self._late(now - started)
+            if now - reported >= _PROGRESS_SECONDS:
+                reported = now
+                log.info("%s: %s", self._promise.what, self._progress())
+            yield chunk
         self._check_length()
-
-    def _abort(self) -> None:
-        self._overdue = True
-        self._body.abort()
 
     def _late(self, seconds: float) -> SEIDownloadError:
         words = f"was not whole in time: {self._progress()} in {seconds:.0f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import TypeVar
 
@@ -72,11 +72,6 @@ class StreamedBody:
             if not chunk:
                 return
             yield chunk
-
-    def abort(self) -> None:
-        """Let ``chunks`` come to an end, whatever it waits for; called from another thread. Needs urllib3 2.3."""
-        with suppress(AttributeError, ValueError, OSError):  # older, or ended already
-            self._raw.shutdown()
 
 
 def _longest_silence(request: HttpRequest, settings: SEISettings) -> float:

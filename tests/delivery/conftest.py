@@ -103,9 +103,6 @@ class FakeBody:
         """Return them."""
         return iter(self._pieces)
 
-    def abort(self) -> None:
-        """It waits for nothing."""
-
 
 @pytest.fixture
 def body() -> Callable[..., Callable[[], AbstractContextManager[Any]]]:
