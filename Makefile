@@ -80,7 +80,8 @@ bench: $(INSTALLED) ## measure beside peers; BENCH=--full for all sizes. Tables,
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
 	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py $(BENCH)
 	@PYTHONPATH=. $(BIN)/python benchmarks/download.py $(BENCH)
-	@PYTHONPATH=. exec $(BIN)/python benchmarks/triggers.py $(BENCH)
+	@PYTHONPATH=. $(BIN)/python benchmarks/triggers.py $(BENCH)
+	@PYTHONPATH=. exec $(BIN)/python benchmarks/organisation.py $(BENCH)
 
 matrix: $(INSTALLED) ## run the tests on each supported Airflow, in an environment of its own
 	@exec $(BIN)/python -m tests.matrix $(CELLS)

@@ -1,7 +1,8 @@
 """Deliver a team's last full week every night, and write the file only if the figures have changed.
 
 What SEI tells of a week can change after it: tickets are closed late, commits are assigned to other teams. No dates are
-given, so each run exports the last full week before it (weeks begin on Monday). Exports of all DAGs share one pool::
+given, so each run exports the last full week before it (weeks begin on Monday). That is so where cron schedules have no
+data intervals, as Airflow 3 has it by default; elsewhere, take a ``CronTriggerTimetable``. All DAGs share one pool::
 
     airflow pools set sei 8 "Harness SEI exports"
     export SEI_POOL=sei

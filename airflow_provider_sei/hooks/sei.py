@@ -19,6 +19,7 @@ from airflow_provider_sei.protocol.errors import (
     SEIError,
     SEIRejectedError,
     SEIResponseError,
+    SEIUnreadableError,
 )
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
@@ -218,8 +219,9 @@ class SEIHook(BaseHook):
             answer = self._run(call(page))
             fresh = [record for record in answer.records if record not in records[-teams.PAGE_SIZE :]]
             if answer.more and not fresh:
-                words = "could not %s to the end: the server says that more follow, but repeats a page"
-                self.log.warning(words, call(page).what)
+                msg = f"could not {call(page).what} to the end: the server says that more follow, but repeats a page"
+                with airflow_errors():
+                    raise SEIUnreadableError(msg)
             records += fresh
             page, more = page + 1, answer.more and bool(fresh)
         return records

@@ -1,7 +1,8 @@
 """Operators for the exports and reports of Harness SEI.
 
 ``SEIExportOperator`` does the whole job in one task. ``SEICreateExportOperator``, ``SEIExportSensor`` and
-``SEIDownloadExportOperator`` are the same job in three. ``SEILegacyReportOperator`` is for the synchronous reports.
+``SEIDownloadExportOperator`` are the same job in three. ``SEILegacyReportOperator`` is for the synchronous reports;
+``SEIListTeamsOperator`` and ``SEIExportSummaryOperator`` stand before and behind the exports of many teams.
 """
 
 from __future__ import annotations

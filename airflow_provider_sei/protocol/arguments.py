@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from math import isfinite
 
+from airflow_provider_sei.protocol.checks import checked_choice
 from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.suggestions import did_you_mean
 
 __all__ = [
     "LAYOUTS",
@@ -47,15 +47,12 @@ def checked_export_id(export_id: object) -> str:
 
 
 def checked_reused_failed(value: object) -> str:
-    """Return ``value`` if it is one of ``REUSED_FAILED``.
+    """Return the word of ``REUSED_FAILED`` that ``value`` is, in any case.
 
     Raises:
-        SEIUsageError: it is not.
+        SEIUsageError: it is none of them.
     """
-    if value not in REUSED_FAILED:
-        msg = f"reused_failed {value!r} is not one of {', '.join(REUSED_FAILED)}{did_you_mean(value, REUSED_FAILED)}"
-        raise SEIUsageError(msg, field="reused_failed")
-    return str(value)
+    return checked_choice(value, REUSED_FAILED, "reused_failed")
 
 
 def checked_wait(timeout: object, poll_interval: object) -> tuple[float, float | None]:

@@ -75,7 +75,8 @@ def told_period(export: Export) -> tuple[str, str]:
         SEIUnreadableError: it says none, or not in this form.
     """
     try:
-        return checked_period(export.date_start, export.date_end)
+        # As in ExportSpec.contradictions, a time of day behind a day says nothing.
+        return checked_period(*(day and day[:10] for day in (export.date_start, export.date_end)))
     except SEIUsageError:
         msg = (
             f"could not tell the period of {export.family} export {export.export_id}: its status says"

@@ -157,7 +157,7 @@ def run_period(
     The partition key where it names one; else the data interval; else, where the schedule has none (Airflow 3's cron
     schedules have an empty one), the last full period of the granularity before the run.
 
-    An interval covers the days that begin in it, up to the day before the one that it ends in, whatever the hour: those
+    An interval covers the days from the one it begins on to the day before the one it ends on, whatever the hour: those
     of a monthly schedule at 03:00 are whole months, and no day is in two of them. One within a day means that day.
 
     Args:

@@ -28,7 +28,7 @@ from airflow_provider_sei.protocol.suggestions import did_you_mean
 if TYPE_CHECKING:  # every DAG file loads this module, for the operators' checks
     from airflow_provider_sei.protocol.exports import Export
 
-__all__ = ["ExportSpec", "checked_period", "fingerprint"]
+__all__ = ["ExportSpec", "fingerprint"]
 
 # Other ways the vendor's OpenAPI document knows to say whose metrics are wanted.
 _OTHER_SCOPES = ("managerEmailId", "developerIds", "developerAttributes")
@@ -204,7 +204,9 @@ def _scope(
         if str(further[key]) != scope[key]:
             msg = f"scope says {key} {further[key]!r}, the argument of its own says {scope[key]!r}: give it once"
             raise SEIUsageError(msg, field="scope")
-    scope = {**scope, **further}
+    # As text, which the vendor takes and names of files are made of; a scope that a template renders may hold a number.
+    texts = {key: checked_text(further[key], f"scope {key}") for key in ("orgTreeName", "teamId") if key in further}
+    scope = {**scope, **further, **{key: text for key, text in texts.items() if text}}
     sent = merged({"scope": scope}, extra)["scope"]
     if isinstance(sent, dict) and not any(sent.get(key) for key in ("orgTreeName", "teamId", *_OTHER_SCOPES)):
         msg = "neither team_id nor org_tree_name is given: say which team or organisation tree to export"

@@ -1,1 +1,1 @@
-"""The trigger, in ``sei``."""
+"""The triggers: ``sei`` waits for an export, ``turn`` to create one, ``watcher`` for those of anybody."""

@@ -1,6 +1,6 @@
 """What the triggers share: how they load what they need, find their connection, and bear arguments of other releases.
 
-DAG files import this module by way of the operators, so it imports little.
+DAG files with an asset watcher import this module, so it imports little.
 """
 
 from __future__ import annotations

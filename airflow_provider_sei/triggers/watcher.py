@@ -104,6 +104,7 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
             checked = {
                 "family": get_family(self.family).name,
                 "team_id": checked_text(self.team_id, "team_id"),
+                "org_tree_name": checked_text(self.org_tree_name, "org_tree_name"),
                 "poll_interval": checked_seconds(self.poll_interval, "poll_interval", least=_LEAST_INTERVAL),
             }
             checked_since(self.since)

@@ -111,6 +111,8 @@ class TestToldPeriod:
     def test_they_are_taken_as_the_vendor_writes_them(self) -> None:
         """As in the request."""
         assert told_period(export(date_start="2024-01-01", date_end="2024-01-31")) == ("2024-01-01", "2024-01-31")
+        moments = {"date_start": "2024-01-01T00:00:00Z", "date_end": "2024-01-31T23:59:59Z"}
+        assert told_period(export(**moments)) == ("2024-01-01", "2024-01-31")
 
     @pytest.mark.parametrize(
         ("days", "words"),

@@ -184,7 +184,7 @@ class TestScope:
     def test_two_different_teams_are_refused(self) -> None:
         """The same one twice is harmless."""
         assert "give it once" in str(refused(scope={"teamId": "457"}))
-        assert spec(scope={"teamId": 456}).body()["scope"]["teamId"] == 456
+        assert spec(scope={"teamId": 456}).body()["scope"]["teamId"] == "456"
 
 
 class TestExtraBody:
