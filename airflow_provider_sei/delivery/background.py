@@ -1,15 +1,13 @@
-"""Work on data that need not hold up the transfer: unpacking, hashing and uploading, in threads of their own."""
+"""Work on data that need not hold up the transfer: hashing, counting and uploading, in threads of their own."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 __all__ = ["Background"]
-
-T = TypeVar("T")
 
 
 class Background:
@@ -34,18 +32,6 @@ class Background:
         while len(self._pending) >= self._ahead:
             self._pending.popleft().result()
         self._pending.append(self._thread.submit(function, *arguments))
-
-    def one_ahead(self, things: Iterator[T]) -> Iterator[T]:
-        """Return the same things; each is made while the caller is busy with the one before.
-
-        Raises:
-            Exception: what making one of them has raised.
-        """
-        end: Any = object()
-        coming = self._thread.submit(next, things, end)
-        while (thing := coming.result()) is not end:
-            coming = self._thread.submit(next, things, end)
-            yield thing
 
     def finish(self) -> None:
         """Wait for all calls, and end the thread.

@@ -14,7 +14,10 @@ __all__ = ["Inspection"]
 
 _START = 1024  # bytes in which a page's first tag, or JSON's first bracket, is found
 _END = 256  # bytes in which a page's last tag is found
-_AHEAD = 2  # blocks
+_AHEAD = 2  # pieces
+# bytes. Counting holds the interpreter, hashing lets go of it: taken by turns in small steps, they keep the transfer
+# waiting for it no longer than one step takes.
+_STEP = 128 * 1024
 
 
 class Inspection:
@@ -36,14 +39,12 @@ class Inspection:
         """Bytes of the object."""
         self.counter = RecordCounter()
         self._sha256 = hashlib.sha256()
-        # Hashing, storing and unpacking let go of the interpreter; counting, which does not, goes on meanwhile.
-        self._keeping = Background("sei-keep", ahead=_AHEAD)
-        self._unpacking = Background("sei-unpack", ahead=1)
+        self._reading = Background("sei-inspect", ahead=_AHEAD)
         self._sink = sink
         self._what = what
         self._unpacker = Gunzip(what) if gzipped else None
         self._packer = Gzip() if store_gzipped and not gzipped else None
-        self._store_as_taken = gzipped == store_gzipped
+        self._store_gzipped = store_gzipped
         self._start: bytes | None = b""
         self._end = b""
 
@@ -63,16 +64,17 @@ class Inspection:
                 self._take(block)
             self._close()
         finally:
-            self._unpacking.abandon()
-            self._keeping.abandon()
+            self._reading.abandon()
 
     def _take(self, block: bytes) -> None:
         self.taken += len(block)
-        if self._store_as_taken:
+        if self._unpacker and self._store_gzipped:
             self._store(block)
-        for piece in self._unpacking.one_ahead(self._unpacker.feed(block)) if self._unpacker else (block,):
-            if not self._store_as_taken:
-                self._store(self._packer.feed(piece) if self._packer else piece)
+        for piece in self._unpacker.feed(block) if self._unpacker else (block,):
+            if self._packer:
+                self._store(self._packer.feed(piece))
+            elif not self._store_gzipped:
+                self._store(piece)
             self._inspect(piece)
 
     def _close(self) -> None:
@@ -83,7 +85,7 @@ class Inspection:
         if self._start:
             check_is_csv(self._start, self._what)
         check_end_is_csv(self._end, self._what)
-        self._keeping.finish()
+        self._reading.finish()
         self.counter.close()
 
     def _inspect(self, piece: bytes) -> None:
@@ -94,13 +96,18 @@ class Inspection:
                 self._start = None
         self._end = (self._end + piece[-_END:])[-_END:]
         self.unpacked += len(piece)
-        self.counter.feed(piece)
+        self._reading.submit(self._read, piece)
 
     def _store(self, data: bytes) -> None:
         if data:
             self.stored += len(data)
-            self._keeping.submit(self._keep, data)
+            self._sink.write(data)
+            if self._store_gzipped:
+                self._reading.submit(self._sha256.update, data)
 
-    def _keep(self, data: bytes) -> None:
-        self._sha256.update(data)
-        self._sink.write(data)
+    def _read(self, piece: bytes) -> None:
+        for start in range(0, len(piece), _STEP):
+            part = piece[start : start + _STEP]
+            if not self._store_gzipped:
+                self._sha256.update(part)
+            self.counter.feed(part)

@@ -30,6 +30,7 @@ _END_OF_FILLED_LINE = re.compile(rb"[^\n]\n")
 _SAMPLE = 4096
 _MANY = 12
 _TRIES = 100  # line breaks to look back over for one outside quotes
+_LONGEST_REST = 4096  # bytes of an unfinished record that wait for what follows; walking them costs more
 
 
 class _At(Enum):
@@ -51,6 +52,7 @@ class RecordCounter:
         self.ends_in_quotes = False
         """Whether the last cell's quote is never closed, as in a file that somebody has cut."""
         self._at = _At.RECORD_START
+        self._rest = b""  # the start of a record whose end is still to come
         self._started = b""  # the file's first bytes, until they are enough to tell a byte order mark
         self._beyond_bom = False
 
@@ -65,20 +67,23 @@ class RecordCounter:
         if self._at is not _At.RECORD_START or self.records == 0:
             position = self._walk(chunk, 0, one_record=True)
         if self._at is _At.RECORD_START:
-            end = chunk.rfind(b"\n", position) + 1 or position
-            counted = _count_block(chunk[position:end])
+            chunk, position, self._rest = self._rest + chunk[position:], 0, b""
+            end = chunk.rfind(b"\n") + 1
+            counted = _count_block(chunk[:end])
             if counted is None:
-                end = _last_break_outside_quotes(chunk, position)
-                counted = _count_block(chunk[position:end])
+                end = _last_break_outside_quotes(chunk)
+                counted = _count_block(chunk[:end])
             if counted is not None:
                 self.records += counted
                 position = end
+            if self.records and len(chunk) - position <= _LONGEST_REST:
+                self._rest = chunk[position:]
+                return
         self._walk(chunk, position)
 
     def close(self) -> None:
         """Count a last record that has no line end."""
-        if self._started:
-            self._walk(self._started, 0)
+        self._walk(self._started or self._rest, 0)
         self.ends_in_quotes = self._at is _At.QUOTED
         if self._at is not _At.RECORD_START:
             self.records += 1
@@ -126,17 +131,17 @@ class RecordCounter:
         self.header += part[: _LONGEST_HEADER - len(self.header)]
 
 
-def _last_break_outside_quotes(block: bytes, start: int) -> int:
-    """Return the end of the last line that leaves no quote open, or ``start`` if none is near."""
-    end = block.rfind(b"\n", start) + 1 or start
-    quotes = block.count(b'"', start, end)
+def _last_break_outside_quotes(block: bytes) -> int:
+    """Return the end of the last line that leaves no quote open, or 0 if none is near."""
+    end = block.rfind(b"\n") + 1
+    quotes = block.count(b'"', 0, end)
     for _ in range(_TRIES):
         if quotes % 2 == 0:
             return end
-        earlier = block.rfind(b"\n", start, end - 1) + 1 or start
+        earlier = block.rfind(b"\n", 0, max(end - 1, 0)) + 1
         quotes -= block.count(b'"', earlier, end)
         end = earlier
-    return start
+    return 0
 
 
 def _count_block(block: bytes) -> int | None:
@@ -164,9 +169,13 @@ def _count_all_quoted(block: bytes) -> int | None:
 
 
 def _outside_few_cells(block: bytes) -> bytes | None:
-    """Return ``block`` with a quote in place of each quoted cell, or ``None`` if a quote is not where it may be."""
+    """Return ``block`` with a quote in place of each cell that holds line breaks.
+
+    ``None`` if a quote is not where it may be.
+    """
     kept = []
     position = 0
+    carriage_returns = b"\r" in block
     opening = block.find(b'"')
     while opening >= 0:
         closing = block.find(b'"', opening + 1)
@@ -174,14 +183,18 @@ def _outside_few_cells(block: bytes) -> bytes | None:
             closing = block.find(b'"', closing + 2)
         if closing < 0 or block[closing + 1] not in _SEPARATORS or (opening and block[opening - 1] not in _SEPARATORS):
             return None
-        kept.append(block[position : opening + 1])
-        position = closing + 1
-        opening = block.find(b'"', position)
-    return b"".join((*kept, block[position:]))
+        if block.find(b"\n", opening, closing) >= 0 or (carriage_returns and block.find(b"\r", opening, closing) >= 0):
+            kept.append(block[position : opening + 1])
+            position = closing + 1
+        opening = block.find(b'"', closing + 1)
+    return b"".join((*kept, block[position:])) if kept else block
 
 
 def _outside_many_cells(block: bytes) -> bytes | None:
-    """Return what ``_outside_few_cells`` returns, or twice the quote where a cell holds a doubled one."""
+    """Return ``block`` with a quote in place of each quoted cell, or two where a cell holds a doubled quote.
+
+    ``None`` if a quote is not where it may be.
+    """
     parts = block.split(b'"')
     # Between an opening and a closing quote lies every second part; doubled quotes leave empty ones outside.
     outside = b'"'.join(parts[::2])

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_provider_sei.delivery.background import Background
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -65,16 +67,18 @@ class HeldBackSink(RemoteObject):
     def __init__(self, path: ObjectStoragePath) -> None:
         super().__init__(path)
         self._file: Any = self._fs.open(self._name, "wb", block_size=_BLOCK, autocommit=False)
+        self._sending = Background("sei-send", ahead=1)
         self._ended = False
 
     def write(self, data: bytes) -> None:
         """Take in the next bytes."""
-        self._file.write(data)
+        self._sending.submit(self._file.write, data)
 
     def commit(self, *, replace: bool) -> None:
         """Publish what was written."""
         if not replace:
             self._refuse_existing()
+        self._sending.finish()
         self._file.close()
         self._file.commit()
         self._ended = True
@@ -85,6 +89,7 @@ class HeldBackSink(RemoteObject):
         if self._ended:
             return
         self._ended = True
+        self._sending.abandon()
         # fsspec's writer can't be discarded while it is open; closing sends what it holds, visible to nobody.
         with suppress(Exception):
             self._file.close()

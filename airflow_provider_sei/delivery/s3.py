@@ -37,7 +37,7 @@ class S3Sink(RemoteObject):
         bucket, key, _ = self._fs.split_path(self._name)
         self._object = {"Bucket": bucket, "Key": key}
         self._abandoned = self._unfinished_uploads()
-        self._upload: dict[str, Any] | None = None
+        self._upload: dict[str, Any] = {}
         self._parts: list[dict[str, Any]] = []
         self._sending = Background("sei-s3", ahead=1)
         self._part = io.BytesIO()
@@ -57,15 +57,16 @@ class S3Sink(RemoteObject):
         condition = {} if replace else {"IfNoneMatch": "*"}
         if not replace:
             self._refuse_existing()
-        if self._upload is None:
+        if not self._parts:
             self._part.seek(0)
             self._call("put_object", Body=self._part, **condition)
         else:
             if self._part.tell():
                 self._send()
             self._sending.finish()
-            self._call("complete_multipart_upload", **self._upload, MultipartUpload={"Parts": self._parts}, **condition)
-            self._upload = None
+            parts = {"Parts": self._parts}
+            self._call("complete_multipart_upload", **self._upload, MultipartUpload=parts, **condition)
+            self._upload = {}
         self._fs.invalidate_cache()
         self.close()
         for upload_id in self._abandoned:
@@ -75,13 +76,11 @@ class S3Sink(RemoteObject):
     def close(self) -> None:
         """Abort the upload."""
         self._sending.abandon()
-        if self._upload is not None:
+        if self._upload:
             self._abort(self._upload["UploadId"])
-            self._upload = None
+            self._upload = {}
 
     def _send(self) -> None:
-        if self._upload is None:
-            self._upload = {"UploadId": self._call("create_multipart_upload")["UploadId"]}
         number = len(self._parts) + 1
         if number > _MOST_PARTS:
             msg = f"more than {_MOST_PARTS} parts of {_PART} bytes, the most that S3 takes"
@@ -92,8 +91,11 @@ class S3Sink(RemoteObject):
         self._part = io.BytesIO()
 
     def _send_part(self, part: dict[str, Any], body: io.BytesIO) -> None:
+        # Begun here, too: a signal, which interrupts the main thread only, can't come before its id is known.
+        if not self._upload:
+            self._upload = {"UploadId": self._call("create_multipart_upload")["UploadId"]}
         body.seek(0)
-        part["ETag"] = self._call("upload_part", **(self._upload or {}), **part, Body=body)["ETag"]
+        part["ETag"] = self._call("upload_part", **self._upload, **part, Body=body)["ETag"]
 
     def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._fs.call_s3(method, **self._object, **arguments)
