@@ -205,8 +205,8 @@ def azure_store(connection_string: str) -> Store:
 def google_store(address: str, resumable: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return a bucket of its own in the emulator, attached as Airflow lets one attach any fsspec file system.
 
-    The google provider, which would do that from a connection, cannot be installed beside Airflow's newest
-    dependencies.
+    The google provider, which does that from a connection, cannot be installed beside Airflow's newest dependencies;
+    ``tests/packaging/google_connection.py`` delivers by one in an environment of its own.
     """
     from airflow.sdk.io.store import attach
 

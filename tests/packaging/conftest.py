@@ -37,15 +37,15 @@ def distributions(build: Callable[..., list[Path]], tmp_path_factory: pytest.Tem
 class Environment:
     """A virtual environment that knows nothing of this tree, with a home and a current folder of its own."""
 
-    def __init__(self, folder: Path, requirement: str, constraints: Sequence[Path]) -> None:
-        """Install ``requirement`` into a new environment in ``folder``."""
+    def __init__(self, folder: Path, requirement: str, constraints: Sequence[Path], *more: str) -> None:
+        """Install ``requirement``, and ``more`` of them, into a new environment in ``folder``."""
         self.home = folder / "home"
         self.python = folder / "venv" / "bin" / "python"
         self.home.mkdir(parents=True)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
         pinned = [part for path in constraints for part in ("--constraint", str(path))]
         subprocess.run(
-            [sys.executable, "-m", "pip", "--python", self.python, "install", "-qq", *pinned, requirement],
+            [sys.executable, "-m", "pip", "--python", self.python, "install", "-qq", *pinned, requirement, *more],
             cwd=self.home,
             check=True,
         )

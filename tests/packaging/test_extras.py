@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,11 @@ def test_it_installs_and_is_found_alone(extra: str, distributions: tuple[Path, P
     requirement = f"airflow-provider-sei[{extra}] @ {distributions[0].as_uri()}"
     environment = Environment(tmp_path / extra, requirement, [constraints(extra, tmp_path)])
     assert environment.run("-c", code).splitlines()[-1] == said
+
+
+def test_a_google_connection_delivers(distributions: tuple[Path, Path], tmp_path: Path) -> None:
+    """By a service account's key, as Google's console gives it, to the emulator."""
+    requirement = f"airflow-provider-sei[gcs] @ {distributions[0].as_uri()}"
+    environment = Environment(tmp_path, requirement, [constraints("gcs", tmp_path)], "gcp-storage-emulator")
+    told = json.loads(environment.run(str(Path(__file__).with_name("google_connection.py"))).splitlines()[-1])
+    assert told == {"uri": "gs://lake/sei/file.csv", "same": True, "rows": 3_999_999, "tokens": 1}

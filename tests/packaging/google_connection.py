@@ -1,0 +1,108 @@
+"""Delivers to a Google Cloud Storage emulator by way of an Airflow connection that holds a service account's key.
+
+Run inside the environment of the ``gcs`` extra; prints what was delivered, what lies there, and the tokens asked for.
+The key is made here, and the tokens are given out by a server of this process: nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+BLOCK = b"ab,c\n" * 100_000
+BLOCKS = 40  # 20 MB: several of the blocks that the store takes at once
+
+
+class TokenHandler(BaseHTTPRequestHandler):
+    """Gives a token for each signed request."""
+
+    asked = 0
+
+    def do_POST(self) -> None:
+        """Give one."""
+        TokenHandler.asked += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps({"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+class Body:
+    """A file on its way."""
+
+    headers: Mapping[str, str] = MappingProxyType({"content-length": str(BLOCKS * len(BLOCK))})
+
+    def chunks(self) -> Iterator[bytes]:
+        """Return it."""
+        yield from (BLOCK for _ in range(BLOCKS))
+
+
+def connection(token_uri: str, storage: str) -> dict[str, Any]:
+    """Return a connection as one is made from the key file that Google's console gives."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key = {
+        "type": "service_account",
+        "project_id": "tests",
+        "private_key_id": "k",
+        "private_key": private.decode(),
+        "client_email": "exports@tests.iam.gserviceaccount.com",
+        "token_uri": token_uri,
+    }
+    extra = {"keyfile_dict": json.dumps(key), "project": "tests", "gcs.endpoint": storage}
+    return {"conn_type": "google_cloud_platform", "extra": extra}
+
+
+def main() -> None:
+    """Deliver one file."""
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # else it waits a minute for gRPC
+    from gcp_storage_emulator.server import create_server
+
+    from airflow_provider_sei.delivery.deliver import Promise, deliver
+    from airflow_provider_sei.delivery.destination import Destination
+
+    tokens = ThreadingHTTPServer(("127.0.0.1", 0), TokenHandler)
+    threading.Thread(target=tokens.serve_forever, daemon=True).start()
+    emulator = create_server("127.0.0.1", 0, in_memory=True, default_bucket="lake")
+    emulator.start()
+    storage = f"http://127.0.0.1:{emulator._api._httpd.server_port}"
+    made = connection(f"http://127.0.0.1:{tokens.server_port}/token", storage)
+    os.environ["AIRFLOW_CONN_GOOGLE"] = json.dumps(made)
+
+    destination = Destination.checked("gs://google@lake/sei/file.csv")
+    delivered = deliver(lambda: nullcontext(Body()), destination, Promise(what="the file", name="file.csv"))
+
+    import gcsfs
+
+    there = gcsfs.GCSFileSystem(endpoint_url=storage, token="anon", project="tests").cat("lake/sei/file.csv")
+    told = {
+        "uri": delivered.uri,
+        "same": hashlib.sha256(there).hexdigest() == delivered.sha256 and there == BLOCK * BLOCKS,
+        "rows": delivered.rows,
+        "tokens": TokenHandler.asked,
+    }
+    emulator.stop()
+    tokens.shutdown()
+    sys.stdout.write(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    main()
