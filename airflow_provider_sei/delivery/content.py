@@ -55,7 +55,7 @@ class Gunzip:
             self._between = False
             try:
                 piece = self._member.decompress(rest, _PIECE)
-            except igzip_lib.error as error:  # type: ignore[misc]  # the stub declares an instance
+            except igzip_lib.error as error:  # type: ignore[misc]  # isal's stub declares this class as an instance
                 msg = f"{self._name} is damaged: its gzip data do not unpack after {self._given} bytes ({error})"
                 raise SEIDownloadError(msg) from error
             self._given += len(piece)

@@ -160,7 +160,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
             if is_constant(verify_size):
                 checked_flag(verify_size, "verify_size")
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # the parent returns the id alone
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # a result, not its parent's bare id
         """Create the export, and deliver it at once or after a deferral."""
         spec = self.checked_request(context)
         self.checked_destination()

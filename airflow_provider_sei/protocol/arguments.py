@@ -79,7 +79,7 @@ def checked_seconds(value: object, field_name: str, *, least: float) -> float:
         SEIUsageError: it is no number, or less than ``least``.
     """
     try:
-        seconds = float(value)  # type: ignore[arg-type]  # whatever it is, the except clause names it
+        seconds = float(value)  # type: ignore[arg-type]  # a TypeError for no number is caught below
     except (TypeError, ValueError, OverflowError):
         seconds = float("nan")
     if isinstance(value, bool) or not isfinite(seconds) or seconds < least:

@@ -58,7 +58,7 @@ class SEIExportTrigger(BaseTrigger):
         version: int = _PAYLOAD_VERSION,
         **unknown: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # not annotated in Airflow
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
         self.family = family
         self.export_id = export_id
         self.deadline = deadline

@@ -43,7 +43,7 @@ class SEITurnTrigger(BaseTrigger):
         version: int = _PAYLOAD_VERSION,
         **unknown: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # not annotated in Airflow
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
         self.family = family
         self.moment = moment
         self.give_up_at = give_up_at

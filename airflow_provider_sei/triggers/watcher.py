@@ -23,7 +23,7 @@ from airflow_provider_sei.triggers.common import look_up, prepare
 try:
     from airflow.triggers.base import BaseEventTrigger
 except ImportError:
-    BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]  # before Airflow 3.0
+    BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]  # Airflow 2 has none; refused below
 
 if TYPE_CHECKING:
     from airflow_provider_sei.protocol.settings import SEISettings
@@ -78,10 +78,10 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
         org_identifier: str | None = None,
         auth_header: str | None = None,
     ) -> None:
-        if BaseEventTrigger is BaseTrigger:
+        if BaseEventTrigger is BaseTrigger:  # on Airflow 2, where nothing would ever run this trigger
             msg = "SEIExportCompletedTrigger is for asset watchers, which Airflow has from 3.0 on"
             raise NotImplementedError(msg)
-        super().__init__()  # type: ignore[no-untyped-call]  # not annotated in Airflow
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
         self.family = family
         self.team_id = team_id
         self.org_tree_name = org_tree_name
