@@ -1,9 +1,8 @@
-"""Assets: a scheme for what SEI exports, and what a delivery tells about itself in its asset events.
+"""Assets: the ``sei://`` scheme for what SEI exports, and the asset events of deliveries.
 
-``sei://<organisation>/<project>/<family>`` names a family's metrics of a project, with ``/team/<id>`` or
-``/tree/<name>`` behind it those of a team or an organisation tree. It is the input of an export, in lineage and for a
-DAG that waits for exports which somebody else started; what an export delivers is an asset of its store (``s3://``,
-``gs://``, ``file://``).
+``sei://<organisation>/<project>/<family>`` is a family's metrics of a project, followed by ``/team/<id>`` or
+``/tree/<name>`` for one team or organisation tree. It is the input of an export, in lineage and for DAGs that wait for
+exports that somebody else creates. The delivered object is an asset of its store (``s3://``, ``gs://``, ``file://``).
 """
 
 from __future__ import annotations
@@ -18,31 +17,28 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_sei.protocol.families import get_family
 
-__all__ = ["Subject", "sanitize_uri", "scope_asset", "tell_outlets"]
+__all__ = ["ExportScope", "emit_asset_events", "sanitize_uri", "scope_asset"]
 
 log = logging.getLogger("airflow_provider_sei")
 
-_KINDS = ("team", "tree")
-
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check an ``sei://`` URI when a DAG is parsed; Airflow calls this by the provider's metadata.
+    """Check an ``sei://`` URI; Airflow calls this when a DAG is parsed.
 
-    :raises ValueError: it does not name an organisation, a project and a family, or something else follows than a team
-        or a tree.
+    :raises ValueError: it does not have the form that the module describes.
     """
     parts = [part for part in uri.path.split("/") if part]
-    if not uri.netloc or len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] not in _KINDS):  # noqa: PLR2004 - its form
+    if not uri.netloc or len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] not in ("team", "tree")):  # noqa: PLR2004 - its form
         msg = (
-            f"{uri.geturl()!r} is not an SEI asset: sei://<organisation>/<project>/<family>, with /team/<id> or"
-            " /tree/<name> behind it for one team or tree"
+            f"{uri.geturl()!r} is not an SEI asset: sei://<organisation>/<project>/<family>, followed by /team/<id> or"
+            " /tree/<name> for one team or tree"
         )
         raise ValueError(msg)
     return uri._replace(path="/" + "/".join(parts), query="", fragment="")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class ExportScope:
     """What an export or a report is about."""
 
     family: str
@@ -55,7 +51,7 @@ class Subject:
 
     @property
     def uri(self) -> str:
-        """The ``sei://`` URI of what is read. The team goes before the tree that it is part of."""
+        """The ``sei://`` URI of what is exported; a team takes precedence over its tree."""
         path = [self.org_identifier or "default", self.project_identifier or "default", self.family]
         if self.team_id:
             path += ["team", self.team_id]
@@ -63,8 +59,8 @@ class Subject:
             path += ["tree", self.org_tree_name]
         return "sei://" + "/".join(quote(part, safe="") for part in path)
 
-    def facts(self) -> dict[str, str]:
-        """Return what is known of it, for asset events."""
+    def as_extra(self) -> dict[str, str]:
+        """Return the fields that are set, for asset events."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -79,30 +75,31 @@ def scope_asset(
 ) -> Asset:
     """Return the asset of what an export reads.
 
+    :param family: the exports' family.
+    :param org_identifier: Harness organisation.
+    :param project_identifier: Harness project.
+    :param team_id: only this team.
+    :param org_tree_name: only this organisation tree.
     :param kwargs: passed to ``Asset``: ``group``, ``extra``, ``watchers``.
     """
-    uri = Subject(
+    scope = ExportScope(
         family=get_family(family).name,
         org_identifier=org_identifier,
         project_identifier=project_identifier,
         team_id=team_id,
         org_tree_name=org_tree_name,
-    ).uri
-    return Asset(uri=uri, **kwargs)  # the URI is its name too; before Airflow 3.0 it has no other
+    )
+    return Asset(uri=scope.uri, **kwargs)  # without a name, which Airflow has from 3.0 on
 
 
-def tell_outlets(
-    context: Mapping[str, Any],
-    outlets: list[Any],
-    extra: Mapping[str, Any],
-    partitions: list[str],
+def emit_asset_events(
+    context: Mapping[str, Any], outlets: list[Any], extra: Mapping[str, Any], partitions: list[str]
 ) -> None:
-    """Put ``extra`` into the events of a task's outlets.
+    """Add ``extra`` to the events of a task's outlets; an ``AssetAlias`` gets the delivered object as its asset.
 
-    An ``Asset`` gets it as it is; an ``AssetAlias`` also gets the delivered object as its asset. Must run in the task's
-    last segment: what is set before a deferral is lost.
+    Must run in the task's last segment: what is set before a deferral is lost.
 
-    :param partitions: partition keys for the events, on Airflow 3.3 and newer.
+    :param partitions: partition keys of the events, on Airflow 3.3 and newer.
     """
     events = context.get("outlet_events")
     if events is None:
@@ -116,4 +113,4 @@ def tell_outlets(
             if partitions and hasattr(event, "add_partitions"):
                 event.add_partitions(partitions)
             elif partitions:
-                log.warning("asset_partitions is left aside: this version of Airflow has no partitions of asset events")
+                log.warning("asset_partitions is ignored: this Airflow version has no partitions of asset events")

@@ -1,43 +1,39 @@
-"""From an Airflow connection to checked settings, on the worker and on an event loop.
-
-Only the fields that ``protocol.settings`` names are taken from the connection's extra.
-"""
+"""Airflow connections of type ``harness_sei``: their settings, on workers and on event loops, and their form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.get_provider_info import get_provider_info
 from airflow_provider_sei.protocol.settings import SEISettings
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-__all__ = ["async_settings", "sync_settings"]
+__all__ = ["async_settings", "field_behaviour", "form_widgets", "sync_settings"]
 
 
 def sync_settings(sei_conn_id: str) -> SEISettings:
-    """Return the settings of a connection, looked up on the worker.
+    """Return the settings of a connection.
 
-    Raises:
-        AirflowNotFoundException: there is no such connection.
-        SEIUsageError: one of its fields is missing or cannot be used.
+    :raises AirflowNotFoundException: there is no such connection.
+    :raises SEIArgumentError: a field is missing or invalid.
     """
     connection = BaseHook.get_connection(sei_conn_id)
     return _settings(connection, connection.extra_dejson, sei_conn_id)
 
 
 async def async_settings(sei_conn_id: str) -> SEISettings:
-    """Return the settings of a connection without holding up the event loop.
+    """Return the settings of a connection without blocking the event loop.
 
-    Raises:
-        AirflowNotFoundException: there is no such connection.
-        SEIUsageError: one of its fields is missing or cannot be used.
+    :raises AirflowNotFoundException: there is no such connection.
+    :raises SEIArgumentError: a field is missing or invalid.
     """
-    # Imported here: DAG files import this module's users and need neither.
     from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
     connection = await get_async_connection(sei_conn_id)
@@ -53,6 +49,48 @@ def _settings(connection: Connection, extra: Mapping[str, Any], sei_conn_id: str
             port=connection.port,
             extra=extra,
         )
-    except SEIUsageError as error:
+    except SEIArgumentError as error:
         msg = f"connection {sei_conn_id!r}: {error}"
-        raise SEIUsageError(msg, field=error.field) from None
+        raise SEIArgumentError(msg, field=error.field) from None
+
+
+# Airflow 2.11 to 3.1 build the connection's form from these two; Airflow 3.2 and newer from get_provider_info alone.
+
+
+def form_widgets() -> dict[str, Any]:
+    """Return a WTForms field for each field of the connection's extra.
+
+    Without WTForms and Flask AppBuilder (possible on Airflow 3.0) there are none, and the extra is edited as JSON.
+    """
+    try:
+        # As modules: Airflow 3.0 and 3.1 replace their attributes during this call.
+        wtforms, validators = import_module("wtforms"), import_module("wtforms.validators")
+        widgets = import_module("flask_appbuilder.fieldwidgets")
+        lazy_gettext = import_module("flask_babel").lazy_gettext
+    except ImportError:
+        return {}
+    fields: dict[str, Any] = {}
+    for name, field in _connection_type()["conn-fields"].items():
+        schema = field["schema"]
+        checks = [validators.Optional()]
+        if "enum" in schema:
+            checks.append(validators.any_of(schema["enum"]))
+        # These versions have no field for floating-point numbers; the hook accepts a number as text, too.
+        kind = wtforms.IntegerField if "integer" in schema["type"] else wtforms.StringField
+        fields[name] = kind(
+            lazy_gettext(field["label"]),
+            validators=checks,
+            description=field["description"],
+            widget=widgets.BS3TextFieldWidget(),
+        )
+    return fields
+
+
+def field_behaviour() -> dict[str, Any]:
+    """Return which of the connection's own fields are hidden, relabelled or explained."""
+    return {name.replace("-", "_"): value.copy() for name, value in _connection_type()["ui-field-behaviour"].items()}
+
+
+def _connection_type() -> dict[str, Any]:
+    [only] = get_provider_info()["connection-types"]
+    return dict(only)

@@ -1,146 +1,162 @@
-"""Errors as Airflow sees them: what cannot get better fails the task at once, the rest is left to its retries.
+"""The errors that this provider raises.
 
-Each class here is one of ``protocol.errors`` (its module draws the tree) and an Airflow exception at the same time, so
-that callbacks, ``retry_policy`` rules and ``except`` clauses can name the exact trouble::
+::
 
-    from airflow_provider_sei.exceptions import SEIExportFailedError
+    SEIError                                an Airflow exception: the task's retries apply
+    |-- SEIArgumentError                    an argument or a connection field is invalid (also a ValueError)   permanent
+    |-- SEIConnectionError                  no response: unreachable, timed out, connection cut
+    |-- SEIResponseError                    the response cannot be used
+    |   |-- SEIAuthError                    401, 403                                                           permanent
+    |   |-- SEINotFoundError                404                                                                permanent
+    |   |-- SEIBadRequestError              any other 4xx                                                      permanent
+    |   |-- SEIRateLimitError               429
+    |   |-- SEIServerError                  5xx
+    |   `-- SEIUnexpectedResponseError      2xx or 3xx, but not what is documented (HTML, no JSON, a redirect) permanent
+    |-- SEIExportError                      the export itself
+    |   |-- SEIExportFailedError            failed at the server                                               permanent
+    |   |-- SEIReusedExportFailedError      the server reused an older export that had failed; it does so for 30 minutes
+    |   |-- SEIExportCancelledError         cancelled at the server                                            permanent
+    |   |-- SEIExportNotFoundError          deleted at the server after it was created                         permanent
+    |   |-- SEITeamExportsError             some of many teams' exports failed                                 permanent
+    |   `-- SEIExportTimeoutError           not completed in time
+    `-- SEIDownloadError                    the file is incomplete, or not what was announced
 
-Every one has the attributes ``status_code``, ``vendor_code``, ``vendor_message``, ``export_id``, ``retry_after`` and
-``retryable``. ``SEIError`` catches them all.
+Permanent errors are also ``AirflowFailException``, so they fail the task without further retries. Messages say what was
+attempted, on which export, what came back and what to do next. They contain neither the API key nor whole responses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.errors import SEIError, SEIExportError, SEIResponseError
-
 __all__ = [
+    "SEIArgumentError",
     "SEIAuthError",
+    "SEIBadRequestError",
+    "SEIConnectionError",
     "SEIDownloadError",
     "SEIError",
     "SEIExportCancelledError",
     "SEIExportError",
     "SEIExportFailedError",
+    "SEIExportNotFoundError",
     "SEIExportTimeoutError",
-    "SEIExportVanishedError",
-    "SEINoAnswerError",
     "SEINotFoundError",
-    "SEIRejectedError",
+    "SEIRateLimitError",
     "SEIResponseError",
     "SEIReusedExportFailedError",
     "SEIServerError",
     "SEITeamExportsError",
-    "SEIThrottledError",
-    "SEIUnreadableError",
-    "SEIUsageError",
-    "airflow_errors",
-    "as_airflow_error",
+    "SEIUnexpectedResponseError",
 ]
 
 
-class SEIUsageError(errors.SEIUsageError, AirflowFailException):
-    """Permanent: an argument or a connection field cannot work."""
+class SEIError(AirflowException):
+    """Base of all errors of this provider.
+
+    :param status_code: HTTP status of the response, or ``None`` if there was none.
+    :param vendor_code: the server's error code (``error``, ``code`` or ``errorId``), or ``None``.
+    :param vendor_message: the server's error message, or ``None``.
+    :param export_id: the export concerned, or ``None``.
+    :param retry_after: the response's ``Retry-After`` header, unparsed, or ``None``.
+    """
+
+    retryable: ClassVar[bool] = True
+    """Whether a retry can help."""
+    status_code: Any  # int or None; Airflow declares the attribute with another type
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        vendor_code: str | None = None,
+        vendor_message: str | None = None,
+        export_id: str | None = None,
+        retry_after: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.vendor_code = vendor_code
+        self.vendor_message = vendor_message
+        self.export_id = export_id
+        self.retry_after = retry_after
+
+    def __init_subclass__(cls) -> None:
+        """Derive ``retryable`` from the class's bases."""
+        super().__init_subclass__()
+        cls.retryable = not issubclass(cls, AirflowFailException)
 
 
-class SEINoAnswerError(errors.SEINoAnswerError, AirflowException):
-    """Retryable: the server could not be reached, or the connection was cut."""
+class SEIArgumentError(SEIError, ValueError, AirflowFailException):
+    """An argument or a connection field is invalid; ``field`` is its name."""
+
+    def __init__(self, message: str, *, field: str | None = None, export_id: str | None = None) -> None:
+        super().__init__(message, export_id=export_id)
+        self.field = field
 
 
-class SEIAuthError(errors.SEIAuthError, AirflowFailException):
-    """Permanent: 401 or 403."""
+class SEIConnectionError(SEIError):
+    """There was no complete response: the server is unreachable, timed out, or the connection was cut."""
 
 
-class SEINotFoundError(errors.SEINotFoundError, AirflowFailException):
-    """Permanent: 404."""
+class SEIResponseError(SEIError):
+    """The server responded, but not with something usable."""
 
 
-class SEIRejectedError(errors.SEIRejectedError, AirflowFailException):
-    """Permanent: any other 4xx."""
+class SEIAuthError(SEIResponseError, AirflowFailException):
+    """401 or 403: the key, its role, or the header that carries it."""
 
 
-class SEIThrottledError(errors.SEIThrottledError, AirflowException):
-    """Retryable: 429."""
+class SEINotFoundError(SEIResponseError, AirflowFailException):
+    """404: the path, the export or the file does not exist (or, for a file, not yet)."""
 
 
-class SEIServerError(errors.SEIServerError, AirflowException):
-    """Retryable: 5xx."""
+class SEIBadRequestError(SEIResponseError, AirflowFailException):
+    """Any other 4xx: the server refuses this request, so repeating it cannot help."""
 
 
-class SEIUnreadableError(errors.SEIUnreadableError, AirflowFailException):
-    """Permanent: an answer that is not as documented, most often from a wrong base URL."""
+class SEIRateLimitError(SEIResponseError):
+    """429: too many calls."""
 
 
-class SEIExportFailedError(errors.SEIExportFailedError, AirflowFailException):
-    """Permanent: the export failed at the server."""
+class SEIServerError(SEIResponseError):
+    """5xx: an error of the server."""
 
 
-class SEIReusedExportFailedError(errors.SEIReusedExportFailedError, AirflowException):
-    """Retryable: the server handed out an older, failed export; after 30 minutes it makes a new one."""
+class SEIUnexpectedResponseError(SEIResponseError, AirflowFailException):
+    """A success by its status, but not as documented: HTML, no JSON, no export id, a redirect to another origin."""
 
 
-class SEIExportCancelledError(errors.SEIExportCancelledError, AirflowFailException):
-    """Permanent: the export was cancelled at the server."""
+class SEIExportError(SEIError):
+    """Something is wrong with the export itself."""
 
 
-class SEIExportVanishedError(errors.SEIExportVanishedError, AirflowFailException):
-    """Permanent: the server no longer knows the export."""
+class SEIExportFailedError(SEIExportError, AirflowFailException):
+    """The export failed at the server; ``vendor_message`` is its reason."""
 
 
-class SEITeamExportsError(errors.SEITeamExportsError, AirflowFailException):
-    """Permanent: some teams' exports were not delivered; a summary that is tried again finds the same."""
+class SEIReusedExportFailedError(SEIExportError):
+    """The server reused an older export that had failed. Identical requests get a new one after 30 minutes."""
 
 
-class SEIExportTimeoutError(errors.SEIExportTimeoutError, AirflowException):
-    """Retryable: the export was not finished in time."""
+class SEIExportCancelledError(SEIExportError, AirflowFailException):
+    """The export was cancelled at the server."""
 
 
-class SEIDownloadError(errors.SEIDownloadError, AirflowException):
-    """Retryable: the file did not arrive as promised."""
+class SEIExportNotFoundError(SEIExportError, AirflowFailException):
+    """The server responds 404 for an export that existed before."""
 
 
-class _SEIOtherError(SEIError, AirflowException):
-    """Retryable, because nothing is known about it: an event that could not be read."""
+class SEITeamExportsError(SEIExportError, AirflowFailException):
+    """Some teams' exports failed; each of these tasks has its own reason in its log."""
 
 
-_FACES: dict[type[SEIError], type[SEIError]] = {
-    errors.SEIUsageError: SEIUsageError,
-    errors.SEINoAnswerError: SEINoAnswerError,
-    errors.SEIAuthError: SEIAuthError,
-    errors.SEINotFoundError: SEINotFoundError,
-    errors.SEIRejectedError: SEIRejectedError,
-    errors.SEIThrottledError: SEIThrottledError,
-    errors.SEIServerError: SEIServerError,
-    errors.SEIUnreadableError: SEIUnreadableError,
-    errors.SEIExportFailedError: SEIExportFailedError,
-    errors.SEIReusedExportFailedError: SEIReusedExportFailedError,
-    errors.SEIExportCancelledError: SEIExportCancelledError,
-    errors.SEIExportVanishedError: SEIExportVanishedError,
-    errors.SEITeamExportsError: SEITeamExportsError,
-    errors.SEIExportTimeoutError: SEIExportTimeoutError,
-    errors.SEIDownloadError: SEIDownloadError,
-}
+class SEIExportTimeoutError(SEIExportError):
+    """The export was not completed in time. It keeps running at the server: the API has no call to cancel it."""
 
 
-def as_airflow_error(error: SEIError) -> SEIError:
-    """Return ``error`` as the Airflow exception it stands for; one that is an Airflow exception already is kept."""
-    if isinstance(error, AirflowException):
-        return error
-    face = next((_FACES[base] for base in type(error).__mro__ if base in _FACES), _SEIOtherError)
-    translated = face.__new__(face, str(error))
-    translated.__dict__.update(error.__dict__)
-    return translated
-
-
-@contextmanager
-def airflow_errors() -> Iterator[None]:
-    """Let errors of the core leave this block as Airflow exceptions, with their own traceback and cause."""
-    try:
-        yield
-    except SEIError as error:
-        # One traceback in the task's log, not the same words twice with "direct cause" between.
-        raise as_airflow_error(error).with_traceback(error.__traceback__) from error.__cause__
+class SEIDownloadError(SEIError):
+    """The received file is not the announced one. Nothing was published."""

@@ -1,6 +1,6 @@
-"""Extra links of the operators: the Insights page of what was exported, and the delivered object in its store.
+"""Extra links of the operators: the Insights page of the exported team, and the delivered object in its store.
 
-Each is an XCom by the time anybody looks: the first is pushed before the task defers, the second once it has delivered.
+Both are XComs: the first is pushed before the task defers, the second after the delivery.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class _XComLink(BaseOperatorLink):
     key = ""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address that the task has given, or nothing."""
-        # Airflow 3 asks on the worker, where the operator knows; Airflow 2 asks in its webserver, where it does not.
+        """Return the URL, or nothing."""
+        # Airflow 3 calls this on the worker, where the operator has it; Airflow 2 in its webserver.
         links = getattr(operator, "sei_links", None)
         if isinstance(links, dict):
             return str(links.get(self.key, ""))
@@ -39,39 +39,39 @@ class SEIInsightsLink(_XComLink):
 
 
 class SEIObjectLink(_XComLink):
-    """The delivered object in the console of S3, Google Cloud Storage or Azure; files have none."""
+    """The delivered object in the console of S3, Google Cloud Storage or Azure; local files have none."""
 
     name = "Delivered object"
     key = "sei_object_url"
 
 
 def set_link(links: dict[str, str], context: Mapping[str, Any], link: type[_XComLink], url: str | None) -> None:
-    """Make ``url`` the address of a link, if there is one.
+    """Set the URL of a link, if there is one.
 
     :param links: the operator's ``sei_links``.
     """
-    ti = context.get("ti")
-    if url:
-        links[link.key] = url
-    if url and ti is not None:
+    if not url:
+        return
+    links[link.key] = url
+    if ti := context.get("ti"):
         ti.xcom_push(key=link.key, value=url)
 
 
 def insights_url(settings: SEISettings, page: str | None, team_id: str | None) -> str | None:
-    """Return the address of an Insights page, or ``None`` if the account or the page is not known.
+    """Return the URL of an Insights page, or ``None`` if the account or the page is unknown.
 
-    Source: the addresses of the vendor's own UI (``/ng/account/<id>/module/sei/insights/<page>``, with
-    ``?collectionId=`` for a team).
+    Source: the URLs of the vendor's own UI (``/ng/account/<id>/module/sei/insights/<page>``, with ``?collectionId=``
+    for a team).
     """
     if not settings.account_id or not page:
         return None
     query = f"?{urlencode({'insightType': page, 'collectionId': team_id})}" if team_id else ""
     account = quote(settings.account_id, safe="")
-    return f"{settings.endpoint.origin}/ng/account/{account}/module/sei/insights/{page}{query}"
+    return f"{settings.base_url.origin}/ng/account/{account}/module/sei/insights/{page}{query}"
 
 
 def console_url(uri: str) -> str | None:
-    """Return where a person can look at a delivered object, or ``None`` for stores without such a page."""
+    """Return the URL of a delivered object in its store's web console, or ``None`` if the store has none."""
     parts = urlsplit(uri)
     bucket, path = parts.netloc, quote(parts.path.lstrip("/"))
     if parts.scheme in ("s3", "s3a"):

@@ -1,4 +1,4 @@
-"""A ready ``retry_policy`` for Airflow 3.3 and newer: never retry what cannot get better, wait what the server asks.
+"""A ``retry_policy`` for Airflow 3.3 and newer: no retries of permanent errors, and the server's ``Retry-After``.
 
 ::
 
@@ -6,8 +6,8 @@
 
     SEIExportOperator(..., retries=5, retry_policy=SEIRetryPolicy())
 
-On older versions the import fails with ``ImportError``. Errors that cannot get better fail the task at once there too:
-they are children of ``AirflowFailException``.
+On older versions the import fails with ``ImportError``. Permanent errors fail the task immediately there, too: they are
+subclasses of ``AirflowFailException``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SEIRetryPolicy"]
 
-_LONGEST_WAIT = 6 * 60 * 60.0  # seconds; what a server may ask a task to wait
+_MAX_DELAY = 6 * 60 * 60.0  # seconds
 
 
 class SEIRetryPolicy(RetryPolicy):
-    """Decides about errors of this provider; all others are left to the task's own settings."""
+    """Decides about this provider's errors; all others follow the task's own settings."""
 
     def evaluate(
         self,
@@ -39,9 +39,9 @@ class SEIRetryPolicy(RetryPolicy):
         max_tries: int,  # noqa: ARG002 - likewise
         context: Context | None = None,  # noqa: ARG002 - likewise
     ) -> RetryDecision:
-        """Fail what cannot get better, and delay a retry for as long as the server asks.
+        """Fail on permanent errors, and delay a retry as long as the server asks.
 
-        :param exception: what the task ended with; its causes are looked at too.
+        :param exception: what the task raised; its causes are considered, too.
         """
         error: BaseException | None = exception
         while error is not None and not isinstance(error, SEIError):
@@ -53,7 +53,7 @@ class SEIRetryPolicy(RetryPolicy):
         seconds = retry_after_seconds(error.retry_after, time.time())
         if seconds is None:
             return RetryDecision.default()
-        delay = timedelta(seconds=min(seconds, _LONGEST_WAIT))
+        delay = timedelta(seconds=min(seconds, _MAX_DELAY))
         return RetryDecision.retry(delay=delay, reason=f"the server asks to wait {delay.total_seconds():.0f} s")
 
     def serialize(self) -> dict[str, Any]:

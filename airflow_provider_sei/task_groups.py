@@ -1,23 +1,22 @@
-"""A task group that exports every team: list, export each, tell what became of them."""
+"""A task group that exports every team: list the teams, export each, summarize the results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, TaskGroup
+from airflow.providers.common.compat.sdk import TaskGroup
 
-from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.operators.base import is_constant
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.operators._base import check_destination, is_known, parse_wait
 from airflow_provider_sei.operators.sei import SEIExportOperator
-from airflow_provider_sei.operators.summary import SEIExportSummaryOperator
-from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIListTeamsOperator
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
+from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
 
 __all__ = ["SEITeamExportsTaskGroup"]
 
 CREATE_JITTER = 30.0
-"""Seconds. The default of the exports in the group: those that begin together do not all call at once."""
+"""Seconds. The default of the exports in the group, which start together."""
 
 _GROUP_ARGUMENTS = (
     *("prefix_group_id", "parent_group", "dag", "default_args", "tooltip", "ui_color", "ui_fgcolor"),
@@ -25,7 +24,7 @@ _GROUP_ARGUMENTS = (
 )
 _CONNECTION_ARGUMENTS = ("sei_conn_id", "project_identifier", "org_identifier", "account_id", "auth_header")
 
-# Airflow renders it when a task starts and again when it ends; the second time it has the first one's words already.
+# Airflow renders it when a task starts and again when it ends; the second time it already has the first result.
 _TEAM_TITLE = """
 {%- set id = task.team_id | string %}{% set shown = ti.rendered_map_index or "" -%}
 {%- if shown.endswith("(" ~ id ~ ")") -%}
@@ -39,7 +38,7 @@ _TEAM_TITLE = """
 
 
 class SEITeamExportsTaskGroup(TaskGroup):
-    """Export each team of an organisation, and tell what became of all of them.
+    """Export each team of an organisation, and summarize the results.
 
     ::
 
@@ -54,29 +53,27 @@ class SEITeamExportsTaskGroup(TaskGroup):
         )
 
     Its tasks are ``list_teams`` (``SEIListTeamsOperator``), ``export`` (``SEIExportOperator``, mapped over the teams)
-    and ``summary`` (``SEIExportSummaryOperator``). One team's failure neither stops nor hides the others; it fails the
-    summary in the end, and with it the run. What holds no template is checked when the DAG is parsed.
+    and ``summary`` (``SEIExportSummaryOperator``). A team's failure does not affect the others; it fails the summary in
+    the end, and so the run. Arguments without templates are checked when the DAG is parsed.
 
-    :param group_id: the group's id, which its tasks' ids begin with. A DAG can have several groups.
-    :param org_tree_name: the organisation tree whose leaf teams are exported; ``None`` exports those of all trees.
-    :param include: only these teams: patterns, see ``SEIListTeamsOperator``.
-    :param exclude: not these teams: patterns, likewise.
-    :param team_ids: these teams instead, and no task that lists them: ids, or what another task returns.
-    :param max_parallel: exports of one run under way at once, from their first step to their delivery; the other teams
-        wait in Airflow, not at SEI. Waits in the triggerer count on Airflow 3.2 and newer; before, only exports that
-        hold a worker do, so that this limits creates and downloads. ``None`` sets no limit.
-    :param fail_on_failed_teams: whether a team that failed fails the summary.
-    :param kwargs: what ``TaskGroup`` takes (``default_args``, ``tooltip``, ...) is for the group, everything else for
-        ``SEIExportOperator`` (``pool``, ``retries``, ``outlets``, ``granularity``, ...). The connection's arguments are
-        for the list too. ``create_jitter`` is 30 seconds here, and ``map_index_template`` shows the team.
-
-    Give the exports ``retries``: Airflow can take a task that comes back soon from the triggerer for a lost one, and
+    Give the exports ``retries``: Airflow can take a task that returns quickly from the triggerer for a lost one, and
     fail that try (apache/airflow#67287, seen on 3.3.2).
 
     The tasks are the attributes ``list_teams`` (or ``None``), ``exports`` and ``summary``; ``exports.output`` is the
     list of all results.
 
-    :raises SEIUsageError: a constant argument cannot work.
+    :param group_id: the group's id, the prefix of its tasks' ids. A DAG can have several groups.
+    :param org_tree_name: the organisation tree whose leaf teams are exported; ``None`` exports those of all trees.
+    :param include: only these teams: patterns, see ``SEIListTeamsOperator``.
+    :param exclude: not these teams: patterns, likewise.
+    :param team_ids: these teams, without a task that lists them: ids, or another task's output.
+    :param max_parallel: limit of a run's concurrent exports, from their start to their delivery. Deferred exports count
+        on Airflow 3.2 and newer; before, only those that occupy a worker do. ``None``: no limit.
+    :param fail_on_failed_teams: whether failed teams fail the summary.
+    :param kwargs: the arguments of ``TaskGroup`` (``default_args``, ``tooltip``, ...) apply to the group, all others to
+        ``SEIExportOperator`` (``pool``, ``retries``, ``outlets``, ``granularity``, ...). Those of the connection also
+        apply to the list. ``create_jitter`` is 30 seconds here, and ``map_index_template`` shows the team.
+    :raises SEIArgumentError: an argument without templates is invalid.
     """
 
     def __init__(
@@ -93,15 +90,17 @@ class SEITeamExportsTaskGroup(TaskGroup):
     ) -> None:
         group = {name: kwargs.pop(name) for name in _GROUP_ARGUMENTS if name in kwargs}
         super().__init__(group_id=group_id, **group)
+        if max_parallel is not None and (type(max_parallel) is not int or max_parallel < 1):
+            msg = f"max_parallel must be a whole number, at least 1, or None for no limit; not {max_parallel!r}"
+            raise SEIArgumentError(msg, field="max_parallel")
+        _check_teams(team_ids, {"org_tree_name": org_tree_name, "include": include, "exclude": exclude})
         defaults = {**self.dag.default_args, **self.default_args}
         if "create_jitter" not in defaults:
             kwargs.setdefault("create_jitter", CREATE_JITTER)
-        with airflow_errors():
-            _check_limit(max_parallel)
-            _check_teams(team_ids, {"org_tree_name": org_tree_name, "include": include, "exclude": exclude})
-        _check_export(kwargs, defaults)
+        _check_export({**defaults, **kwargs})
         with self:
             self.list_teams: SEIListTeamsOperator | None = None
+            title = "team {{ task.team_id }}"
             if team_ids is None:
                 self.list_teams = SEIListTeamsOperator(
                     task_id="list_teams",
@@ -111,8 +110,6 @@ class SEITeamExportsTaskGroup(TaskGroup):
                     **{name: kwargs[name] for name in _CONNECTION_ARGUMENTS if name in kwargs},
                 )
                 title = _TEAM_TITLE.replace("LIST_TASK", self.list_teams.task_id).replace("TEAMS_KEY", TEAMS_KEY)
-            else:
-                title = "team {{ task.team_id }}"
             options = {"map_index_template": title, "max_active_tis_per_dagrun": max_parallel, **kwargs}
             teams = self.list_teams.output if self.list_teams else team_ids
             self.exports = SEIExportOperator.partial(task_id="export", **options).expand(team_id=teams)
@@ -126,45 +123,36 @@ class SEITeamExportsTaskGroup(TaskGroup):
             self.exports >> self.summary
 
 
-def _check_limit(max_parallel: object) -> None:
-    if max_parallel is not None and (type(max_parallel) is not int or max_parallel < 1):
-        msg = f"max_parallel must be a whole number, at least 1, or None for no limit; not {max_parallel!r}"
-        raise SEIUsageError(msg, field="max_parallel")
-
-
 def _check_teams(team_ids: object, search: Mapping[str, object]) -> None:
-    """Raise ``SEIUsageError`` if teams are both given and searched for, or given and none."""
     if team_ids is None:
         return
     for name, value in search.items():
         if value is not None:
-            msg = f"{name} is for listing teams, but team_ids gives them already: leave out one of the two"
-            raise SEIUsageError(msg, field=name)
-    twice = next((one for one in team_ids if team_ids.count(one) > 1), None) if isinstance(team_ids, list) else None
-    if twice is not None:
+            msg = f"{name} lists teams, but team_ids already gives them: omit one of the two"
+            raise SEIArgumentError(msg, field=name)
+    if isinstance(team_ids, list) and len({str(one) for one in team_ids}) < len(team_ids):
+        twice = next(one for one in team_ids if sum(str(one) == str(other) for other in team_ids) > 1)
         msg = f"team_ids has {twice!r} twice: each team is exported once"
-        raise SEIUsageError(msg, field="team_ids")
+        raise SEIArgumentError(msg, field="team_ids")
     if isinstance(team_ids, Sequence) and not team_ids:
-        msg = "team_ids is empty: give at least one team, or leave it out to have the teams listed"
-        raise SEIUsageError(msg, field="team_ids")
+        msg = "team_ids is empty: give at least one team, or omit it to have the teams listed"
+        raise SEIArgumentError(msg, field="team_ids")
 
 
-def _check_export(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Check the arguments of the exports as one export's: Airflow does not look at them before a mapped task runs.
-
-    Raises:
-        SEIUsageError: a constant cannot work.
-        TypeError: there is no such argument.
-    """
-    destination = {**defaults, **arguments}.get("destination")
-    if isinstance(destination, str) and is_constant(destination) and not destination.strip().endswith("/"):
+def _check_export(arguments: Mapping[str, Any]) -> None:
+    """Check the exports' arguments, which Airflow does not before a mapped task runs."""
+    destination = arguments.get("destination")
+    if destination is None:
+        msg = "destination is missing: give a folder, with a slash at its end"
+        raise SEIArgumentError(msg, field="destination")
+    has_team = isinstance(destination, str) and "{team_id}" in destination
+    if is_known(destination) and not (str(destination).strip().endswith("/") or has_team):
         msg = (
-            f"destination {destination!r} is one object, and each team would take the place of the one before: give a"
-            " folder, ending with a slash, or name the team in it ('{{ task.team_id }}')"
+            f"destination {destination!r} is one object, which each team would replace: give a folder, with a slash at"
+            " its end, or use {team_id} in the name"
         )
-        with airflow_errors():
-            raise SEIUsageError(msg, field="destination")
-    # What another task returns has no place in this DAG, and is not known yet.
-    known: dict[str, Any] = {name: value if is_constant(value) else "{{ later }}" for name, value in arguments.items()}
-    with DAG("checked_and_thrown_away", schedule=None, auto_register=False, default_args=dict(defaults)):
-        SEIExportOperator(task_id="export", team_id="0", **known)
+        raise SEIArgumentError(msg, field="destination")
+    check_destination(arguments)
+    request = {name: arguments.get(name) for name in REQUEST_FIELDS} | {"team_id": "0"}
+    check_request(request, is_known)
+    parse_wait(arguments.get("wait_timeout", 0), arguments.get("poll_interval"))

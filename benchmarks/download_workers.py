@@ -17,29 +17,29 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-Transfer = Callable[[str, str], object]
+BodyReader = Callable[[str, str], object]
 
 
 def stream_to_file(url: str, target: str) -> None:
     """Our transport and our local sink, with nothing looked at on the way."""
-    from airflow_provider_sei.delivery.local_disk import LocalSink
-    from airflow_provider_sei.delivery.transfer import gathered
+    from airflow_provider_sei.delivery.pipeline import rechunk
+    from airflow_provider_sei.delivery.sinks import LocalSink
 
     with _opened(url) as body:
         sink = LocalSink(Path(target))
-        for block in gathered(body.chunks()):
+        for block in rechunk(body.chunks()):
             sink.write(block)
         sink.commit(replace=True)
 
 
 def deliver(url: str, target: str, *, compression: str = "keep") -> None:
     """What the operators do by default: lengths, sha256, records and gzip checked."""
-    from airflow_provider_sei.delivery.deliver import Promise
-    from airflow_provider_sei.delivery.deliver import deliver as deliver_body
     from airflow_provider_sei.delivery.destination import Destination
+    from airflow_provider_sei.delivery.pipeline import ExpectedFile
+    from airflow_provider_sei.delivery.pipeline import deliver as deliver_body
 
-    destination = Destination.checked(target, compression=compression)
-    deliver_body(lambda: _opened(url), destination, Promise(what="the benchmark's file", name="file.csv"))
+    destination = Destination.from_arguments(target, compression=compression)
+    deliver_body(lambda: _opened(url), destination, ExpectedFile(description="the benchmark's file"))
 
 
 def deliver_unpacked(url: str, target: str) -> None:
@@ -50,12 +50,12 @@ def deliver_unpacked(url: str, target: str) -> None:
 def unpack_to_file(url: str, target: str) -> None:
     """Our transport, our unpacking and our local sink, with nothing counted or hashed."""
     from airflow_provider_sei.delivery.content import Gunzip
-    from airflow_provider_sei.delivery.local_disk import LocalSink
-    from airflow_provider_sei.delivery.transfer import gathered
+    from airflow_provider_sei.delivery.pipeline import rechunk
+    from airflow_provider_sei.delivery.sinks import LocalSink
 
     with _opened(url) as body:
         sink, unpacker = LocalSink(Path(target)), Gunzip("the benchmark's file")
-        for chunk in gathered(body.chunks()):
+        for chunk in rechunk(body.chunks()):
             for piece in unpacker.feed(chunk):
                 sink.write(piece)
         unpacker.close()
@@ -93,7 +93,7 @@ def http_to_s3_operator(url: str, target: str) -> None:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Any]:
-    from airflow_provider_sei.protocol.messages import HttpRequest
+    from airflow_provider_sei.protocol.http import HttpRequest
     from airflow_provider_sei.protocol.settings import SEISettings
     from airflow_provider_sei.transports.sync import RequestsTransport
 
@@ -109,7 +109,7 @@ def _opened(url: str) -> Iterator[Any]:
     transport.close()
 
 
-WORKERS: dict[str, Transfer] = {
+WORKERS: dict[str, BodyReader] = {
     worker.__name__: worker
     for worker in (stream_to_file, deliver, deliver_unpacked, unpack_to_file, gzip_file, http_to_s3_operator)
 }

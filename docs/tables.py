@@ -10,9 +10,8 @@ from airflow_provider_sei.get_provider_info import get_provider_info
 from airflow_provider_sei.local_server.fault_table import EFFECTS, OPERATIONS
 from airflow_provider_sei.local_server.settings import ServerSettings
 from airflow_provider_sei.protocol import catalogue
-from airflow_provider_sei.protocol.endpoint import ALIASES
 from airflow_provider_sei.protocol.families import FAMILIES, Option
-from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.protocol.settings import ALIASES, SEISettings
 
 __all__ = ["write"]
 

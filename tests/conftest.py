@@ -42,7 +42,7 @@ _OUTSIDE = (
     "CURL_CA_BUNDLE",
     "SSL_CERT_FILE",
 )
-_TIMED = ("attempts", "deferral", "hooks.sei", "operators.sei", "sensors.sei")
+_TIMED = ("hooks.sei", "operators._base", "operators._resume", "operators.sei", "sensors.sei")
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let DAGs run in this process, waiting for exports by the hundredth of a second."""
     from airflow_provider_sei.protocol.budget import RateBudget
 
-    monkeypatch.setattr("airflow_provider_sei.triggers.poller.RateBudget", lambda _: RateBudget(1_000_000))
+    monkeypatch.setattr("airflow_provider_sei.triggers._poller.RateBudget", lambda _: RateBudget(1_000_000))
     monkeypatch.setattr("airflow_provider_sei.protocol.waiting._SHORTEST_PAUSE", 0.02)
     monkeypatch.setattr("airflow_provider_sei.protocol.waiting._GROWTH", 0.0)
     # A run of this kind swallows SIGTERM; with the handler left in place, the tests could not be stopped any more.

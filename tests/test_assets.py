@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_sei.assets import Subject, sanitize_uri, scope_asset
+from airflow_provider_sei.assets import ExportScope, sanitize_uri, scope_asset
 from airflow_provider_sei.operators.sei import SEIExportOperator
 
 
@@ -40,7 +40,7 @@ class TestSanitizeUri:
 def test_a_scope_asset_is_what_an_export_reads() -> None:
     """A DAG can wait for what another one exports from."""
     asset = scope_asset("productivity", org_identifier="default", project_identifier="p 1", team_id="456")
-    subject = Subject(family="productivity", org_identifier="default", project_identifier="p 1", team_id="456")
+    subject = ExportScope(family="productivity", org_identifier="default", project_identifier="p 1", team_id="456")
     assert asset.uri == subject.uri == "sei://default/p%201/productivity/team/456"
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_sei import exceptions
-from airflow_provider_sei.attempts import create_or_go_on
 from airflow_provider_sei.hooks.sei import SEIHook
-from airflow_provider_sei.protocol.specs import ExportSpec
+from airflow_provider_sei.operators._resume import create_or_resume
+from airflow_provider_sei.protocol.export_request import ExportRequest
 
 REQUEST = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
 
@@ -58,7 +58,7 @@ class Task:
     def run(self, reused_failed: str = "fail", **changes: Any) -> Any:
         """Return the export that one try goes on with."""
         context = {"ti": SimpleNamespace(max_tries=self.max_tries), "task_state_store": self.store}
-        return create_or_go_on(self.hook, ExportSpec.checked(**REQUEST | changes), context, reused_failed)
+        return create_or_resume(self.hook, ExportRequest.from_arguments(**REQUEST | changes), context, reused_failed)
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_sei.connection import async_settings, sync_settings
-from airflow_provider_sei.protocol.endpoint import ALIASES
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.settings import ALIASES, SEISettings
 
 Read = Callable[[str], SEISettings]
 FULL = {
@@ -114,7 +113,7 @@ def test_a_field_that_cannot_work_is_named_with_its_connection(
     read: Read, connect: Any, changes: dict[str, Any], field: str
 ) -> None:
     """There may be several connections to SEI."""
-    with pytest.raises(SEIUsageError, match="connection 'sei_default': ") as caught:
+    with pytest.raises(SEIArgumentError, match="connection 'sei_default': ") as caught:
         read(connect(**changes))
     assert caught.value.field == field
     assert "pat.account.token" not in str(caught.value)
@@ -122,7 +121,7 @@ def test_a_field_that_cannot_work_is_named_with_its_connection(
 
 def test_an_extra_that_is_no_object_is_refused(read: Read, connect: Any) -> None:
     """Whatever JSON a user has put into the form."""
-    with pytest.raises(SEIUsageError, match="the connection's extra must be a JSON object, not list") as caught:
+    with pytest.raises(SEIArgumentError, match="the connection's extra must be a JSON object, not list") as caught:
         read(connect(extra="[1, 2]"))
     assert caught.value.field == "extra"
 

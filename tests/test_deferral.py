@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from airflow_provider_sei.operators._waiting import completed
 
 from airflow_provider_sei import exceptions
-from airflow_provider_sei.deferral import completed
 from airflow_provider_sei.protocol.waiting import WaitOutcome
 
 

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_sei import exceptions
-from airflow_provider_sei.protocol import errors
+from airflow_provider_sei import exceptions as errors
 
 CORE = [getattr(errors, name) for name in errors.__all__]
 # The others only sort these.
@@ -18,7 +18,7 @@ LEAVES = [kind for kind in CORE if kind.__name__ not in {"SEIError", "SEIRespons
 
 def raised(kind: type[errors.SEIError]) -> errors.SEIError:
     """Return an error of that kind with everything it can carry."""
-    if issubclass(kind, errors.SEIUsageError):
+    if issubclass(kind, errors.SEIArgumentError):
         return kind("the message", field="team_id", export_id="exp_1")
     return kind(
         "the message", status_code=418, vendor_code="E1", vendor_message="why", export_id="exp_1", retry_after="9"
@@ -75,10 +75,10 @@ def test_an_error_of_no_known_kind_is_retryable() -> None:
 def test_a_kind_that_is_new_takes_its_parents_face() -> None:
     """A release can add one without losing what Airflow does about it."""
 
-    class SEITeapotError(errors.SEIRejectedError):
+    class SEITeapotError(errors.SEIBadRequestError):
         """A new kind."""
 
-    assert type(exceptions.as_airflow_error(SEITeapotError("x"))) is exceptions.SEIRejectedError
+    assert type(exceptions.as_airflow_error(SEITeapotError("x"))) is exceptions.SEIBadRequestError
 
 
 def test_the_log_has_one_traceback_with_the_cause() -> None:
@@ -86,10 +86,10 @@ def test_the_log_has_one_traceback_with_the_cause() -> None:
     said = "no answer"
     try:
         with exceptions.airflow_errors():
-            raise errors.SEINoAnswerError(said) from ConnectionError("refused by the network")
-    except exceptions.SEINoAnswerError as error:
+            raise errors.SEIConnectionError(said) from ConnectionError("refused by the network")
+    except exceptions.SEIConnectionError as error:
         text = "".join(traceback.format_exception(error))
-    assert text.count(f"SEINoAnswerError: {said}") == 1
+    assert text.count(f"SEIConnectionError: {said}") == 1
     assert text.count("ConnectionError: refused by the network") == 1
     assert "another exception occurred" not in text
 

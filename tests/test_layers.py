@@ -142,7 +142,7 @@ for name in {modules}:
 
 def test_importing_the_operators_loads_nothing_that_only_a_running_task_needs() -> None:
     """Each module is a millisecond or two at every parse; benchmarks/imports.py shows what all of it costs."""
-    needless = ("assets", "attempts", "delivery", "hooks.sei", "protocol.exports", "protocol.messages")
+    needless = ("assets", "attempts", "delivery", "hooks.sei", "protocol.exports", "protocol.http")
     needless += ("protocol.naming", "protocol.reports", "protocol.waiting", "triggers")
     code = f"""
 import sys, {OURS}.operators.sei, {OURS}.sensors.sei

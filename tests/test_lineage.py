@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_provider_sei.delivery.pipeline import DeliveryResult
 
-from airflow_provider_sei.delivery.deliver import Delivered
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator
-from airflow_provider_sei.protocol.reports import ReportSpec
+from airflow_provider_sei.protocol.report_request import ReportRequest
 
-DELIVERED = Delivered(uri="s3://lake/sei/a.csv", bytes=10, rows=2, sha256="0" * 64, header='Team,"Lead Time, days"')
+DELIVERED = DeliveryResult(
+    uri="s3://lake/sei/a.csv", bytes=10, rows=2, sha256="0" * 64, header='Team,"Lead Time, days"'
+)
 
 
 def test_the_object_has_columns_rows_and_size() -> None:
@@ -58,7 +60,7 @@ def test_operators_do_not_need_openlineage() -> None:
 def test_the_hook_does_not_need_openlineage_either() -> None:
     """A delivery by a ``@task`` asks Airflow's own collector, and nothing else."""
     code = (
-        "import sys, airflow_provider_sei.hooks.sei, airflow_provider_sei.hooks.lineage;"
+        "import sys, airflow_provider_sei.hooks.sei, airflow_provider_sei.lineage;"
         "print([m for m in sys.modules if m.startswith(('openlineage', 'airflow.providers.common.compat.lineage'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -93,7 +95,7 @@ class TestHookLevel:
 
     def test_a_downloaded_report_has_them_too(self, collector: Any, sei_connection: str, tmp_path: Path) -> None:
         """Its kind and its team."""
-        spec = ReportSpec.checked(
+        spec = ReportRequest.from_arguments(
             report_type="team",
             collection_id="456",
             date_start="2024-01-01",
@@ -195,7 +197,7 @@ class TestEvents:
 
 def at(folder: Path) -> Destination:
     """Return a destination in a folder."""
-    return Destination.checked(f"{folder}/")
+    return Destination.from_arguments(f"{folder}/")
 
 
 @pytest.fixture

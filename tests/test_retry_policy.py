@@ -25,7 +25,7 @@ def test_what_cannot_get_better_fails_at_once() -> None:
 
 def test_what_the_server_asks_is_waited() -> None:
     """The retry comes when the server will answer."""
-    decision = POLICY.evaluate(exceptions.SEIThrottledError("slow down", retry_after="90"), 1, 3)
+    decision = POLICY.evaluate(exceptions.SEIRateLimitError("slow down", retry_after="90"), 1, 3)
     assert (decision.action, decision.retry_delay) == (RetryAction.RETRY, timedelta(seconds=90))
 
 
@@ -35,7 +35,7 @@ def test_no_server_makes_a_task_wait_for_days() -> None:
     assert decision.retry_delay == timedelta(hours=6)
 
 
-@pytest.mark.parametrize("error", [exceptions.SEINoAnswerError("cut off"), RuntimeError("not ours")])
+@pytest.mark.parametrize("error", [exceptions.SEIConnectionError("cut off"), RuntimeError("not ours")])
 def test_everything_else_is_left_to_the_task(error: Exception) -> None:
     """Its own retry_delay holds."""
     assert POLICY.evaluate(error, 1, 3).action is RetryAction.DEFAULT

@@ -24,9 +24,9 @@ from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.serialization.serialized_objects import DagSerialization
 from pendulum import datetime as moment
 
+from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.operators.sei import SEIExportOperator
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.run_periods import with_run_period
+from airflow_provider_sei.periods import with_run_period
 from tests.test_dags_examples import results
 
 BERLIN = "Europe/Berlin"
@@ -129,7 +129,7 @@ class TestScheduledRuns:
     def test_a_partition_whose_key_is_a_moment_is_refused(self) -> None:
         """That is what Airflow writes where the timetable has no key_format."""
         told = next(scheduled(CronPartitionTimetable("0 3 1 * *", timezone="UTC"), moment(2024, 1, 1)))
-        with pytest.raises(SEIUsageError, match="key_format"):
+        with pytest.raises(SEIArgumentError, match="key_format"):
             period(told)
 
 
@@ -176,7 +176,7 @@ class TestOtherRuns:
 
     def test_outside_a_run_both_days_are_needed(self) -> None:
         """There is nothing to take them from."""
-        with pytest.raises(SEIUsageError, match="no run of a DAG to take a period from: give both"):
+        with pytest.raises(SEIArgumentError, match="no run of a DAG to take a period from: give both"):
             period({})
 
 

@@ -184,7 +184,7 @@ class TestDeclaration:
     )
     def test_a_wrong_constant_breaks_the_import(self, changes: dict[str, Any], words: str) -> None:
         """Though Airflow looks at a mapped task's arguments only when it runs."""
-        with pytest.raises(exceptions.SEIUsageError, match=words):
+        with pytest.raises(exceptions.SEIArgumentError, match=words):
             self.group(**changes)
 
     def test_the_check_leaves_no_dag_behind(self, dags: dict[str, Any]) -> None:

@@ -1,4 +1,1 @@
-"""From a body on its way to a verified object under its final name, whole or not at all.
-
-``records`` counts, ``content`` undoes and makes compression, ``stores`` publishes, ``deliver`` puts the three together.
-"""
+"""From the body of a response to a verified object: complete under its final name, or not there at all."""

@@ -1,7 +1,6 @@
-"""What the bytes are: gzip or not, whole or cut, a CSV file or a page that says why there is none.
+"""What the bytes are: gzip or not, complete or cut, a CSV file or an error page.
 
-The rule of this file: gzip is told by its first two bytes, never by a name or a label; and nothing is unpacked without
-a bound on how much may come out.
+gzip is detected by its magic bytes, never by a name or header, and decompression is always bounded.
 """
 
 from __future__ import annotations
@@ -12,47 +11,44 @@ from collections.abc import Iterable, Iterator
 
 from isal import igzip_lib
 
-from airflow_provider_sei.protocol.answers import excerpt, looks_like_markup
-from airflow_provider_sei.protocol.errors import SEIDownloadError
+from airflow_provider_sei.exceptions import SEIDownloadError
+from airflow_provider_sei.protocol.http import excerpt, looks_like_markup
 
 __all__ = ["GZIP_MAGIC", "Gunzip", "Gzip", "check_end_is_csv", "check_is_csv", "undo_content_encoding"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 _GZIP = 31  # zlib's wbits for "gzip, with its header and its checksum"
-_PIECE = 1024 * 1024  # bytes that one step may unpack at most; four are held at once
+_PIECE = 1024 * 1024  # bytes that one step may decompress to; four are held at the same time
 _BINARY = (GZIP_MAGIC, b"%PDF-", b"PK\x03\x04")
 _CSV_SIGN = re.compile(rb"[,;\t\r\n]")
 _JSON_START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
 
-# CSV of numbers shrinks some 5 to 20 fold, of nothing but zeros some 200 fold; a bomb 1000 fold.
+# CSV of numbers shrinks 5 to 20 times, of zeros only some 200 times; a decompression bomb 1000 times.
 _SUSPICIOUS_BYTES = 256 * 1024 * 1024
 _SUSPICIOUS_RATIO = 400
 
 
 class Gunzip:
-    """Unpacks gzip piece by piece, every member of it, and checks each one's checksum and length."""
+    """Decompress gzip piece by piece, with all of its members, and verify their checksums and lengths."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._member = _member()
-        self._taken = 0
-        self._given = 0
-        self._between = True  # before the first byte of a member
-        self._members = 0
+        self._member = _new_member()
+        self._taken = self._given = self._members = 0
+        self._is_between_members = True
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Return what ``chunk`` unpacks to, in pieces of 1 MiB at most.
+        """Yield what ``chunk`` decompresses to, in pieces of at most 1 MiB.
 
-        Raises:
-            SEIDownloadError: the data are damaged, or unpack to so much that they must be a trap.
+        :raises SEIDownloadError: the data are damaged, or decompress to suspiciously much.
         """
         self._taken += len(chunk)
         rest = chunk
         while rest or not self._member.needs_input:
-            if self._between and self._members and not rest.strip(b"\0"):
-                return  # zeros after the last member are allowed (RFC 1952 leaves them to tape drives)
-            self._between = False
+            if self._is_between_members and self._members and not rest.strip(b"\0"):
+                return  # zeros after the last member are padding (RFC 1952)
+            self._is_between_members = False
             try:
                 piece = self._member.decompress(rest, _PIECE)
             except igzip_lib.error as error:  # type: ignore[misc]  # isal's stub declares this class as an instance
@@ -61,36 +57,35 @@ class Gunzip:
             self._given += len(piece)
             if self._given > max(_SUSPICIOUS_BYTES, _SUSPICIOUS_RATIO * self._taken):
                 msg = (
-                    f"{self._name} is not to be trusted: {self._taken} bytes of gzip have unpacked to {self._given}"
-                    f" so far, more than {_SUSPICIOUS_RATIO} fold"
+                    f"{self._name} may be a decompression bomb: {self._taken} bytes of gzip decompressed to"
+                    f" {self._given} so far, more than {_SUSPICIOUS_RATIO} times as many"
                 )
                 raise SEIDownloadError(msg)
             if piece:
                 yield piece
             rest = b""
             if self._member.eof:
-                rest, self._member = self._member.unused_data, _member()
-                self._between = True
+                rest, self._member = self._member.unused_data, _new_member()
+                self._is_between_members = True
                 self._members += 1
 
     def close(self) -> None:
-        """Check that the last member is whole.
+        """Check that the last member is complete.
 
-        Raises:
-            SEIDownloadError: the data end in the middle.
+        :raises SEIDownloadError: it is not.
         """
-        if not self._between:
+        if not self._is_between_members:
             msg = f"{self._name} is cut off: its gzip data end in the middle, after {self._taken} bytes"
             raise SEIDownloadError(msg)
 
 
-def _member() -> igzip_lib.IgzipDecompressor:
-    # Lets go of the interpreter while it unpacks, and keeps what it has not unpacked yet.
+def _new_member() -> igzip_lib.IgzipDecompressor:
+    # Releases the interpreter lock while it decompresses, and buffers its input.
     return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
 
 class Gzip:
-    """Packs piece by piece; equal input gives equal output, for the header carries no time."""
+    """Compress piece by piece; equal input gives equal output, because the header carries no time."""
 
     def __init__(self) -> None:
         self._member = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
@@ -105,55 +100,49 @@ class Gzip:
 
 
 def undo_content_encoding(chunks: Iterable[bytes], encoding: str | None, name: str) -> Iterator[bytes]:
-    """Return the body under its ``Content-Encoding``, which is the transport's wrapping and no part of the file.
+    """Yield a body without its ``Content-Encoding``, which belongs to the transport and not to the file.
 
-    Raises:
-        SEIDownloadError: an encoding other than gzip, which we never ask for, or damaged data.
+    :raises SEIDownloadError: an encoding other than gzip, or damaged data.
     """
-    layers = [word.strip().casefold() for word in (encoding or "").split(",")]
-    layers = [layer for layer in layers if layer not in ("", "identity")]
-    if any(layer not in ("gzip", "x-gzip") for layer in layers) or len(layers) > 1:
-        msg = (
-            f"{name} came with Content-Encoding {excerpt(encoding or '')!r}, which was not asked for"
-            " and is not understood"
-        )
-        raise SEIDownloadError(msg)
+    words = (word.strip().casefold() for word in (encoding or "").split(","))
+    layers = [word for word in words if word not in ("", "identity")]
     if not layers:
         yield from chunks
         return
-    unpacker = Gunzip(name)
+    if layers not in (["gzip"], ["x-gzip"]):
+        msg = f"{name} has Content-Encoding {excerpt(encoding or '')!r}, which was not asked for and is not supported"
+        raise SEIDownloadError(msg)
+    decoder = Gunzip(name)
     for chunk in chunks:
-        yield from unpacker.feed(chunk)
-    unpacker.close()
+        yield from decoder.feed(chunk)
+    decoder.close()
 
 
 def check_is_csv(start: bytes, name: str) -> None:
-    """Look at the first bytes of the unpacked content.
+    """Check the first bytes of the decompressed content.
 
-    Raises:
-        SEIDownloadError: an HTML page, a JSON text, binary data, or a few words such as ``Internal Server Error``.
+    :raises SEIDownloadError: an HTML page, JSON, binary data, or a few words such as ``Internal Server Error``.
     """
     found = None
     if looks_like_markup(start):
         found = "an HTML page"
     elif _JSON_START.match(start):
-        found = "a JSON text"
+        found = "JSON"
     elif b"\0" in start[:4096] or start.startswith(_BINARY):
         found = "binary data"
     elif not _CSV_SIGN.search(start) and start.strip():
-        found = "a few words"
+        found = "a short text"
     if found:
         quoted = "" if found == "binary data" else f': "{excerpt(start[:2000].decode("utf-8", "replace"))}"'
-        msg = f"{name} is not a CSV file: the server sent {found} in its place{quoted}"
+        msg = f"{name} is not a CSV file: the server sent {found} instead{quoted}"
         raise SEIDownloadError(msg)
 
 
 def check_end_is_csv(end: bytes, name: str) -> None:
-    """Look at the last bytes of the unpacked content: a server or proxy that fails midway may put its page there.
+    """Check the last bytes of the decompressed content: a server or proxy that fails midway may append its error page.
 
-    Raises:
-        SEIDownloadError: an HTML page ends there.
+    :raises SEIDownloadError: an HTML page ends there.
     """
     if end.rstrip().lower().endswith(b"</html>"):
-        msg = f"{name} is not a whole CSV file: an HTML page follows its last rows"
+        msg = f"{name} is not a complete CSV file: an HTML page follows its last rows"
         raise SEIDownloadError(msg)

@@ -1,11 +1,7 @@
-"""Object stores by way of fsspec: three ways to publish at once, for what a store's writer can do.
+"""Object stores through fsspec: three ways to publish in one step, by what a store's writer can do.
 
-* :class:`HeldBackSink`: the writer can hold its commit back (Google Cloud Storage; S3 has a module of its own);
-* :class:`SpooledSink`: it can't, but an upload becomes visible in one step at its end (Azure Blob);
-* :class:`RenamingSink`: not even that: uploaded under a temporary name, then moved.
-
-A killed process leaves nothing visible behind with the first two. Google discards an unfinished upload after a week,
-Azure the blocks of one as soon as the same blob is written again, or after a week.
+A killed process leaves nothing visible with the first two. Google discards an unfinished upload after a week, Azure
+discards blocks when the same blob is written again, or after a week.
 """
 
 from __future__ import annotations
@@ -17,16 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_sei.delivery.background import Background
+from airflow_provider_sei.delivery._worker import Worker
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-__all__ = ["HeldBackSink", "RemoteObject", "RenamingSink", "SpooledSink"]
+__all__ = ["DeferredCommitSink", "RemoteObject", "SpooledSink", "TempNameSink"]
 
 _BLOCK = 8 * 1024 * 1024  # bytes that a writer holds before it sends them
 _READ = 1024 * 1024
-_BLOCKS_AT_ONCE = 4
+_MAX_CONCURRENT_BLOCKS = 4
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -56,83 +52,84 @@ class RemoteObject:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def _refuse_existing(self) -> None:
+    def _check_absent(self) -> None:
         if self.existing_size() is not None:
             raise FileExistsError(self.uri)
 
 
-class HeldBackSink(RemoteObject):
-    """Streams into a writer that publishes only when told."""
+class DeferredCommitSink(RemoteObject):
+    """Stream into a writer whose commit can be deferred (Google Cloud Storage; S3 has a module of its own)."""
 
     def __init__(self, path: ObjectStoragePath) -> None:
         super().__init__(path)
         self._file: Any = self._fs.open(self._name, "wb", block_size=_BLOCK, autocommit=False)
-        self._sending = Background("sei-send", ahead=1)
-        self._ended = False
+        self._sender = Worker("sei-send", max_pending=1)
+        self._is_closed = False
 
     def write(self, data: bytes) -> None:
-        """Take in the next bytes."""
-        self._sending.submit(self._file.write, data)
+        """Write the next bytes."""
+        self._sender.submit(self._file.write, data)
 
     def commit(self, *, replace: bool) -> None:
         """Publish what was written."""
         if not replace:
-            self._refuse_existing()
-        self._sending.finish()
+            self._check_absent()
+        self._sender.finish()
         self._file.close()
         self._file.commit()
-        self._ended = True
+        self._is_closed = True
         self._fs.invalidate_cache()
 
     def close(self) -> None:
         """Cancel the upload."""
-        if self._ended:
+        if self._is_closed:
             return
-        self._ended = True
-        self._sending.abandon()
-        # fsspec's writer can't be discarded while it is open; closing sends what it holds, visible to nobody.
+        self._is_closed = True
+        self._sender.abandon()
+        # fsspec cannot discard an open writer; closing it sends what it holds, still invisible.
         with suppress(Exception):
             self._file.close()
-        with suppress(Exception):  # the store discards it by itself in a week
+        with suppress(Exception):  # the store itself discards it after a week
             self._file.discard()
 
 
 class SpooledSink(RemoteObject):
-    """Collects the bytes in a local file and uploads them once they are known to be right.
+    """Spool to a local file and upload it when verified, for uploads that appear in one step (Azure Blob).
 
-    Where the system can open a file without a name, the file has none, and is gone with its process.
+    The file has no name where the system allows it, so it is gone with its process.
     """
 
     def __init__(self, path: ObjectStoragePath) -> None:
         super().__init__(path)
-        self._spool: IO[bytes] = _spool()
+        self._spool: IO[bytes] = _open_spool()
 
     def write(self, data: bytes) -> None:
-        """Take in the next bytes."""
+        """Write the next bytes."""
         self._spool.write(data)
 
     def commit(self, *, replace: bool) -> None:
         """Upload what was written."""
         self._spool.flush()
         if not replace:
-            self._refuse_existing()
-        self._upload(_path_of(self._spool), replace=replace)
+            self._check_absent()
+        path = str(_DESCRIPTORS / str(self._spool.fileno())) if _DESCRIPTORS.is_dir() else self._spool.name
+        self._upload(path, replace=replace)
         self._fs.invalidate_cache()
         self.close()
 
     def _upload(self, spooled: str, *, replace: bool) -> None:
-        # Azure itself refuses when somebody else was faster. adlfs would send, and hold, 128 blocks of 4 MiB at once.
-        self._fs.put_file(spooled, self._name, overwrite=replace, max_concurrency=_BLOCKS_AT_ONCE)
+        # Azure itself refuses to replace. By default, adlfs would send, and hold, 128 blocks of 4 MiB at the same time.
+        self._fs.put_file(spooled, self._name, overwrite=replace, max_concurrency=_MAX_CONCURRENT_BLOCKS)
 
     def close(self) -> None:
         """Delete the local file."""
         self._spool.close()
 
 
-class RenamingSink(SpooledSink):
-    """Uploads under a temporary name beside the final one, then moves it there."""
+class TempNameSink(SpooledSink):
+    """Upload under a temporary name beside the final one, then move it there (any other store)."""
 
-    def _upload(self, spooled: str, *, replace: bool) -> None:  # noqa: ARG002 - looked at before
+    def _upload(self, spooled: str, *, replace: bool) -> None:  # noqa: ARG002 - checked before
         parent, _, name = self._name.rpartition("/")
         temporary = f"{parent}/.sei-{secrets.token_hex(8)}-{name[-40:]}.part"
         self._fs.makedirs(parent, exist_ok=True)
@@ -145,9 +142,5 @@ class RenamingSink(SpooledSink):
             raise
 
 
-def _spool() -> IO[bytes]:
+def _open_spool() -> IO[bytes]:
     return tempfile.TemporaryFile() if _DESCRIPTORS.is_dir() else tempfile.NamedTemporaryFile(prefix="sei-")
-
-
-def _path_of(spool: IO[bytes]) -> str:
-    return str(_DESCRIPTORS / str(spool.fileno())) if _DESCRIPTORS.is_dir() else spool.name

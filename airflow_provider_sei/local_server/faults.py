@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_sei.local_server.fault_table import EFFECTS, OPERATIONS, TEAM_OPERATIONS
-from airflow_provider_sei.protocol.families import get_family
-from airflow_provider_sei.protocol.suggestions import did_you_mean
+from airflow_provider_sei.protocol.families import did_you_mean, get_family
 
 __all__ = ["Fault", "Faults", "Hits"]
 

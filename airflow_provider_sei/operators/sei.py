@@ -1,44 +1,39 @@
 """Operators for the exports and reports of Harness SEI.
 
-``SEIExportOperator`` does the whole job in one task. ``SEICreateExportOperator``, ``SEIExportSensor`` and
-``SEIDownloadExportOperator`` are the same job in three. ``SEILegacyReportOperator`` is for the synchronous reports;
-``SEIListTeamsOperator`` and ``SEIExportSummaryOperator`` stand before and behind the exports of many teams.
+``SEIExportOperator`` does everything in one task. ``SEICreateExportOperator``, ``SEIExportSensor`` and
+``SEIDownloadExportOperator`` do the same in three. ``SEILegacyReportOperator`` is for the synchronous reports,
+``SEIListTeamsOperator`` and ``SEIExportSummaryOperator`` come before and after the exports of many teams.
 """
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Sequence
-from math import inf
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sei.deferral import (
-    check_time_left,
-    completed,
-    deadline,
-    defer_until_completed,
-    defer_until_turn,
-    look_once,
-    pause_by_chance,
-)
-from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.operators.base import SEIRequestOperator, checked_flag, is_constant
-from airflow_provider_sei.operators.delivery import SEIDeliveryOperator
-from airflow_provider_sei.operators.download import SEIDownloadExportOperator
-from airflow_provider_sei.operators.reports import SEILegacyReportOperator
-from airflow_provider_sei.operators.summary import SEIExportSummaryOperator
-from airflow_provider_sei.operators.teams import SEIListTeamsOperator
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError
+from airflow_provider_sei.operators._base import SEIBaseOperator, SEIDeliveryOperator, is_known, parse_wait
+from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.protocol.arguments import (
-    checked_create_jitter,
-    checked_reused_failed,
-    checked_wait,
+    REUSED_FAILED,
+    parse_boolean,
+    parse_choice,
+    parse_export_id,
+    parse_number,
 )
-from airflow_provider_sei.protocol.specs import ExportSpec
+from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request, fingerprint
+from airflow_provider_sei.protocol.families import get_family
+from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_sei.assets import Subject
+    from airflow_provider_sei.operators._resume import StoredExport
     from airflow_provider_sei.protocol.exports import Export
 
 __all__ = [
@@ -50,95 +45,164 @@ __all__ = [
     "SEIListTeamsOperator",
 ]
 
+_MAX_JITTER = 24 * 60 * 60.0  # seconds
 
-class SEICreateExportOperator(SEIRequestOperator):
+
+class SEICreateExportOperator(SEIBaseOperator):
     """Create an export and return its id.
 
-    A retry goes on with the export of the try before (Airflow 3.3 and newer keep its id); and within 30 minutes the
-    server answers an identical request with the export that it has already. So a retry does not make a second one.
+    A retry resumes the export of the previous try (Airflow 3.3 and newer keep its id), and within 30 minutes the server
+    responds to an identical request with the existing export, so a retry does not create a second one. Arguments
+    without templates are checked when the DAG is parsed, the others after rendering, before anything is sent.
 
-    :param reused_failed: what to do when that older export has failed: ``fail`` the task with the server's reason, or
-        ``retry`` it (with the task's ``retries``; a new export is made once 30 minutes have passed).
-    :param create_jitter: seconds within which, at a moment drawn by chance, the export is created; for many tasks that
-        begin together. A retry that has an export to go on with does not wait. 0 creates at once.
+    :param family: ``productivity``, ``efficiency`` (DORA), ``sprint``, ``ba`` (business alignment) or ``ticket-data``.
+    :param date_start: first day of the period, yyyy-MM-dd. If neither day is given, or both are rendered to nothing,
+        the run's own period is exported: its partition key if that names a period, else its data interval, else the
+        last full period of ``granularity`` (a month if there is none) before the run.
+    :param date_end: last day of the period, inclusive.
+    :param org_tree_name: the organisation tree to export.
+    :param team_id: the team to export. The vendor advises exports of single teams.
+    :param scope: further keys of the request's ``scope``, sent as written (``managerEmailId``, ``developerIds``, ...).
+    :param metric_groups: names of metric groups; the vendor advises them over long lists of metrics.
+    :param metrics: names of single metrics.
+    :param aggregation: ``mean``; for efficiency also ``median``, ``p90``, ``p95``.
+    :param level: what a row is: ``developer`` or ``team`` (productivity), ``team`` or ``sprint``.
+    :param granularity: ``weekly``, ``monthly``, ``quarterly``; also ``daily`` (ticket-data) or ``sprint``, in any case.
+    :param file_format: ``csv``, the only one.
+    :param export_compression: ``gzip`` asks the server to compress the file.
+    :param computation_mode: ``STORY_POINTS`` or ``TICKETS`` (sprint).
+    :param issue_statuses: workflow status names (ticket-data).
+    :param terminal_date_column: ``issue_resolved_at`` or ``version_release_date`` (ticket-data).
+    :param extra_body: merged into the finished request body, unchecked, for what the vendor adds next.
+    :param reused_failed: if SEI reuses an older export that has failed: ``fail`` the task with the server's reason, or
+        ``retry`` it (by the task's ``retries``; a new export is created once 30 minutes have passed).
+    :param create_jitter: random delay in seconds, up to this many, before the create call, for many tasks that start
+        together. A retry that resumes an export does not wait.
 
-    All other arguments: :class:`SEIRequestOperator <airflow_provider_sei.operators.base.SEIRequestOperator>`.
+    All other arguments: :class:`SEIBaseOperator <airflow_provider_sei.operators._base.SEIBaseOperator>`.
     """
 
-    template_fields: Sequence[str] = ("reused_failed", "create_jitter", *SEIRequestOperator.template_fields)
+    template_fields: Sequence[str] = (*REQUEST_FIELDS, *SEIBaseOperator.template_fields)
+    template_fields_renderers = {"scope": "json", "extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
 
-    def __init__(self, *, reused_failed: str = "fail", create_jitter: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        family: str,
+        date_start: str | None = None,
+        date_end: str | None = None,
+        org_tree_name: str | None = None,
+        team_id: str | int | None = None,
+        scope: Mapping[str, Any] | None = None,
+        metric_groups: Sequence[str] | str | None = None,
+        metrics: Sequence[str] | str | None = None,
+        aggregation: str | None = None,
+        level: str | None = None,
+        granularity: str | None = None,
+        file_format: str | None = None,
+        export_compression: str | None = None,
+        computation_mode: str | None = None,
+        issue_statuses: Sequence[str] | str | None = None,
+        terminal_date_column: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        reused_failed: str = "fail",
+        create_jitter: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.reused_failed = reused_failed
-        self.create_jitter = create_jitter
+        self.family = family
+        self.date_start = date_start
+        self.date_end = date_end
+        self.org_tree_name = org_tree_name
+        self.team_id = team_id
+        self.scope = scope
+        self.metric_groups = metric_groups
+        self.metrics = metrics
+        self.aggregation = aggregation
+        self.level = level
+        self.granularity = granularity
+        self.file_format = file_format
+        self.export_compression = export_compression
+        self.computation_mode = computation_mode
+        self.issue_statuses = issue_statuses
+        self.terminal_date_column = terminal_date_column
+        self.extra_body = extra_body
+        self.reused_failed = parse_choice(reused_failed, REUSED_FAILED, "reused_failed")
+        self.create_jitter = parse_number(create_jitter, "create_jitter", least=0, most=_MAX_JITTER)
         self._export: Export | None = None
-        with airflow_errors():
-            if is_constant(reused_failed):
-                checked_reused_failed(reused_failed)
-            if is_constant(create_jitter):
-                checked_create_jitter(create_jitter)
+        check_request({name: getattr(self, name) for name in REQUEST_FIELDS}, is_known)
 
-    def execute(self, context: Context) -> str:
-        """Create the export; its id, as text, is the task's result."""
-        spec = self.checked_request(context)
-        if jitter := self.checked_jitter(spec, context):
-            pause_by_chance(self, jitter)
-        return self.create_export(spec, context).export_id
+    def execute(self, context: Context) -> Any:
+        """Create the export; its id is the task's result."""
+        request = self._parse_request(context)
+        stored = self._stored_export(request, context)
+        if delay := self._create_delay(stored):
+            time.sleep(delay)
+        return self._create_export(request, stored)[0].export_id
 
-    def checked_jitter(self, spec: ExportSpec, context: Context) -> float:
-        """Return ``create_jitter``, checked after rendering; 0.0 where an earlier try has left an export."""
-        from airflow_provider_sei.attempts import has_earlier
+    def _parse_request(self, context: Context) -> ExportRequest:
+        """Return the request, with the run's period if it has none."""
+        from airflow_provider_sei.periods import with_run_period
 
-        with airflow_errors():
-            checked_reused_failed(self.reused_failed)  # before a long wait, not after it
-            jitter = checked_create_jitter(self.create_jitter)
-        return 0.0 if jitter and has_earlier(self.hook, spec, context) else jitter
+        arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
+        return ExportRequest.from_arguments(**with_run_period(arguments, context, granularity=self.granularity))
 
-    def create_export(self, spec: ExportSpec, context: Context) -> Export:
-        """Create the export that ``spec`` asks for, or go on with that of an earlier try."""
-        from airflow_provider_sei.attempts import create_or_go_on
+    def _fingerprint(self, request: ExportRequest) -> str:
+        settings = self.hook.settings
+        return request.fingerprint(
+            org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
+        )
 
-        self._export = create_or_go_on(self.hook, spec, context, self.reused_failed)
-        return self._export
+    def _stored_export(self, request: ExportRequest, context: Context) -> StoredExport:
+        from airflow_provider_sei.operators._resume import StoredExport
+
+        return StoredExport(context, self._fingerprint(request))
+
+    def _create_delay(self, stored: StoredExport) -> float:
+        if not self.create_jitter or stored.load():
+            return 0.0
+        delay = random.random() * self.create_jitter  # noqa: S311 - jitter, not a secret
+        self.log.info("Creating the export in %.0f s (create_jitter)", delay)
+        return delay
+
+    def _create_export(self, request: ExportRequest, stored: StoredExport) -> tuple[Export, bool]:
+        """Return the export, created or resumed, and whether its status is up to date."""
+        from airflow_provider_sei.operators._resume import create_or_resume
+
+        self._export, is_current = create_or_resume(self.hook, request, stored, self.reused_failed)
+        return self._export, is_current
 
     def on_kill(self) -> None:
-        """Say what goes on at the server: SEI has no call to cancel an export."""
+        """Log which export keeps running at the server: SEI has no call to cancel it."""
         if self._export is not None:
             self.log.warning(
-                "Killed. %s export %s goes on at the server, for SEI has no call to cancel it; a retry goes on with it",
-                self._export.family,
-                self._export.export_id,
+                "Killed. %s keeps running at the server: SEI has no call to cancel it. A retry resumes it",
+                self._export.description,
             )
+        super().on_kill()
 
 
+# Not a mixin: Airflow applies default_args in the constructor of each class, for that class's own arguments.
 class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
     """Create an export, wait for it, and deliver its file, in one task.
 
-    The wait is deferred: it holds no worker. The task's result is a dict with ``uri``, ``bytes``, ``rows`` (CSV records
-    without the header), ``sha256``, ``written`` (``False`` where ``overwrite="skip"`` has found the same content),
+    The wait is deferred, so it occupies no worker. The task's result is a dict with ``uri``, ``bytes``, ``rows`` (CSV
+    records without the header), ``sha256``, ``written`` (``False`` if ``overwrite="skip"`` found the same content),
     ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at`` and ``completed_at``.
 
-    :param wait_timeout: seconds to wait for the export, at most; ``execution_timeout`` ends the wait too.
-    :param poll_interval: seconds between two looks at the export; by default they grow with the time waited.
-    :param deferrable: whether to wait in the triggerer; ``False`` holds the worker.
+    :param wait_timeout: longest wait for the export in seconds, from the create call; ``execution_timeout`` ends it,
+        too.
+    :param poll_interval: seconds between two status polls; by default it grows with the elapsed time.
+    :param deferrable: whether to wait in the triggerer; ``False`` occupies a worker.
     :param verify_size: whether the file must have the size that the export's status announces.
-    :param create_jitter: as of :class:`SEICreateExportOperator`. Where deferrable, no worker is held meanwhile, and the
-        task waits for its turn, too: all exports of the connection that wait so begin no faster than its
-        ``calls_per_minute`` allows. ``wait_timeout`` counts from the create call, ``execution_timeout`` from the start.
 
     All other arguments: :class:`SEICreateExportOperator` and
-    :class:`SEIDeliveryOperator <airflow_provider_sei.operators.delivery.SEIDeliveryOperator>`.
+    :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
     """
 
-    # Each once, though both parents have the connection's: a field that is named twice is rendered twice.
+    # Without duplicates: a field that is named twice is rendered twice.
     template_fields: Sequence[str] = tuple(
-        dict.fromkeys(
-            (
-                *("wait_timeout", "poll_interval", "verify_size"),
-                *SEIDeliveryOperator.template_fields,
-                *SEICreateExportOperator.template_fields,
-            )
-        )
+        dict.fromkeys((*SEIDeliveryOperator.template_fields, *SEICreateExportOperator.template_fields))
     )
 
     def __init__(
@@ -151,99 +215,239 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.wait_timeout = wait_timeout
-        self.poll_interval = poll_interval
-        self.verify_size = verify_size
-        with airflow_errors():
-            self.deferrable = checked_flag(deferrable, "deferrable")
-            checked_wait(*(value if is_constant(value) else 1.0 for value in (wait_timeout, poll_interval)))
-            if is_constant(verify_size):
-                checked_flag(verify_size, "verify_size")
+        self.wait_timeout, self.poll_interval = parse_wait(wait_timeout, poll_interval)
+        self.deferrable = parse_boolean(deferrable, "deferrable")
+        self.verify_size = parse_boolean(verify_size, "verify_size")
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # a result, not its parent's bare id
-        """Create the export, and deliver it at once or after a deferral."""
-        spec = self.checked_request(context)
-        self.checked_destination()
-        with airflow_errors():
-            checked_wait(self.wait_timeout, self.poll_interval)
-            checked_flag(self.verify_size, "verify_size")
-        self.begin(context, self._subject_of(spec), spec.family.insights_page)
-        if jitter := self.checked_jitter(spec, context):
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create the export, and deliver it immediately or after a deferral."""
+        request, destination = self._parse_request(context), self._parse_destination()
+        stored, deadline = self._stored_export(request, context), self._execution_deadline(context)
+        if delay := self._create_delay(stored):
             if self.deferrable:
-                defer_until_turn(self, self.hook.sei_conn_id, spec.family.name, jitter, context)
-            pause_by_chance(self, jitter)
-        return self._create_and_deliver(context, spec)
+                from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
-    def execute_turn(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Create the export, now that the trigger has waited for its turn, and go on as ``execute`` does."""
-        from airflow_provider_sei.protocol.events import read_turn
+                self.defer(
+                    trigger=TimeDeltaTrigger(timedelta(seconds=delay)),
+                    method_name="execute_create",
+                    kwargs={"deadline": deadline if isfinite(deadline) else None},
+                )
+            time.sleep(delay)
+        return self._create_and_deliver(context, request, destination, stored, deadline)
 
-        spec = self.checked_request(context)
-        self.begin(context, self._subject_of(spec), spec.family.insights_page)
-        return self._create_and_deliver(context, spec, read_turn(event))
+    def execute_create(self, context: Context, event: Any = None, deadline: float | None = None) -> dict[str, Any]:
+        """Create the export after the delay of ``create_jitter``.
 
-    def _create_and_deliver(self, context: Context, spec: ExportSpec, time_is_over: float = inf) -> dict[str, Any]:
+        :param deadline: epoch seconds when ``execution_timeout`` ends the try that was deferred.
+        """
+        request, destination = self._parse_request(context), self._parse_destination()
+        stored = self._stored_export(request, context)
+        return self._create_and_deliver(context, request, destination, stored, inf if deadline is None else deadline)
+
+    def _create_and_deliver(
+        self,
+        context: Context,
+        request: ExportRequest,
+        destination: Destination,
+        stored: StoredExport,
+        execution_deadline: float,
+    ) -> dict[str, Any]:
+        from airflow_provider_sei.assets import ExportScope
         from airflow_provider_sei.protocol.waiting import WaitPlan
 
-        check_time_left(time_is_over)
-        with airflow_errors():
-            wait_seconds, poll_interval = checked_wait(self.wait_timeout, self.poll_interval)
-        started_at = time.time()
-        export = self.create_export(spec, context)
+        settings, started_at = self.hook.settings, time.time()
+        if started_at >= execution_deadline:
+            msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
+            raise SEIExportTimeoutError(msg)
+        scope = ExportScope(
+            family=request.family.name,
+            org_identifier=settings.org_identifier,
+            project_identifier=settings.project_identifier,
+            team_id=request.scope.get("teamId"),
+            org_tree_name=request.scope.get("orgTreeName"),
+            date_start=request.date_start,
+            date_end=request.date_end,
+        )
+        self._set_scope(scope, context, request.family.insights_page)
+        export, is_current = self._create_export(request, stored)
+        destination = destination.resolve(
+            {
+                **asdict(scope),
+                "export_id": export.export_id,
+                "fingerprint": self._fingerprint(request),
+                "account": settings.account_id,
+                "project": settings.project_identifier,
+                "org": settings.org_identifier,
+            }
+        )
         plan = WaitPlan(
             family=export.family,
             export_id=export.export_id,
             started_at=started_at,
-            deadline=min(deadline(self, started_at, wait_seconds, context), time_is_over),
-            poll_interval=poll_interval,
+            deadline=min(started_at + self.wait_timeout, execution_deadline),
+            poll_interval=self.poll_interval,
         )
         if self.deferrable:
-            outcome = look_once(self.hook, plan)
+            outcome = self._check_status(plan, export if is_current else None)
             if outcome is None:
-                defer_until_completed(self, self.hook, plan, reused=export.reused)
+                decisions = {"scope": asdict(scope), "destination": asdict(destination), "reused": export.reused}
+                self._defer_until_completed(plan, decisions)
         else:
             outcome = self.hook.wait_for_export(plan)
-        return self._deliver(context, spec, completed(outcome), reused=export.reused)
+        return self._deliver(context, outcome.export_or_raise(), destination, reused=export.reused)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Deliver the export that the trigger has seen completed."""
-        from airflow_provider_sei.protocol.events import read_event
+    def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
+        """Deliver the completed export. All decisions of the first part of the task come with the event."""
+        from airflow_provider_sei.assets import ExportScope
+        from airflow_provider_sei.protocol.waiting import read_event
 
-        spec = self.checked_request(context)
-        # First of all: the lineage of a failed task tells what was to be read, too.
-        self.begin(context, self._subject_of(spec), spec.family.insights_page)
-        with airflow_errors():
-            export = self._export = read_event(event)
-        return self._deliver(context, spec, export, reused=export.reused)
+        decisions = event.get("passthrough") if isinstance(event, Mapping) else None
+        if not isinstance(decisions, Mapping) or not {"scope", "destination"} <= decisions.keys():
+            export = read_event(event)
+            msg = f"the trigger's event for {export.description} has no destination; clear the task to deliver it"
+            raise SEIError(msg, export_id=export.export_id)
+        scope = ExportScope(**decisions["scope"])
+        # Before an error is raised: lineage reports what was to be read also if the task fails.
+        self._set_scope(scope, context, get_family(scope.family).insights_page)
+        self._export = export = read_event(event)
+        return self._deliver(context, export, Destination(**decisions["destination"]), reused=decisions.get("reused"))
 
-    def _subject_of(self, spec: ExportSpec) -> Subject:
-        from airflow_provider_sei.assets import Subject
+    def _deliver(
+        self, context: Context, export: Export, destination: Destination, *, reused: bool | None
+    ) -> dict[str, Any]:
+        for warning in export.mismatches(asdict(self._scope) if self._scope else {}):
+            self.log.warning("%s", warning)
+        delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
+        return self._build_result(context, delivered, replace(export, reused=reused))
 
-        settings = self.hook.settings
-        return Subject(
-            family=spec.family.name,
+
+class SEIDownloadExportOperator(SEIDeliveryOperator):
+    """Deliver the file of a completed export; the task's result is that of ``SEIExportOperator``.
+
+    In a flat folder, the file is named after family and id. With the ``hive`` layout and with fields in
+    ``destination``, period and scope are those that the server reports for the export.
+
+    :param family: the export's family.
+    :param export_id: the export, as returned by ``SEICreateExportOperator`` or ``SEIExportSensor``.
+    :param verify_size: whether the file must have the size that the export's status announces.
+
+    All other arguments: :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
+    """
+
+    template_fields: Sequence[str] = ("family", "export_id", *SEIDeliveryOperator.template_fields)
+
+    def __init__(self, *, family: str, export_id: str, verify_size: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.family = family
+        self.export_id = export_id
+        self.verify_size = parse_boolean(verify_size, "verify_size")
+        if is_known(family):
+            get_family(family)
+        if is_known(export_id):
+            parse_export_id(export_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the export's status and deliver its file."""
+        from airflow_provider_sei.assets import ExportScope
+
+        destination, family, settings = self._parse_destination(), get_family(self.family), self.hook.settings
+        scope = ExportScope(
+            family=family.name,
             org_identifier=settings.org_identifier,
             project_identifier=settings.project_identifier,
-            team_id=spec.scope.get("teamId"),
-            org_tree_name=spec.scope.get("orgTreeName"),
-            date_start=spec.date_start,
-            date_end=spec.date_end,
         )
+        self._set_scope(scope, context, family.insights_page)
+        export = self.hook.get_export(family.name, self.export_id)
+        delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
+        return self._build_result(context, delivered, export)
 
-    def _deliver(self, context: Context, spec: ExportSpec, export: Export, *, reused: bool | None) -> dict[str, Any]:
-        for warning in spec.contradictions(export):
-            self.log.warning("%s", warning)
-        settings = self.hook.settings
-        destination, name = self.place(
-            spec.family.name,
-            org_tree_name=spec.scope.get("orgTreeName"),
-            team_id=spec.scope.get("teamId"),
-            date_start=spec.date_start,
-            date_end=spec.date_end,
-            fingerprint=spec.fingerprint(
-                org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
-            ),
+
+class SEILegacyReportOperator(SEIDeliveryOperator):
+    """Request a report of the legacy API and deliver it, in one synchronous call.
+
+    The vendor keeps this API for older integrations. Large teams can time out: request one team at a time. The task's
+    result is that of ``SEIExportOperator`` without an export id; ``family`` is ``team-report`` or
+    ``contributor-report``. An empty report is a file of 0 bytes, and a success.
+
+    :param collection_id: the team; ``collectionId`` and ``teamRefId`` are the same identifier, both are set from it.
+    :param date_start: first day of the period, yyyy-MM-dd. If neither day is given, or both are rendered to nothing,
+        the run's own period is reported: its partition key if that names a period, else its data interval, else the
+        last full month before the run. ``granularity`` does not affect it: it is the unit of rates within the period.
+    :param date_end: last day of the period, inclusive.
+    :param report_type: ``team`` (a row per team, child teams included) or ``contributor`` (a row per developer).
+    :param granularity: ``daily``, ``weekly`` or ``monthly``, the time unit of rates; ``None`` omits it.
+    :param productivity_metrics: for a team report; an empty list means all, ``None`` omits the part.
+    :param efficiency_metrics: likewise, for the DORA metrics. If neither is given, the report has all metrics of both.
+    :param calculation_type: for the efficiency part: ``MEAN`` (the vendor's default), ``MEDIAN``, ``P90`` or ``P95``.
+    :param include_ratings: for a contributor report: add the rating columns.
+    :param contributor_metrics: for a contributor report; empty means all.
+    :param identifier_fields: which of ``collectionId`` and ``teamRefId`` to send, if not the documented ones.
+    :param extra_body: merged into the finished request body, unchecked.
+
+    All other arguments: :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
+    ``auth_header`` is ``x-api-key`` unless the connection has another.
+    """
+
+    template_fields: Sequence[str] = (*REPORT_FIELDS, *SEIDeliveryOperator.template_fields)
+    template_fields_renderers = {"extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
+
+    def __init__(
+        self,
+        *,
+        collection_id: str | int,
+        date_start: str | None = None,
+        date_end: str | None = None,
+        report_type: str = "team",
+        granularity: str | None = "weekly",
+        productivity_metrics: Sequence[str] | None = None,
+        efficiency_metrics: Sequence[str] | None = None,
+        calculation_type: str | None = None,
+        include_ratings: bool | None = None,
+        contributor_metrics: Sequence[str] | None = None,
+        identifier_fields: Sequence[str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection_id = collection_id
+        self.date_start = date_start
+        self.date_end = date_end
+        self.report_type = report_type
+        self.granularity = granularity
+        self.productivity_metrics = productivity_metrics
+        self.efficiency_metrics = efficiency_metrics
+        self.calculation_type = calculation_type
+        self.include_ratings = include_ratings
+        self.contributor_metrics = contributor_metrics
+        self.identifier_fields = identifier_fields
+        self.extra_body = extra_body
+        check_report({name: getattr(self, name) for name in REPORT_FIELDS}, is_known)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Request the report and deliver the response."""
+        from airflow_provider_sei.assets import ExportScope
+        from airflow_provider_sei.periods import with_run_period
+
+        arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
+        request = ReportRequest.from_arguments(**with_run_period(arguments, context))
+        destination, settings = self._parse_destination(), self.hook.settings
+        family = f"{request.report_type}-report"
+        scope = ExportScope(
+            family=family,
+            org_identifier=settings.org_identifier,
+            project_identifier=settings.project_identifier,
+            team_id=request.collection_id,
+            date_start=request.date_start,
+            date_end=request.date_end,
         )
-        verify_size = checked_flag(self.verify_size, "verify_size")
-        delivered = self.hook.download_export(export, destination, name=name, verify_size=verify_size)
-        return self.result(context, delivered, export=export, reused=reused)
+        self._set_scope(scope, context, "productivity")
+        destination = destination.resolve(
+            {
+                **asdict(scope),
+                "fingerprint": fingerprint([family, request.body]),
+                "account": settings.account_id,
+                "project": settings.project_identifier,
+                "org": settings.org_identifier,
+            }
+        )
+        return self._build_result(context, self.hook.download_report(request, destination))

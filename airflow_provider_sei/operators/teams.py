@@ -1,31 +1,37 @@
-"""The operator that lists teams, for exports to be mapped over them."""
+"""Operators for many teams: list them to map exports over, and summarize what became of the exports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.operators.base import SEIBaseOperator, is_constant
-from airflow_provider_sei.protocol.checks import checked_names, checked_text
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEITeamExportsError
+from airflow_provider_sei.operators._base import SEIBaseOperator, is_known
+from airflow_provider_sei.protocol.arguments import parse_boolean, parse_names, parse_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_sei.protocol.teams import Team
-
-__all__ = ["TEAMS_KEY", "SEIListTeamsOperator"]
+__all__ = ["OUTCOMES", "TEAMS_KEY", "SEIExportSummaryOperator", "SEIListTeamsOperator", "TeamExport"]
 
 TEAMS_KEY = "teams"
-"""XCom key of the teams with their names; the task's result has their ids alone."""
+"""XCom key of the teams with their names; the task's result has only their ids."""
+OUTCOMES = ("delivered", "empty", "failed", "skipped", "unknown")
+"""``empty``: delivered, without rows. ``failed``: every state but success and skipped. ``unknown``: a success without a
+result, such as one that a user has marked."""
+MAX_LISTED = 1024
+"""Teams per outcome in the summary: Airflow's default ``[core] max_map_length``."""
+_MAX_IN_ERROR = 20
+_MAX_NAME = 100
+_UNMAPPED = -1  # the map index of a task that is not mapped
 
 
 class SEIListTeamsOperator(SEIBaseOperator):
-    """List the leaf teams of an organisation tree, ready to export each.
+    """List the leaf teams of an organisation tree, to export each of them.
 
     ::
 
@@ -33,15 +39,15 @@ class SEIListTeamsOperator(SEIBaseOperator):
         SEIExportOperator.partial(task_id="export", ...).expand(team_id=teams.output)
 
     The task's result is a list of team ids, as text, in the server's order. The XCom ``teams`` has the same teams as
-    dicts with ``team_id``, ``name`` and ``org_tree_name``. A task that maps over the result can be expanded by as many
-    teams as ``[core] max_map_length`` says (1024); more fail this task, with what to do.
+    dicts with ``team_id``, ``name`` and ``org_tree_name``. A task can be mapped over at most ``[core] max_map_length``
+    (1024) teams; more fail this task with advice.
 
     :param org_tree_name: the organisation tree, exactly as SEI names it; ``None`` lists the teams of all trees.
     :param include: only these: a pattern or a list of patterns, matched against name and id in any case, with ``*``,
         ``?`` and ``[...]``. One that matches no team fails the task.
-    :param exclude: not these, likewise; one that matches no team only warns.
+    :param exclude: not these, likewise; one that matches no team is logged as a warning.
 
-    All other arguments: :class:`SEIBaseOperator <airflow_provider_sei.operators.base.SEIBaseOperator>`.
+    All other arguments: :class:`SEIBaseOperator <airflow_provider_sei.operators._base.SEIBaseOperator>`.
     """
 
     template_fields: Sequence[str] = ("org_tree_name", "include", "exclude", *SEIBaseOperator.template_fields)
@@ -58,46 +64,253 @@ class SEIListTeamsOperator(SEIBaseOperator):
         self.org_tree_name = org_tree_name
         self.include = include
         self.exclude = exclude
-        with airflow_errors():
-            for name in ("include", "exclude"):
-                if is_constant(getattr(self, name)):
-                    _patterns(getattr(self, name), name)
+        for name in ("include", "exclude"):
+            if is_known(getattr(self, name)):
+                self._patterns(name)
 
     def execute(self, context: Context) -> list[str]:
-        """Ask SEI for the teams and keep those that are asked for."""
+        """List the teams and select the requested ones."""
         from airflow_provider_sei.protocol.teams import select_teams, without_match
 
-        with airflow_errors():
-            tree = checked_text(self.org_tree_name, "org_tree_name")
-            include, exclude = _patterns(self.include, "include"), _patterns(self.exclude, "exclude")
+        tree = parse_text(self.org_tree_name, "org_tree_name")
+        include, exclude = self._patterns("include"), self._patterns("exclude")
         found = self.hook.list_teams(tree)
+        if not found:
+            msg = "SEI lists no leaf team: the API key may not have access to any"
+            if tree:
+                msg = f"SEI lists no leaf team in an organisation tree called {tree!r}: check the spelling"
+            raise SEIArgumentError(msg, field="org_tree_name")
         for pattern in without_match(found, exclude):
             self.log.warning("exclude pattern %r matches none of %d teams", pattern, len(found))
-        with airflow_errors():
-            _check_any(found, tree)
-            teams = select_teams(found, include, exclude)
-            _check_mappable(len(teams), conf.getint("core", "max_map_length", fallback=1024))
+        teams = select_teams(found, include, exclude)
+        most = conf.getint("core", "max_map_length", fallback=1024)
+        if len(teams) > most:
+            msg = (
+                f"{len(teams)} teams are more than the {most} that Airflow maps over: use org_tree_name, include or"
+                " exclude, or raise [core] max_map_length (AIRFLOW__CORE__MAX_MAP_LENGTH) on API server and workers"
+            )
+            raise SEIArgumentError(msg, field="include")
         self.log.info("%d of %d leaf teams of %s", len(teams), len(found), tree or "all organisation trees")
         context["ti"].xcom_push(key=TEAMS_KEY, value=[asdict(team) for team in teams])
         return [team.team_id for team in teams]
 
-
-def _patterns(value: object, field_name: str) -> tuple[str, ...]:
-    return checked_names(value, field_name, separator=None)  # a team's name may hold a comma
-
-
-def _check_any(found: Sequence[Team], tree: str | None) -> None:
-    if not found:
-        msg = "SEI lists no leaf team: the API key may not see any"
-        if tree:
-            msg = f"SEI lists no leaf team in an organisation tree called {tree!r}: check the spelling of org_tree_name"
-        raise SEIUsageError(msg, field="org_tree_name")
+    def _patterns(self, name: str) -> tuple[str, ...]:
+        return parse_names(getattr(self, name), name, separator=None)  # a team's name may contain a comma
 
 
-def _check_mappable(count: int, most: int) -> None:
-    if count > most:
-        msg = (
-            f"{count} teams are more than the {most} that Airflow maps over: narrow them by org_tree_name, include or "
-            "exclude, or raise [core] max_map_length (AIRFLOW__CORE__MAX_MAP_LENGTH) on API server and workers"
-        )
-        raise SEIUsageError(msg, field="include")
+class SEIExportSummaryOperator(BaseOperator):
+    """Summarize the exports of many teams, whatever their outcomes.
+
+    ::
+
+        SEIExportSummaryOperator(task_id="summary", export_task_id="export", list_task_id="teams")
+
+    It runs when all mapped tasks of the upstream ``SEIExportOperator`` have ended. The task's result is a dict:
+    ``counts`` (``teams``, ``delivered``, ``empty``, ``failed``, ``skipped``, ``unknown``), ``rows`` and ``bytes`` in
+    total, ``problem`` (why there are none, or why files are lost), and for each outcome a list of at most 1,024 teams
+    with ``team_id``, ``name``, ``map_index``, and ``rows`` and ``bytes`` (delivered) or ``state`` (failed). The log has
+    the totals, and a line for each team without rows or without a file.
+
+    Airflow determines the state of a run from its last tasks, and this may be the last one, so it fails if a team's
+    export has failed.
+
+    :param export_task_id: the mapped export task, prefixed with its task group (``productivity.export``).
+    :param list_task_id: the ``SEIListTeamsOperator`` whose result the exports are mapped over, for the teams' names.
+    :param team_ids: the team ids that the exports are mapped over, if no task lists them.
+    :param fail_on_failed_teams: whether failed teams fail this task. It always fails if no export was started, and if
+        one team's file replaced another's.
+    """
+
+    template_fields: Sequence[str] = ("export_task_id", "list_task_id", "team_ids")
+    ui_color = SEIBaseOperator.ui_color
+
+    def __init__(
+        self,
+        *,
+        export_task_id: str,
+        list_task_id: str | None = None,
+        team_ids: Sequence[str | int] | str | None = None,
+        fail_on_failed_teams: bool = True,
+        trigger_rule: str = "all_done",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(trigger_rule=trigger_rule, **kwargs)
+        self.export_task_id = export_task_id
+        self.list_task_id = list_task_id
+        self.team_ids = team_ids
+        self.fail_on_failed_teams = parse_boolean(fail_on_failed_teams, "fail_on_failed_teams")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Collect the results, log and return the summary, and fail if a team's export has failed."""
+        states = _states(context, self.export_task_id)
+        # A mapped task that was never expanded has one instance, without an index.
+        unexpanded = states.pop(_UNMAPPED, None) if states else "missing"
+        exports = list(self._exports(context, states))
+        problem = _overwritten(exports) if exports else self._why_none(context, unexpanded)
+        result = _summary(exports, problem)
+        for level, line in _log_lines(exports, result, self.export_task_id) if exports else ():
+            self.log.log(level, "%s", line)
+        error = problem if unexpanded != "skipped" else None
+        if exports and self.fail_on_failed_teams:
+            error = "; ".join(filter(None, (problem, _failure(exports, self.export_task_id))))
+        if error:
+            context["ti"].xcom_push(key="return_value", value=result)  # a failed task returns nothing
+            raise SEITeamExportsError(error)
+        if problem:
+            self.log.warning("%s", problem)
+        return result
+
+    def _exports(self, context: Mapping[str, Any], states: Mapping[int, str | None]) -> Iterator[TeamExport]:
+        ti = context["ti"]
+        if self.list_task_id:
+            teams = list(ti.xcom_pull(task_ids=self.list_task_id, key=TEAMS_KEY) or ())
+        else:
+            given = self.team_ids
+            ids = parse_names(given, "team_ids") if isinstance(given, str) else map(str, given or ())
+            teams = [{"team_id": team_id} for team_id in ids]
+        for map_index, state in sorted(states.items()):
+            team = teams[map_index] if map_index < len(teams) else {}
+            result = ti.xcom_pull(task_ids=self.export_task_id, map_indexes=map_index) if state == "success" else None
+            yield TeamExport(
+                map_index=map_index,
+                state=state,
+                team_id=team.get("team_id"),
+                name=team.get("name"),
+                result=result if isinstance(result, Mapping) else {},
+            )
+
+    def _why_none(self, context: Mapping[str, Any], state: str | None) -> str:
+        if state == "missing":
+            return f"there is no task {self.export_task_id} in this run: check export_task_id"
+        if state == "success":
+            return f"{self.export_task_id} is not mapped: a summary needs one export for each of many teams"
+        why = f"no team was exported: {self.export_task_id} is {state or 'not started'}"
+        if self.list_task_id:
+            [listed] = _states(context, self.list_task_id).values() or ["missing"]
+            if listed != "success":
+                return f"{why}, because {self.list_task_id} is {listed or 'not started'}; see its log"
+        return why
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamExport:
+    """One team's export, as it ended."""
+
+    map_index: int
+    state: str | None
+    """Airflow's state; ``None`` for a task that has not started."""
+    team_id: str | None = None
+    """``None`` if it is unknown which team the task was for."""
+    name: str | None = None
+    result: Mapping[str, Any]
+    """What the task returned."""
+
+    @property
+    def outcome(self) -> str:
+        """One of ``OUTCOMES``. A team counts as delivered only if its task returned a result."""
+        if self.state != "success":
+            return "skipped" if self.state == "skipped" else "failed"
+        rows = self.number("rows")
+        return "unknown" if rows is None else "delivered" if rows else "empty"
+
+    @property
+    def title(self) -> str:
+        """The team, on one line."""
+        if self.team_id is None:
+            return f"map index {self.map_index}"
+        name = _line(self.name)
+        return f"{name} ({self.team_id})" if name and name != self.team_id else f"team {self.team_id}"
+
+    def number(self, key: str) -> int | None:
+        """Return an integer of the result, or ``None``."""
+        value = self.result.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _summary(exports: Sequence[TeamExport], problem: str | None) -> dict[str, Any]:
+    by_outcome = {outcome: [export for export in exports if export.outcome == outcome] for outcome in OUTCOMES}
+    return {
+        "counts": {"teams": len(exports)} | {outcome: len(found) for outcome, found in by_outcome.items()},
+        "rows": sum(export.number("rows") or 0 for export in exports),
+        "bytes": sum(export.number("bytes") or 0 for export in exports),
+        "problem": problem,
+        **{outcome: [_entry(export) for export in found[:MAX_LISTED]] for outcome, found in by_outcome.items()},
+    }
+
+
+def _entry(export: TeamExport) -> dict[str, Any]:
+    entry: dict[str, Any] = {"team_id": export.team_id, "name": export.name and _line(export.name)}
+    entry["map_index"] = export.map_index
+    if export.outcome == "delivered":
+        entry |= {key: export.number(key) for key in ("rows", "bytes")}
+    elif export.outcome == "failed":
+        entry["state"] = export.state
+    return entry
+
+
+def _log_lines(exports: Sequence[TeamExport], summary: Mapping[str, Any], task_id: str) -> Iterator[tuple[int, str]]:
+    """Yield level and text: the totals, then a line for each team that was not delivered, failed ones first."""
+    counts = summary["counts"]
+    parts = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome] or outcome == "failed")
+    yield logging.INFO, f"{counts['teams']} teams: {parts}; {summary['rows']:,} rows, {summary['bytes']:,} bytes"
+    levels = {"failed": logging.ERROR, "empty": logging.INFO, "skipped": logging.INFO, "unknown": logging.WARNING}
+    for outcome, level in levels.items():
+        for export in exports:
+            if export.outcome != outcome:
+                continue
+            task, remark = f"{task_id}, map index {export.map_index}", ""
+            if outcome == "failed":
+                state = "" if export.state == "failed" else f" is {export.state or 'not started'}:"
+                remark = f" -{state} see the log of {task}"
+            elif outcome == "unknown":
+                remark = f" - {task} succeeded without a result"
+            yield level, f"{outcome}: {export.title}{remark}"
+
+
+def _failure(exports: Sequence[TeamExport], task_id: str) -> str | None:
+    failed = [export for export in exports if export.outcome == "failed"]
+    if not failed:
+        return None
+    return (
+        f"{len(failed)} of {len(exports)} teams not exported: {_titles(failed)}. See the logs of {task_id} for the"
+        " reasons; clear its failed tasks, with those downstream, to export these teams again"
+    )
+
+
+def _overwritten(exports: Sequence[TeamExport]) -> str | None:
+    by_uri: dict[str, dict[object, TeamExport]] = {}
+    for export in exports:
+        if isinstance(uri := export.result.get("uri"), str):
+            by_uri.setdefault(uri, {})[export.team_id or export.map_index] = export
+    for uri, found in by_uri.items():
+        if len(found) > 1:
+            return (
+                f"{len(found)} teams were delivered to one object, {uri}, which can have only one of them:"
+                f" {_titles(list(found.values()))}. Use a folder as destination, or the team in its name ({{team_id}})"
+            )
+    return None
+
+
+def _titles(exports: Sequence[TeamExport]) -> str:
+    more = len(exports) - _MAX_IN_ERROR
+    return ", ".join(export.title for export in exports[:_MAX_IN_ERROR]) + (f" and {more} more" if more > 0 else "")
+
+
+def _line(text: str | None) -> str:
+    line = " ".join((text or "").split())
+    return line if len(line) <= _MAX_NAME else f"{line[: _MAX_NAME - 1]}…"
+
+
+def _states(context: Mapping[str, Any], task_id: str) -> dict[int, str | None]:
+    """Return the states of a task's instances in this run, by map index."""
+    ti = context["ti"]
+    if hasattr(ti, "get_task_states"):  # Airflow 3
+        found = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id]).get(ti.run_id, {})
+        # The keys are the task's id, followed by an underscore and the map index if there is one.
+        states = {int(key[len(task_id) + 1 :] or _UNMAPPED): state for key, state in found.items()}
+    else:
+        instances = (one for one in context["dag_run"].get_task_instances() if one.task_id == task_id)
+        states = {one.map_index: one.state for one in instances}
+    # "removed" are instances of an earlier, longer list of teams.
+    plain = {index: None if state is None else str(getattr(state, "value", state)) for index, state in states.items()}
+    return {index: state for index, state in plain.items() if state != "removed"}

@@ -1,101 +1,239 @@
-"""What a user says about one export and the wait for it, checked: its id, its times, and what to do about a dead one.
+"""Parsers for what users write: text, days, names, choices, numbers and mappings.
 
-Every DAG file loads this module for the operators' checks, so it loads nothing of what a running task needs.
+A rendered template is text, so lists and mappings may arrive as their text. Each parser raises
+:class:`~airflow_provider_sei.exceptions.SEIArgumentError` with the argument's name.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import date, datetime
 from math import isfinite
+from typing import Any
 
-from airflow_provider_sei.protocol.checks import checked_choice
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.families import did_you_mean
 
 __all__ = [
     "LAYOUTS",
     "REUSED_FAILED",
-    "checked_create_jitter",
-    "checked_export_id",
-    "checked_reused_failed",
-    "checked_seconds",
-    "checked_wait",
+    "check_period",
+    "is_missing",
+    "merged",
+    "parse_boolean",
+    "parse_choice",
+    "parse_date",
+    "parse_export_id",
+    "parse_mapping",
+    "parse_names",
+    "parse_number",
+    "parse_period",
+    "parse_text",
+    "undocumented",
 ]
 
 LAYOUTS = ("flat", "hive")
-"""How files lie in a folder: side by side, or each in its partition's folders."""
 REUSED_FAILED = ("fail", "retry")
-"""What can be done about an older export that is handed out again although it has failed."""
-
-_LONGEST_JITTER = 24 * 60 * 60.0
-_LONGEST_WAIT = 366 * 24 * 3600.0  # seconds; Airflow fails over moments that are no dates any more
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def checked_export_id(export_id: object) -> str:
-    """Return ``export_id`` as text that is safe inside a URL path.
+def is_missing(value: object) -> bool:
+    """Return whether ``value`` is ``None`` or blank text, which both mean "not given"."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
-    Ids are opaque (``exp_7a8b9c0d`` in the documents, with no pattern promised), so only what would change the meaning
-    of the URL is refused.
 
-    Raises:
-        SEIUsageError: empty, not text, or with blanks, slashes and the like.
+def parse_text(value: object, field: str) -> str | None:
+    """Return text, or an integer as text; ``None`` if it is missing."""
+    if value is None:
+        return None
+    text = _encodable(value, field)
+    _reject_rendered_none(text, field)
+    return text or None
+
+
+def parse_date(value: object, field: str) -> str:
+    """Return a day as yyyy-MM-dd, the only form that the vendor accepts."""
+    if isinstance(value, date):
+        return (value.date() if isinstance(value, datetime) else value).isoformat()
+    if is_missing(value):
+        msg = f"{field} is missing: give a day as yyyy-MM-dd"
+        raise SEIArgumentError(msg, field=field)
+    text = value.strip() if isinstance(value, str) else ""
+    _reject_rendered_none(text, field)
+    with suppress(ValueError):
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text).isoformat()
+    msg = f"{field} {value!r} is not a day written yyyy-MM-dd (2024-01-31)"
+    raise SEIArgumentError(msg, field=field)
+
+
+def parse_period(start: object, end: object) -> tuple[str, str]:
+    """Return the first and the last day as yyyy-MM-dd."""
+    missing = [name for name, day in (("date_start", start), ("date_end", end)) if is_missing(day)]
+    if len(missing) == 1:
+        msg = f"{missing[0]} is missing: give both days as yyyy-MM-dd, or neither, to export the run's own period"
+        raise SEIArgumentError(msg, field=missing[0])
+    first, last = parse_date(start, "date_start"), parse_date(end, "date_end")
+    if first > last:
+        msg = f"date_start {first} is after date_end {last}: swap or correct them"
+        raise SEIArgumentError(msg, field="date_start")
+    return first, last
+
+
+def check_period(start: object, end: object, is_known: Callable[[object], bool]) -> None:
+    """Check the days of a period that are known already; if both are missing, the run's own period is meant.
+
+    :param is_known: whether an argument has its final value.
+    """
+    for day, field in ((start, "date_start"), (end, "date_end")):
+        if is_known(day) and not is_missing(day):
+            parse_date(day, field)
+    if is_known(start) and is_known(end) and not (is_missing(start) and is_missing(end)):
+        parse_period(start, end)
+
+
+def parse_names(value: object, field: str, *, separator: str | None = ",") -> tuple[str, ...]:
+    """Return a name or a list of names as a tuple without duplicates; empty if it is missing.
+
+    :param value: a list, or text: one name, several separated by commas, or a rendered list (``"['PR_MERGED',
+        'CFR']"``).
+    :param separator: ``None`` if a name may contain commas.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        rendered = _unrendered(value) if value.lstrip().startswith("[") else None
+        value = rendered if isinstance(rendered, list) else value.split(separator) if separator else [value]
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+        msg = f"{field} must be a list of names, not {type(value).__name__}"
+        raise SEIArgumentError(msg, field=field)
+    names: dict[str, None] = {}
+    for name in value:
+        if not isinstance(name, str):
+            msg = f"{field} must be a list of names; {name!r} is not text"
+            raise SEIArgumentError(msg, field=field)
+        names[_encodable(name, field)] = None  # a workflow status may be called None
+    names.pop("", None)
+    return tuple(names)
+
+
+def parse_choice(value: object, choices: Iterable[str], field: str) -> str:
+    """Return the choice that ``value`` is, in any case."""
+    known = tuple(choices)
+    folded = value.strip().casefold() if isinstance(value, str) else None
+    match = next((choice for choice in known if choice.casefold() == folded), None)
+    if match is None:
+        msg = f"{field} {value!r} is not one of {', '.join(known)}{did_you_mean(value, known)}"
+        raise SEIArgumentError(msg, field=field)
+    return match
+
+
+def parse_boolean(value: object, field: str) -> bool:
+    """Return a boolean; ``"true"`` and ``"false"`` are accepted in any case."""
+    word = str(value).strip().casefold()
+    if word not in ("true", "false"):
+        msg = f"{field} must be true or false, not {value!r}"
+        raise SEIArgumentError(msg, field=field)
+    return word == "true"
+
+
+def parse_number(value: object, field: str, *, least: float, most: float, unit: str = "seconds") -> float:
+    """Return a number from ``least`` to ``most``."""
+    try:
+        number = float(value)  # type: ignore[arg-type]  # a TypeError is caught below
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if isinstance(value, bool) or not isfinite(number) or not least <= number <= most:
+        msg = f"{field} must be a number of {unit} from {least:g} to {most:,.0f}, not {value!r}"
+        raise SEIArgumentError(msg, field=field)
+    return number
+
+
+def parse_mapping(value: object, field: str) -> dict[str, Any]:
+    """Return a JSON object as a copy; empty if it is missing.
+
+    :param value: a mapping, or its text as a template renders it.
+    """
+    if is_missing(value):
+        return {}
+    read = _unrendered(value) if isinstance(value, str) else value
+    if not isinstance(read, Mapping):
+        msg = f"{field} must be a mapping, not {type(read).__name__}"
+        raise SEIArgumentError(msg, field=field)
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(read), ensure_ascii=False, allow_nan=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"{field} cannot be sent as JSON ({error}): use text, numbers, booleans, lists and mappings in it"
+        raise SEIArgumentError(msg, field=field) from None
+    return copy
+
+
+def parse_export_id(export_id: object) -> str:
+    """Return an export id that is safe in a URL path.
+
+    Ids are opaque (``exp_7a8b9c0d`` in the documents, without a promised pattern), so only what would change the
+    meaning of a URL is rejected.
     """
     text = export_id.strip() if isinstance(export_id, str) else ""
     if not text or len(text) > 200 or not text.isprintable() or re.search(r"[\s/\\?#%]|^\.+$", text):  # noqa: PLR2004 - no id is that long
-        msg = f"export_id {str(export_id)[:80]!r} is not an export id; it is the text that creating an export returned"
-        raise SEIUsageError(msg, field="export_id")
+        msg = f"export_id {str(export_id)[:80]!r} is not an export id; use the text that creating an export returned"
+        raise SEIArgumentError(msg, field="export_id")
     return text
 
 
-def checked_reused_failed(value: object) -> str:
-    """Return the word of ``REUSED_FAILED`` that ``value`` is, in any case.
+def undocumented(names: Iterable[str], known: Iterable[str], field: str, exports: str) -> list[str]:
+    """Return a warning for each name that is not documented: the vendor may have added it since.
 
-    Raises:
-        SEIUsageError: it is none of them.
+    :param exports: what the names are for, in the plural, for the message.
     """
-    return checked_choice(value, REUSED_FAILED, "reused_failed")
+    documented = {name.casefold(): name for name in known}
+    return [
+        f"{field} has {name!r}, which is not documented for {exports}{did_you_mean(name, documented.values())}"
+        for name in names
+        if name.casefold() not in documented
+    ]
 
 
-def checked_wait(timeout: object, poll_interval: object) -> tuple[float, float | None]:
-    """Return both as numbers, after rendering and before anything is sent.
-
-    Args:
-        timeout: seconds to wait at most, up to a year.
-        poll_interval: seconds between two looks, at least 1; ``None`` or blank takes the growing schedule.
-
-    Raises:
-        SEIUsageError: one of them is no such number.
-    """
-    seconds = checked_seconds(timeout, "wait_timeout", least=0.0)
-    if seconds > _LONGEST_WAIT:
-        msg = f"wait_timeout must be a number of seconds, at least 0 and at most a year's, not {timeout!r}"
-        raise SEIUsageError(msg, field="wait_timeout")
-    return seconds, None if poll_interval in (None, "") else checked_seconds(poll_interval, "poll_interval", least=1.0)
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``body`` updated with ``extra``: mappings recursively, other values replaced."""
+    result = dict(body)
+    for key, value in extra.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
 
 
-def checked_seconds(value: object, field_name: str, *, least: float) -> float:
-    """Return a duration as a number, after rendering.
+def _reject_rendered_none(text: str, field: str) -> None:
+    # Airflow renders a template whose value is None to this text, which would request a team of that name.
+    if text == "None":
+        msg = (
+            f"{field} is the text 'None', which a template renders to if its value is None: give it a value,"
+            " or render it to nothing ({{ ... or '' }})"
+        )
+        raise SEIArgumentError(msg, field=field)
 
-    Raises:
-        SEIUsageError: it is no number, or less than ``least``.
-    """
+
+def _encodable(value: object, field: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        msg = f"{field} must be text, not {type(value).__name__}: {value!r}"
+        raise SEIArgumentError(msg, field=field)
+    text = str(value).strip()
     try:
-        seconds = float(value)  # type: ignore[arg-type]  # a TypeError for no number is caught below
-    except (TypeError, ValueError, OverflowError):
-        seconds = float("nan")
-    if isinstance(value, bool) or not isfinite(seconds) or seconds < least:
-        msg = f"{field_name} must be a number of seconds, at least {least:g}, not {value!r}"
-        raise SEIUsageError(msg, field=field_name)
-    return seconds
+        text.encode()
+    except UnicodeEncodeError:
+        msg = f"{field} {value!r} has a lone surrogate, which cannot be encoded"
+        raise SEIArgumentError(msg, field=field) from None
+    return text
 
 
-def checked_create_jitter(value: object) -> float:
-    """Return the seconds within which a create is spread by chance, after rendering and before anything is sent.
-
-    Raises:
-        SEIUsageError: it is no number from 0 to a day's seconds.
-    """
-    seconds = checked_seconds(value, "create_jitter", least=0.0)
-    if seconds > _LONGEST_JITTER:
-        msg = f"create_jitter must be a day at most ({_LONGEST_JITTER:.0f} seconds), not {value!r}"
-        raise SEIUsageError(msg, field="create_jitter")
-    return seconds
+def _unrendered(text: str) -> object:
+    # Airflow renders a list or a dict to its Python text, "| tojson" renders it to JSON.
+    with suppress(ValueError, RecursionError):
+        return json.loads(text)
+    with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return ast.literal_eval(text.strip())
+    return text

@@ -1,167 +1,215 @@
-"""An export and the calls around it: create, read its state, find its file.
+"""An export and the calls around it: create it, read its status, request its file.
 
-Answers are read tolerantly, because the vendor's documents show several shapes for each; only the export's id is
-required. Personal data (``createdBy``, and the create answer's ``message``, which may end in a name) is not read.
+Responses are read tolerantly, because the vendor's documents show several shapes of each; only the export's id is
+required. Personal data (``createdBy``, and the create response's ``message``, which may end in a name) is not read.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from airflow_provider_sei.protocol.answers import excerpt, json_value, printable
-from airflow_provider_sei.protocol.arguments import checked_export_id
-from airflow_provider_sei.protocol.errors import (
+from airflow_provider_sei.exceptions import (
+    SEIArgumentError,
+    SEIDownloadError,
     SEIExportCancelledError,
     SEIExportError,
     SEIExportFailedError,
     SEIReusedExportFailedError,
-    SEIUnreadableError,
-    SEIUsageError,
+    SEIUnexpectedResponseError,
 )
-from airflow_provider_sei.protocol.families import ExportFamily
-from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
-from airflow_provider_sei.protocol.status import ExportStatus, Verdict, read_status
+from airflow_provider_sei.protocol.arguments import parse_export_id, parse_period
+from airflow_provider_sei.protocol.families import ExportFamily, get_family
+from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable
 
 __all__ = [
     "Export",
+    "ExportStatus",
+    "check_completed",
     "check_reused",
     "create_call",
-    "dead_export_error",
-    "item_path",
+    "download_requests",
+    "export_period",
+    "failed_export_error",
     "read_export",
+    "read_status",
     "status_call",
 ]
 
 _REUSE_SECONDS = 30 * 60
-"""For so long, an identical request is answered with the existing export."""
+"""How long the server responds to an identical request with the existing export."""
+_REUSED = 200  # an existing export; 202 is a new one. The message says so too, in varying words.
+# Both of the vendor's forms: .../exports/{id}/download and .../export/{id}/download.
+_DOWNLOAD_PATH = re.compile(r"/exports?/([^/]+)/download/?$")
 
-_REUSED = 200  # an identical export exists; 202 means a new one. The message says so too, in changing words.
+
+class ExportStatus(Enum):
+    """The documented statuses, compared without regard to case, and ``UNKNOWN`` for any other.
+
+    An unknown status is reported once and waited on until the deadline.
+    """
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it will not change any more."""
+        return self in (ExportStatus.COMPLETED, ExportStatus.FAILED, ExportStatus.CANCELLED)
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether there is a file."""
+        return self is ExportStatus.COMPLETED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """One export, as far as an answer has told."""
+    """One export, as far as a response describes it."""
 
     export_id: str
     family: str
     status: ExportStatus = ExportStatus.UNKNOWN
     status_word: str | None = None
-    """The status as the server wrote it; ``None`` if the answer had none."""
+    """The status as the server wrote it; ``None`` if the response had none."""
     created_at: str | None = None
-    """The server's own text, normally ISO 8601 in UTC."""
+    """As the server wrote it, normally ISO 8601 in UTC."""
     completed_at: str | None = None
     reused: bool | None = None
-    """Whether the create call was answered with an export that existed already. It may be somebody else's."""
+    """Whether the create call returned an existing export, possibly another user's."""
     error_code: str | None = None
     error_message: str | None = None
     """The server's reason for a failed export."""
     download_url: str | None = None
-    """Where the file is, as the server named it; ``None`` means the conventional path."""
+    """The file's address; ``None`` means the conventional path."""
     filename: str | None = None
     size_bytes: int | None = None
-    """The size the server announces. It does not say whether before or after compression."""
+    """The announced size, without saying whether before or after compression."""
     summary: bool = False
-    """Whether this was read from a list, which tells neither the file's name nor its size."""
+    """Whether this was read from a list, which has neither the file's name nor its size."""
     level: str | None = None
-    """The level the server says it exports by, to be compared with the one asked for."""
+    """The level that the server exports by, to compare with the requested one."""
     team_id: str | None = None
-    """What it is of, as far as the server echoes the request: team, organisation tree, first and last day."""
+    """The request as the server repeats it: team, organisation tree, first and last day."""
     org_tree_name: str | None = None
     date_start: str | None = None
     date_end: str | None = None
 
+    @property
+    def description(self) -> str:
+        """For messages: ``productivity export exp_7a8b9c0d``."""
+        return f"{self.family} export {self.export_id}"
 
-def create_call(family: ExportFamily, body: Mapping[str, Any], *, alternate: bool = False) -> Call[Export]:
+    def mismatches(self, requested: Mapping[str, str | None]) -> list[str]:
+        """Return a warning for each field that the server repeats differently from what was requested.
+
+        :param requested: ``team_id``, ``org_tree_name``, ``date_start``, ``date_end``; missing ones are not compared.
+        """
+        found = {name: getattr(self, name) for name in ("team_id", "org_tree_name", "date_start", "date_end")}
+        return [
+            f"{self.description}: the server reports {name} {value!r}, but {requested[name]!r} was requested"
+            for name, value in found.items()
+            if value and requested.get(name) and (value[:10] if name.startswith("date") else value) != requested[name]
+        ]
+
+
+def create_call(family: ExportFamily, body: Mapping[str, Any]) -> Call[Export]:
     """Return the call that creates an export.
 
-    Sending it again is harmless: within 30 minutes the server answers an identical request with the existing export.
+    It can be repeated safely: within 30 minutes the server responds to an identical request with the existing export.
 
-    Args:
-        body: as ``ExportSpec.body`` builds it.
-        alternate: use the family's other spelling of the path.
+    :param body: from ``ExportRequest.body``.
     """
-    what = f"create a {family.name} export"
-    path = family.alternate_collection_path if alternate else None
+    description = f"create the {family.name} export"
 
     def parse(response: HttpResponse) -> Export:
-        value = json_value(response, what)
-        return replace(read_export(value, family, what), reused=response.status == _REUSED)
+        value = json_value(response, description)
+        return replace(read_export(value, family, description), reused=response.status == _REUSED)
 
-    request = HttpRequest(method="POST", path=path or family.collection_path, body=body)
-    return Call(request, parse, what)
+    return Call(HttpRequest(method="POST", path=family.collection_path, body=body), parse, description)
 
 
 def status_call(family: ExportFamily, export_id: str) -> Call[Export]:
-    """Return the call that reads an export's state.
-
-    Raises:
-        SEIUsageError: ``export_id`` cannot be an id.
-    """
-    export_id = checked_export_id(export_id)
-    what = f"read the status of {family.name} export {export_id}"
+    """Return the call that reads an export's status."""
+    export_id = parse_export_id(export_id)
+    description = f"read the status of {family.name} export {export_id}"
 
     def parse(response: HttpResponse) -> Export:
-        export = read_export(json_value(response, what, export_id=export_id), family, what, expected_id=export_id)
+        value = json_value(response, description, export_id=export_id)
+        export = read_export(value, family, description, expected_id=export_id)
         if export.status_word is None:
-            msg = f"could not {what}: the answer has no status; check the connection's base URL"
-            raise SEIUnreadableError(msg, status_code=response.status, export_id=export_id)
+            msg = f"could not {description}: the response has no status; check the connection's base URL"
+            raise SEIUnexpectedResponseError(msg, status_code=response.status, export_id=export_id)
         return export
 
-    return Call(HttpRequest(method="GET", path=item_path(family, export_id)), parse, what, export_id)
+    return Call(HttpRequest(method="GET", path=_item_path(family, export_id)), parse, description, export_id)
 
 
-def item_path(family: ExportFamily, export_id: str) -> str:
-    """Return the conventional path of an export, relative to the base URL."""
-    return f"{family.item_path}/{quote(export_id, safe='')}"
+def download_requests(export: Export) -> list[HttpRequest]:
+    """Return the requests to try for a completed export's file: the address from its status, then the conventional one.
+
+    The vendor's example of a sprint export has an address that is not among the documented paths.
+
+    :raises SEIUnexpectedResponseError: the status has the address of another export's file.
+    """
+    conventional = f"{_item_path(get_family(export.family), export.export_id)}/download"
+    path = export.download_url or conventional
+    match = _DOWNLOAD_PATH.search(re.split(r"[?#]", path)[0])
+    if match and unquote(match.group(1)) != export.export_id:
+        other = unquote(match.group(1))[:80]
+        msg = f"could not download {export.description}: its status has the address of another export's file, {other!r}"
+        raise SEIUnexpectedResponseError(msg, export_id=export.export_id)
+    paths = [path] if path.strip("/") == conventional else [path, conventional]
+    return [HttpRequest(method="GET", path=each, accept="text/csv, */*;q=0.5") for each in paths]
 
 
-def read_export(value: Any, family: ExportFamily, what: str, *, expected_id: str | None = None) -> Export:
-    """Read one export record from a create, status or list answer.
+def read_export(value: Any, family: ExportFamily, description: str, *, expected_id: str | None = None) -> Export:
+    """Read one export record from a create, status or list response.
 
-    Args:
-        value: the JSON value, of any shape.
-        what: completes the sentence "could not ...".
-        expected_id: the export that was asked for, where one was.
-
-    Raises:
-        SEIUnreadableError: no object, no usable ``exportId``, or another export than the one asked for.
+    :param value: the JSON value, of any shape.
+    :param description: completes the sentence "could not ...".
+    :param expected_id: the export that was asked for, if one was.
+    :raises SEIUnexpectedResponseError: no object, no usable ``exportId``, or another export.
     """
     if not isinstance(value, dict):
-        msg = f"could not {what}: the answer is not a JSON object; check the connection's base URL"
-        raise SEIUnreadableError(msg, export_id=expected_id)
+        msg = f"could not {description}: the response is not a JSON object; check the connection's base URL"
+        raise SEIUnexpectedResponseError(msg, export_id=expected_id)
     given = value.get("exportId")
-    if given is None and expected_id is not None:
-        given = expected_id
     try:
-        export_id = checked_export_id(given)
-    except SEIUsageError:
-        msg = f"could not {what}: the answer has no usable exportId"
-        raise SEIUnreadableError(msg, export_id=expected_id) from None
+        export_id = parse_export_id(expected_id if given is None and expected_id else given)
+    except SEIArgumentError:
+        msg = f"could not {description}: the response has no usable exportId"
+        raise SEIUnexpectedResponseError(msg, export_id=expected_id) from None
     if expected_id is not None and export_id != expected_id:
-        msg = f"could not {what}: the server answered for another export, {export_id}"
-        raise SEIUnreadableError(msg, export_id=expected_id)
-    download = _object(value.get("download"))
+        msg = f"could not {description}: the response is about another export, {export_id}"
+        raise SEIUnexpectedResponseError(msg, export_id=expected_id)
+    download, scope, metadata = (_object(value.get(key)) for key in ("download", "scope", "metadata"))
+    period, options = (_object(metadata.get(key)) for key in ("dateRange", "options"))
     code, message = _read_error(value.get("error"))
-    status_word = value.get("status")
-    scope, period = _object(value.get("scope")), _object(_object(value.get("metadata")).get("dateRange"))
+    size = download.get("sizeBytes")
     return Export(
         export_id=export_id,
         family=family.name,
-        status=read_status(status_word),
-        status_word=_word(status_word, 40),
+        status=read_status(value.get("status")),
+        status_word=_word(value.get("status"), 40),
         created_at=_word(value.get("createdAt"), 64),
         completed_at=_word(value.get("completedAt"), 64),
         error_code=code,
         error_message=message,
         download_url=_text(download.get("url")) or _text(value.get("downloadUrl")),
         filename=_text(download.get("filename")),
-        size_bytes=_size(download.get("sizeBytes")),
-        level=_read_level(value.get("metadata")),
+        size_bytes=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+        level=_word(options.get("metricLevel"), 40) or _word(options.get("aggregationLevel"), 40),
         team_id=_text(scope.get("teamId"), 200),
         org_tree_name=_text(scope.get("orgTreeName"), 200),
         date_start=_word(period.get("start"), 64),
@@ -169,56 +217,91 @@ def read_export(value: Any, family: ExportFamily, what: str, *, expected_id: str
     )
 
 
-def dead_export_error(export: Export) -> SEIExportError:
-    """Return the error for an export that will never be ready, with the server's reason."""
-    reason = export.error_message or "the server gave no reason"
+def read_status(word: object) -> ExportStatus:
+    """Return the status that ``word`` is; anything undocumented, missing or not text is ``UNKNOWN``."""
+    with suppress(ValueError):
+        return ExportStatus(word.strip().casefold() if isinstance(word, str) else word)
+    return ExportStatus.UNKNOWN
+
+
+def failed_export_error(export: Export) -> SEIExportError:
+    """Return the error for a failed or cancelled export, with the server's reason."""
+    details: dict[str, Any] = {
+        "export_id": export.export_id,
+        "vendor_code": export.error_code,
+        "vendor_message": export.error_message,
+    }
     if export.status is ExportStatus.CANCELLED:
-        return SEIExportCancelledError(
-            f"{export.family} export {export.export_id} was cancelled at the server; create it again if it is needed",
-            export_id=export.export_id,
-            vendor_code=export.error_code,
-            vendor_message=export.error_message,
-        )
+        msg = f"{export.description} was cancelled at the server; create it again if it is needed"
+        return SEIExportCancelledError(msg, **details)
     advice = "correct the request, or create it again if the cause has passed"
     if export.reused:
-        advice += "; an identical request within 30 minutes of that one is answered with this same failed export"
-    return SEIExportFailedError(
-        f"{export.family} export {export.export_id} failed at the server: {reason}; {advice}",
-        export_id=export.export_id,
-        vendor_code=export.error_code,
-        vendor_message=export.error_message,
+        advice += "; within 30 minutes of its creation, an identical request returns this same failed export"
+    reason = export.error_message or "the server gave no reason"
+    return SEIExportFailedError(f"{export.description} failed at the server: {reason}; {advice}", **details)
+
+
+def check_completed(export: Export) -> None:
+    """Raise an error unless the export is completed.
+
+    :raises SEIExportFailedError: it failed.
+    :raises SEIExportCancelledError: it was cancelled.
+    :raises SEIDownloadError: it is not completed yet.
+    """
+    if export.status.is_successful:
+        return
+    if export.status.is_terminal:
+        raise failed_export_error(export)
+    msg = (
+        f"{export.description} is not completed (status: {export.status_word}), so there is no file yet;"
+        " wait for it with SEIExportSensor"
     )
+    raise SEIDownloadError(msg, export_id=export.export_id)
 
 
 def check_reused(export: Export, policy: str, *, now: float) -> None:
-    """Pass an older export that can still be delivered.
+    """Raise an error if an export that the server reused has failed.
 
-    Args:
-        export: its present state.
-        policy: one of ``arguments.REUSED_FAILED``.
-        now: epoch seconds.
-
-    Raises:
-        SEIExportFailedError, SEIExportCancelledError: it is dead, and the policy is to fail.
-        SEIReusedExportFailedError: it is dead, and the policy is to try again; ``retry_after`` says when.
+    :param export: its current status.
+    :param policy: ``fail``, or ``retry`` with a retryable error whose ``retry_after`` is when a new one can be created.
+    :param now: epoch seconds.
+    :raises SEIExportFailedError: it failed, and the policy is ``fail`` (or SEIExportCancelledError).
+    :raises SEIReusedExportFailedError: it failed or was cancelled, and the policy is ``retry``.
     """
-    if export.status.verdict is not Verdict.DEAD:
+    if export.status.is_successful or not export.status.is_terminal:
         return
-    error = dead_export_error(replace(export, reused=True))
+    error = failed_export_error(replace(export, reused=True))
     if policy == "fail":
         raise error
-    wait = _REUSE_SECONDS
+    wait = float(_REUSE_SECONDS)
     with suppress(ValueError):
         created = datetime.fromisoformat(str(export.created_at))
         created = created if created.tzinfo else created.replace(tzinfo=UTC)
-        wait = int(created.timestamp() + _REUSE_SECONDS - now) + 1
+        wait = created.timestamp() + _REUSE_SECONDS - now + 1
     raise SEIReusedExportFailedError(
         str(error),
         export_id=export.export_id,
         vendor_code=error.vendor_code,
         vendor_message=error.vendor_message,
-        retry_after=str(max(0, min(wait, _REUSE_SECONDS))),
+        retry_after=str(int(max(0.0, min(wait, _REUSE_SECONDS)))),
     )
+
+
+def export_period(export: Export) -> tuple[str, str]:
+    """Return the first and the last day, yyyy-MM-dd, that the server reports for an export.
+
+    :raises SEIUnexpectedResponseError: it reports none, or not in this form.
+    """
+    try:
+        return parse_period(*(day and day[:10] for day in (export.date_start, export.date_end)))
+    except SEIArgumentError:
+        reported = f"{export.date_start or 'nothing'} to {export.date_end or 'nothing'}"
+        msg = f"{export.description} has no known period: its status reports {reported}, not two days as yyyy-MM-dd"
+        raise SEIUnexpectedResponseError(msg, export_id=export.export_id) from None
+
+
+def _item_path(family: ExportFamily, export_id: str) -> str:
+    return f"{family.item_path}/{quote(export_id, safe='')}"
 
 
 def _read_error(error: object) -> tuple[str | None, str | None]:
@@ -232,11 +315,6 @@ def _read_error(error: object) -> tuple[str | None, str | None]:
     return None, excerpt(str(error))
 
 
-def _read_level(metadata: object) -> str | None:
-    options = _object(_object(metadata).get("options"))
-    return _word(options.get("metricLevel"), 40) or _word(options.get("aggregationLevel"), 40)
-
-
 def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -244,14 +322,9 @@ def _object(value: object) -> dict[str, Any]:
 def _text(value: object, limit: int | None = None) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    text = str(value).strip()
-    return text[:limit] or None
+    return str(value).strip()[:limit] or None
 
 
 def _word(value: object, limit: int) -> str | None:
-    # For people to read, in logs too; what is compared with an argument (ids, names) is kept as it was sent.
+    # For logs. What is compared with an argument (ids, names) is kept as it was sent.
     return printable(_text(value, limit) or "").strip() or None
-
-
-def _size(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,24 +1,21 @@
-"""The export families of Harness SEI, each one declaration.
+"""The export families of Harness SEI. Each is one declaration: start reading the package here.
 
-A reader opens this file first. A family is data: where its calls go, what its scope allows, which metric groups it
-names and which options it takes, each value in the case the vendor documents. Nothing in the package branches on a
-family's name, so a further family is one entry here (and one folder of samples for the tests).
+A declaration says where the family's calls go, what its scope allows, which metric groups it has and which options it
+takes, each value in the case that the vendor documents. No other module depends on a family's name.
 
 Sources: the customer's API document (productivity); Harness developer hub, "Export Insights" pages for productivity,
 efficiency, sprint, business alignment and time in status, and the vendor's OpenAPI document (operations of
-productivity and sprints); all read 2026-11-23. Where these contradict each other, the comment beside the line says so.
+productivity and sprints); all read 2026-11-23. Where these contradict each other, a comment says which one is followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from airflow_provider_sei.protocol.catalogue import metric_names
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.suggestions import did_you_mean
+from airflow_provider_sei.protocol.metrics import metric_names
 
-__all__ = ["FAMILIES", "ExportFamily", "Option", "family_names", "get_family"]
+__all__ = ["FAMILIES", "ExportFamily", "Option", "did_you_mean", "get_family"]
 
 _ROOT = "v2/insights"
 
@@ -28,16 +25,16 @@ class Option:
     """One entry of the request's ``options`` object."""
 
     argument: str
-    """The name DAG authors use, the same in every family (``level``, ``granularity``, ...)."""
+    """The operators' name for it, the same in every family (``level``, ``granularity``, ...)."""
     key: str
-    """The name the vendor uses for it in this family."""
+    """The vendor's name for it in this family."""
     values: tuple[str, ...] = ()
-    """The documented values, in the documented case; empty means free text."""
+    """The documented values, in the documented case; empty means any text."""
     default: str | None = None
-    """Sent when the user says nothing, only where the vendor calls the option required. ``None`` leaves it out."""
+    """Sent if the user gives no value, where the vendor requires the option. ``None`` leaves it out."""
 
     def documented(self, value: str) -> str | None:
-        """Return ``value`` in the case the vendor documents, or ``None`` if it documents no such value."""
+        """Return ``value`` in the documented case, or ``None`` if it is not a documented value."""
         if not self.values:
             return value.strip()
         wanted = value.strip().casefold()
@@ -49,33 +46,45 @@ class ExportFamily:
     """One export product of SEI. Paths are relative to the base URL and carry no leading or trailing slash."""
 
     name: str
-    """What DAG authors write and triggers carry."""
+    """As in the operators' ``family`` argument."""
     title: str
-    """For people: the UI, log lines and the documentation."""
+    """For the documentation and log lines."""
     collection_path: str
     """POST creates here, GET lists here."""
     item_path: str
     """``{item_path}/{exportId}`` is the status, ``{item_path}/{exportId}/download`` the file."""
     alternate_collection_path: str | None = None
-    """A second documented spelling of ``collection_path``, tried once after a 404 or 405 (nothing was created then)."""
+    """A second documented path, see :meth:`alternate`."""
     team_and_org_tree: bool = False
-    """Whether the documents show ``teamId`` and ``orgTreeName`` together; elsewhere they say "either, not both"."""
+    """Whether ``teamId`` and ``orgTreeName`` may be given together; other pages say "either, not both"."""
     identifiers_in_scope: bool = True
     """Whether ``orgTreeName`` needs ``orgIdentifier`` (and takes ``projectIdentifier``) inside ``scope``."""
     metric_groups: tuple[str, ...] = ()
-    """The documented groups, all spellings that any document names."""
-    metrics: tuple[str, ...] = ()
-    """The documented metric names, by the catalogue. The vendor's list grows: an unknown one is never refused."""
+    """The documented groups, in all documented spellings."""
     needs_metrics: bool = False
-    """Whether the vendor calls ``metricGroups`` required."""
+    """Whether ``metricGroups`` is required."""
     insights_page: str | None = None
-    """The page of the vendor's UI that shows the same metrics (``.../module/sei/insights/<page>``), where one does."""
+    """The page of the vendor's UI with the same metrics (``.../module/sei/insights/<page>``), if there is one."""
     takes_issue_statuses: bool = False
-    """Whether the body takes ``issueStatuses``, a list of workflow status names."""
-    options: tuple[Option, ...] = field(default=())
+    """Whether the body may have ``issueStatuses``, a list of workflow status names."""
+    options: tuple[Option, ...] = ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The documented metric names."""
+        return metric_names(self.name)
+
+    def alternate(self, status_code: int | None) -> ExportFamily | None:
+        """Return the family with its other documented path after a 404 or 405, or ``None``.
+
+        :param status_code: of the response to the first path; these two mean that nothing was created.
+        """
+        if status_code not in (404, 405) or self.alternate_collection_path is None:
+            return None
+        return replace(self, collection_path=self.alternate_collection_path, alternate_collection_path=None)
 
     def option(self, argument: str) -> Option | None:
-        """Return the option that DAG authors call ``argument``, or ``None`` if this family has none of that name."""
+        """Return the option whose operator argument is ``argument``, or ``None``."""
         return next((option for option in self.options if option.argument == argument), None)
 
 
@@ -95,7 +104,6 @@ PRODUCTIVITY = ExportFamily(
         # The OpenAPI document's older labels, still accepted by its wording.
         *("pr", "work", "loc", "review", "rework", "codingDays", "commitsTotal"),
     ),
-    metrics=metric_names("productivity"),
     insights_page="productivity",
     options=(
         Option(argument="aggregation", key="aggregation", values=("mean",)),
@@ -114,10 +122,9 @@ EFFICIENCY = ExportFamily(
     item_path=f"{_ROOT}/efficiency/exports",
     metric_groups=(
         *("lttc", "df", "mttr", "cfr", "summary"),
-        # Named by the second table of the same page only.
+        # Only in the second table of the same page.
         *("work_items", "deployment_frequency", "rating"),
     ),
-    metrics=metric_names("efficiency"),
     insights_page="dora",
     needs_metrics=True,
     options=(
@@ -136,12 +143,11 @@ EFFICIENCY = ExportFamily(
 SPRINT = ExportFamily(
     name="sprint",
     title="Sprint",
-    # The page creates at "sprint" and reads at "sprints"; the OpenAPI document knows "sprints" alone.
+    # The page creates at "sprint" and reads at "sprints"; the OpenAPI document has only "sprints".
     collection_path=f"{_ROOT}/sprint/exports",
     alternate_collection_path=f"{_ROOT}/sprints/exports",
     item_path=f"{_ROOT}/sprints/exports",
     metric_groups=("work", "delivery", "deliveryAnalysis", "analysis", "predictability", "velocity"),
-    metrics=metric_names("sprint"),
     options=(
         Option(argument="computation_mode", key="computationMode", values=("STORY_POINTS", "TICKETS")),
         Option(argument="level", key="metricLevel", values=("team", "sprint")),
@@ -195,28 +201,30 @@ TICKET_DATA = ExportFamily(
     ),
 )
 
-
-def _by_name(families: Iterable[ExportFamily]) -> dict[str, ExportFamily]:
-    return {family.name: family for family in families}
-
-
-FAMILIES: dict[str, ExportFamily] = _by_name((PRODUCTIVITY, EFFICIENCY, SPRINT, BA, TICKET_DATA))
-
-
-def family_names() -> tuple[str, ...]:
-    """Return the names of all families, in the order of their declaration."""
-    return tuple(FAMILIES)
+FAMILIES: dict[str, ExportFamily] = {
+    family.name: family for family in (PRODUCTIVITY, EFFICIENCY, SPRINT, BA, TICKET_DATA)
+}
 
 
 def get_family(name: object) -> ExportFamily:
-    """Return the family called ``name``, in any case and with either dash or underscore.
+    """Return the family called ``name``, in any case, with dashes or underscores.
 
-    Raises:
-        SEIUsageError: there is no such family; the message lists the known ones and guesses what was meant.
+    :raises SEIArgumentError: there is no such family; the message lists the families and suggests the closest one.
     """
-    if isinstance(name, str):
-        family = FAMILIES.get(name.strip().casefold().replace("_", "-"))
-        if family is not None:
-            return family
+    if isinstance(name, str) and (family := FAMILIES.get(name.strip().casefold().replace("_", "-"))):
+        return family
+    from airflow_provider_sei.exceptions import SEIArgumentError  # the local server reads this module without Airflow
+
     msg = f"family {name!r} is not an SEI export family{did_you_mean(name, FAMILIES)}; known: {', '.join(FAMILIES)}"
-    raise SEIUsageError(msg, field="family")
+    raise SEIArgumentError(msg, field="family")
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return ``": did you mean 'x'?"`` for the closest known word, or an empty string if none is close."""
+    if not isinstance(word, str):
+        return ""
+    import difflib  # needed for errors only, and DAG files load this module
+
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.strip().casefold(), by_folded)
+    return f": did you mean {by_folded[close[0]]!r}?" if close else ""

@@ -1,47 +1,90 @@
-"""Listing exports: the documented filters, and pages in every shape that a server has been seen to answer with.
-
-The rule of this file: a page is believed as far as its records go, and the walk over pages ends on an empty page, a
-page that brings nothing new, the server's own word, or a bound - whichever comes first.
-"""
+"""Listing exports: the documented filters, and pages in every shape that the documents show."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from airflow_provider_sei.protocol.answers import json_value
-from airflow_provider_sei.protocol.checks import checked_choice, checked_date, checked_text
-from airflow_provider_sei.protocol.errors import SEIUnreadableError, SEIUsageError
-from airflow_provider_sei.protocol.exports import Export, read_export
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedResponseError
+from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_date, parse_text
+from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_export
 from airflow_provider_sei.protocol.families import ExportFamily
-from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
+from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, json_value
 
-__all__ = ["MAX_LIMIT", "ExportPage", "PageWalk", "list_call", "list_query", "on_page", "with_plain_dates"]
+__all__ = [
+    "MAX_LIMIT",
+    "Page",
+    "Pager",
+    "Query",
+    "export_pager",
+    "list_call",
+    "list_query",
+    "on_page",
+    "with_plain_dates",
+]
+
+T = TypeVar("T")
+Query = tuple[tuple[str, str], ...]
 
 MAX_LIMIT = 100
-"""The vendor's own upper limit for a page."""
-MAX_PAGES = 10_000
-"""A bound for servers that never end: a million exports."""
-
-_STATUSES = ("QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
+"""The vendor's upper limit of exports per page."""
+_MAX_PAGES = 10_000  # for servers whose list never ends: a million exports
 _CHOICES = {
-    "status": _STATUSES,
-    "scope": ("all", "mine"),
-    "sort_by": ("createdAt", "completedAt", "status"),
-    "sort_order": ("asc", "desc"),
+    "status": [status.name for status in ExportStatus if status is not ExportStatus.UNKNOWN],
+    "scope": ["all", "mine"],
+    "sort_by": ["createdAt", "completedAt", "status"],
+    "sort_order": ["asc", "desc"],
 }
 
 
 @dataclass(frozen=True)
-class ExportPage:
-    """One page of the list."""
+class Page(Generic[T]):
+    """One page of a list."""
 
-    exports: tuple[Export, ...]
+    items: tuple[T, ...]
     more: bool | None
-    """Whether the server says that there are further pages; ``None`` if it says nothing."""
+    """Whether the server says that more pages follow; ``None`` if it does not say."""
+
+
+class Pager(Generic[T]):
+    """Decides which items of a page are new, and whether to request another page.
+
+    It ends with an empty page, a page without new items, the server's word, a page that is not full (where the server
+    says nothing), or after ``max_pages``.
+
+    :param limit: items per page.
+    :param key: identifies an item.
+    :param must_end: completes "could not ..."; if given, a list that does not end is an error instead of the end.
+    """
+
+    def __init__(
+        self, limit: int, key: Callable[[T], Hashable], *, max_pages: int = _MAX_PAGES, must_end: str | None = None
+    ) -> None:
+        self.page = 0
+        self.done = False
+        self._limit, self._key, self._max_pages, self._must_end = limit, key, max_pages, must_end
+        self._seen: set[Hashable] = set()
+
+    def take(self, page: Page[T]) -> list[T]:
+        """Return the items of ``page`` that no earlier page had, and advance."""
+        fresh = {key: item for item in page.items if (key := self._key(item)) not in self._seen}
+        self._seen.update(fresh)
+        self.page += 1
+        last = page.more is False or not page.items or (page.more is None and len(page.items) < self._limit)
+        self.done = last or not fresh or self.page >= self._max_pages
+        if self._must_end and self.done and not last and (page.more or self.page >= self._max_pages):
+            reason = "repeats a page" if not fresh else f"goes on after {self._max_pages} pages"
+            msg = f"could not {self._must_end} to the end: the server's list {reason}; request one organisation tree"
+            raise SEIUnexpectedResponseError(msg)
+        return list(fresh.values())
+
+
+def export_pager(limit: int = MAX_LIMIT) -> Pager[Export]:
+    """Return the pager for a family's exports."""
+    return Pager(limit, lambda export: export.export_id)
 
 
 def list_query(
@@ -56,36 +99,34 @@ def list_query(
     page: object = 0,
     sort_by: str | None = None,
     sort_order: str | None = None,
-) -> tuple[tuple[str, str], ...]:
+) -> Query:
     """Return the query of a list call.
 
-    Args:
-        status: one of the documented statuses, in any case.
-        scope: ``all`` (the server's default) or ``mine``.
-        team_id: only exports of this team.
-        created_by: only exports of this user id.
-        date_from: only exports created on or after this day, yyyy-MM-dd, or a full ISO 8601 moment (text or datetime;
-            without an offset it is in UTC).
-        date_to: likewise, created before.
-        limit: records a page, cut to 1 ... 100.
-        page: number of the page, from 0.
-        sort_by: ``createdAt`` (the server's default), ``completedAt`` or ``status``.
-        sort_order: ``asc`` or ``desc`` (the server's default).
-
-    Raises:
-        SEIUsageError: a value that the documents do not know.
+    :param status: one of the documented statuses, in any case.
+    :param scope: ``all`` (the server's default) or ``mine``.
+    :param team_id: only exports of this team.
+    :param created_by: only exports of this user id.
+    :param date_from: only exports created on or after this day, yyyy-MM-dd, or ISO 8601 date and time (text or
+        datetime; without an offset, in UTC).
+    :param date_to: likewise, created before.
+    :param limit: exports per page, reduced to 1 ... 100.
+    :param page: number of the page, from 0.
+    :param sort_by: ``createdAt`` (the server's default), ``completedAt`` or ``status``.
+    :param sort_order: ``asc`` or ``desc`` (the server's default).
+    :raises SEIArgumentError: a value is not documented.
     """
+    choices = {"status": status, "scope": scope, "sort_by": sort_by, "sort_order": sort_order}
     chosen = {
-        name: _choice(value, name)
-        for name, value in {"status": status, "scope": scope, "sort_by": sort_by, "sort_order": sort_order}.items()
+        name: None if is_missing(value) else parse_choice(value, _CHOICES[name], name)
+        for name, value in choices.items()
     }
     given = {
         "status": chosen["status"],
         "scope": chosen["scope"],
-        "teamId": checked_text(team_id, "team_id"),
-        "createdBy": checked_text(created_by, "created_by"),
-        "dateFrom": _moment(date_from, "date_from"),
-        "dateTo": _moment(date_to, "date_to"),
+        "teamId": parse_text(team_id, "team_id"),
+        "createdBy": parse_text(created_by, "created_by"),
+        "dateFrom": _date_time(date_from, "date_from"),
+        "dateTo": _date_time(date_to, "date_to"),
         "limit": str(max(1, min(MAX_LIMIT, _whole(limit, "limit")))),
         "page": str(max(0, _whole(page, "page"))),
         "sortBy": chosen["sort_by"],
@@ -94,61 +135,41 @@ def list_query(
     return tuple((name, value) for name, value in given.items() if value)
 
 
-def on_page(query: tuple[tuple[str, str], ...], page: int) -> tuple[tuple[str, str], ...]:
+def on_page(query: Query, page: int) -> Query:
     """Return ``query`` for another page."""
     return tuple((name, str(page) if name == "page" else value) for name, value in query)
 
 
-def with_plain_dates(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Return ``query`` with its moments cut to days, for a server that takes the prose at its word."""
+def with_plain_dates(query: Query) -> Query:
+    """Return ``query`` with dates in place of dates and times, for a server that follows the prose."""
     return tuple((name, value[:10] if name in ("dateFrom", "dateTo") else value) for name, value in query)
 
 
-def list_call(family: ExportFamily, query: tuple[tuple[str, str], ...]) -> Call[ExportPage]:
+def list_call(family: ExportFamily, query: Query) -> Call[Page[Export]]:
     """Return the call for one page of a family's exports."""
-    what = f"list {family.name} exports"
+    description = f"list {family.name} exports"
 
-    def parse(response: HttpResponse) -> ExportPage:
-        return _read_page(json_value(response, what), family, what)
+    def parse(response: HttpResponse) -> Page[Export]:
+        return _read_page(json_value(response, description), family, description)
 
-    return Call(HttpRequest(method="GET", path=family.collection_path, query=query), parse, what)
-
-
-class PageWalk:
-    """Decides, page by page, which exports are new and whether to ask for another page."""
-
-    def __init__(self, limit: int) -> None:
-        self.page = 0
-        self._limit = limit
-        self._seen: set[str] = set()
-
-    def take(self, page: ExportPage) -> Iterator[Export]:
-        """Return the exports of ``page`` that no earlier page has shown, and move on."""
-        fresh = {export.export_id: export for export in page.exports if export.export_id not in self._seen}
-        self._seen.update(fresh)
-        short = len(page.exports) < self._limit and page.more is not True
-        self.page += 1
-        self.done = not fresh or page.more is False or short or self.page >= MAX_PAGES
-        return iter(fresh.values())
-
-    done = False
+    return Call(HttpRequest(method="GET", path=family.collection_path, query=query), parse, description)
 
 
-def _read_page(value: Any, family: ExportFamily, what: str) -> ExportPage:
+def _read_page(value: Any, family: ExportFamily, description: str) -> Page[Export]:
     records = _records(value)
     if records is None:
-        msg = f"could not {what}: the answer holds no list of exports; check the connection's base URL"
-        raise SEIUnreadableError(msg)
+        msg = f"could not {description}: the response has no list of exports; check the connection's base URL"
+        raise SEIUnexpectedResponseError(msg)
     exports = []
     for record in records:
         try:
-            exports.append(replace(read_export(record, family, what), summary=True))
-        except SEIUnreadableError:
-            continue  # a record without an id is of no use to anybody
+            exports.append(replace(read_export(record, family, description), summary=True))
+        except SEIUnexpectedResponseError:
+            continue  # a record without an id
     if records and not exports:
-        msg = f"could not {what}: none of the answer's {len(records)} records has a usable exportId"
-        raise SEIUnreadableError(msg)
-    return ExportPage(tuple(exports), _more(value) if isinstance(value, dict) else None)
+        msg = f"could not {description}: none of the response's {len(records)} records has a usable exportId"
+        raise SEIUnexpectedResponseError(msg)
+    return Page(tuple(exports), _more(value) if isinstance(value, dict) else None)
 
 
 def _records(value: Any) -> list[Any] | None:
@@ -156,19 +177,17 @@ def _records(value: Any) -> list[Any] | None:
         return value
     if not isinstance(value, dict):
         return None
-    named = value.get("exports")
-    if isinstance(named, list):
+    if isinstance(named := value.get("exports"), list):
         return named
+    # A general guide of the vendor's shows the records under another name; a single array of objects is unambiguous.
     arrays = [item for item in value.values() if isinstance(item, list)]
-    # A general guide of the vendor's shows the records under another name; one array of objects is not ambiguous.
     of_objects = [array for array in arrays if all(isinstance(item, dict) for item in array)]
-    if len(of_objects) == 1:
-        return of_objects[0]
-    with_ids = [array for array in of_objects if array and all("exportId" in item for item in array)]
-    return with_ids[0] if len(with_ids) == 1 else None
+    if len(of_objects) > 1:
+        of_objects = [array for array in of_objects if array and all("exportId" in item for item in array)]
+    return of_objects[0] if len(of_objects) == 1 else None
 
 
-def _more(value: Mapping[str, Any]) -> bool | None:
+def _more(value: dict[str, Any]) -> bool | None:
     for name, key in (("pagination", "hasMore"), ("_metadata", "has_next")):
         about = value.get(name)
         if not isinstance(about, dict):
@@ -181,30 +200,26 @@ def _more(value: Mapping[str, Any]) -> bool | None:
     return None
 
 
-def _choice(value: str | None, name: str) -> str | None:
-    return None if value is None or value == "" else checked_choice(value, _CHOICES[name], name)
-
-
-def _whole(value: object, name: str) -> int:
-    text = checked_text(value, name) or ""
+def _whole(value: object, field: str) -> int:
+    text = parse_text(value, field) or ""
     if not re.fullmatch(r"-?[0-9]{1,9}", text):
-        msg = f"{name} must be a whole number, not {value!r}"
-        raise SEIUsageError(msg, field=name)
+        msg = f"{field} must be a whole number, not {value!r}"
+        raise SEIArgumentError(msg, field=field)
     return int(text)
 
 
-def _moment(value: object, name: str) -> str | None:
-    # The prose speaks of dates, the OpenAPI document of date-times: midnight UTC is both.
-    if value is None or value == "":
+def _date_time(value: object, field: str) -> str | None:
+    # The prose speaks of dates, the OpenAPI document of dates and times: midnight UTC is both.
+    if is_missing(value):
         return None
-    moment = value
+    at = value
     if isinstance(value, str) and "T" in value:
         try:
-            moment = datetime.fromisoformat(value.strip())
+            at = datetime.fromisoformat(value.strip())
         except ValueError:
-            msg = f"{name} {value!r} is neither a day written yyyy-MM-dd nor a moment written 2024-01-31T12:00:00Z"
-            raise SEIUsageError(msg, field=name) from None
-    if isinstance(moment, datetime):
-        in_utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            msg = f"{field} {value!r} is neither a day written yyyy-MM-dd nor a time written 2024-01-31T12:00:00Z"
+            raise SEIArgumentError(msg, field=field) from None
+    if isinstance(at, datetime):
+        in_utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
         return f"{in_utc:%Y-%m-%dT%H:%M:%SZ}"
-    return f"{checked_date(value, name)}T00:00:00Z"
+    return f"{parse_date(value, field)}T00:00:00Z"

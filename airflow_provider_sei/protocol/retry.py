@@ -1,9 +1,4 @@
-"""When a call is made again, and how long to wait before.
-
-One rule for both transports: an error that can pass (no answer, 429, 5xx) is tried again a bounded number of times,
-after an exponential wait with jitter or after what ``Retry-After`` asks for, and never beyond the time left. Creating
-an export may be repeated too: the repeat is answered with the existing export.
-"""
+"""The one back-off: whether to repeat what failed, and after how many seconds."""
 
 from __future__ import annotations
 
@@ -11,61 +6,68 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from airflow_provider_sei.protocol.errors import SEIError
+from airflow_provider_sei.exceptions import SEIError
 
-__all__ = ["Backoff", "retry_after_seconds"]
+__all__ = ["MAX_RETRY_AFTER", "Backoff", "retry_after_seconds"]
+
+MAX_RETRY_AFTER = 300.0
+"""Seconds. A ``Retry-After`` that asks for more is cut to this."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """Decides about one call. All times in seconds."""
+    """Exponential back-off with jitter. All times in seconds."""
 
     attempts: int = 5
-    """Tries in all, the first included."""
+    """How often to try in total, the first attempt included."""
     base: float = 1.0
-    """Wait before the second try; doubled for each one after."""
+    """Mean pause after the first failure; doubled after each further one."""
     longest: float = 60.0
-    """No wait of our own is longer."""
-    longest_asked: float = 300.0
-    """No ``Retry-After`` is obeyed beyond this."""
+    """Cap of the mean pause; a ``Retry-After`` may ask for more."""
+
+    def pause(self, error: BaseException, failures: int, *, jitter: float, now: float) -> float:
+        """Return the seconds to wait after that many failures in a row.
+
+        :param error: what the last attempt ended with; its ``retry_after`` is respected, up to ``MAX_RETRY_AFTER``.
+        :param failures: at least 1.
+        :param jitter: random number in [0, 1); the pause is between half and one and a half times its mean.
+        :param now: epoch seconds, to read a ``Retry-After`` that is a date.
+        """
+        asked = retry_after_seconds(error.retry_after, now) if isinstance(error, SEIError) else None
+        mean = min(self.longest, self.base * 2.0 ** min(failures - 1, 32))
+        return max(mean * (0.5 + jitter), asked or 0.0)
 
     def delay(
-        self, error: SEIError, attempt: int, *, chance: float, now: float, left: float | None = None
+        self, error: SEIError, attempt: int, *, jitter: float, now: float, left: float | None = None
     ) -> float | None:
-        """Return the seconds to wait before trying again, or ``None`` to give up.
+        """Return the seconds to wait before the next attempt, or ``None`` to give up.
 
-        Args:
-            error: what the try ended with.
-            attempt: number of tries made so far, at least 1.
-            chance: drawn evenly from [0, 1), for the jitter.
-            now: epoch seconds, to read a ``Retry-After`` date.
-            left: seconds until the caller's own deadline; ``None`` means there is none.
+        Only a retryable error is retried, whatever the call: a repeated create call returns the existing export.
+
+        :param attempt: number of attempts made so far, at least 1.
+        :param left: seconds until the caller's deadline; ``None`` means there is none.
         """
         if not error.retryable or attempt >= self.attempts:
             return None
-        wait = min(self.longest, self.base * 2.0 ** (attempt - 1)) * (0.5 + chance)
-        asked = retry_after_seconds(error.retry_after, now)
-        if asked is not None:
-            wait = max(wait, min(asked, self.longest_asked))
-        if left is not None and wait >= left:
-            return None
-        return wait
+        wait = self.pause(error, attempt, jitter=jitter, now=now)
+        return None if left is not None and wait >= left else wait
 
 
-def retry_after_seconds(value: str | None, now: float) -> float | None:
-    """Return what a ``Retry-After`` header asks for in seconds, or ``None`` if it is absent or unreadable.
+def retry_after_seconds(value: str | None, now: float, *, cap: float = MAX_RETRY_AFTER) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for, or ``None`` if it is absent or unreadable.
 
-    Both documented forms are read: seconds, and an HTTP date (RFC 9110, 10.2.3).
+    Both forms of RFC 9110, 10.2.3 are read: seconds, and an HTTP date.
+
+    :param now: epoch seconds.
+    :param cap: the result is never more.
     """
-    if not value:
-        return None
-    text = value.strip()
+    text = (value or "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return min(cap, float(text[:9]))
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
+    return min(cap, max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds()))

@@ -1,50 +1,149 @@
-"""What a connection says, checked: where to call, with which key, as whom.
-
-The rule of this file: every connection field is read here, by name, once. Fields it does not know are ignored, and the
-key is never part of a message or a ``repr``.
-"""
+"""A connection's fields, parsed: base URL, API key, identifiers, timeouts and rate limit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from airflow_provider_sei.protocol.endpoint import Endpoint
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.messages import Api, HttpRequest
-from airflow_provider_sei.protocol.suggestions import did_you_mean
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedResponseError
+from airflow_provider_sei.protocol.arguments import parse_choice, parse_number, parse_text
+from airflow_provider_sei.protocol.families import did_you_mean
+from airflow_provider_sei.protocol.http import Api, HttpRequest
 
-__all__ = ["AUTH_HEADERS", "SEISettings"]
+__all__ = ["ALIASES", "AUTH_HEADERS", "BaseUrl", "SEISettings"]
+
+ALIASES = {
+    "prod1": "https://app.harness.io/prod1/sei/api",
+    "prod2": "https://app.harness.io/gratis/sei/api",
+    "eu": "https://accounts.eu.harness.io/sei/api",
+}
+"""The vendor's three clusters. Source: Harness developer hub, SEI API index page, read 2026-11-23."""
 
 AUTH_HEADERS = ("authorization", "x-api-key", "SEI_API_KEY")
 """The three headers that the vendor's documents show for the key."""
 
+# As each API's own page says. The legacy page's curl examples show "authorization" instead, hence the setting.
 _DOCUMENTED_HEADER = {Api.V2: "authorization", Api.LEGACY: "x-api-key"}
-# The pages' own words for each API. The legacy page's curl examples show "authorization" instead: hence the setting.
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_SECONDS = (0.1, 3600.0)
+
+@dataclass(frozen=True)
+class BaseUrl:
+    """A base URL with its path, without a trailing slash. Nothing outside its origin is ever called."""
+
+    text: str
+
+    @classmethod
+    def from_host(cls, host: str | None, *, schema: str | None = None, port: int | None = None) -> BaseUrl:
+        """Read an Airflow connection's ``host``.
+
+        :param host: an alias (``prod1``, ``prod2``, ``eu``), or a base URL with its path.
+        :param schema: ``https`` (default) or ``http``; used if ``host`` has no scheme.
+        :param port: used if ``host`` has neither scheme nor port.
+        :raises SEIArgumentError: no host, an unknown alias, http to another machine, or a URL with user, query or
+            fragment.
+        """
+        text = (host or "").strip()
+        if not text:
+            msg = f"host is empty: give a base URL or one of the aliases {', '.join(ALIASES)}"
+            raise SEIArgumentError(msg, field="host")
+        if alias := ALIASES.get(text.casefold()):
+            return cls(alias)
+        if "://" not in text:
+            if not any(mark in text for mark in "./:") and text != "localhost":
+                guess = did_you_mean(text, ALIASES)
+                msg = f"host {text!r} is neither a URL nor an alias{guess}; aliases: {', '.join(ALIASES)}"
+                raise SEIArgumentError(msg, field="host")
+            authority, slash, path = text.partition("/")
+            if port and ":" not in authority:
+                authority = f"{authority}:{port}"
+            text = f"{schema or 'https'}://{authority}{slash}{path}"
+        parts = _split(text)
+        if parts is None or not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
+            scheme, separator, rest = text.partition("://")
+            shown = f"{scheme}{separator}{rest.rpartition('@')[2]}"  # without a user name and password
+            msg = f"host {shown!r} is not an http(s) URL; example: {ALIASES['prod1']}"
+            raise SEIArgumentError(msg, field="host")
+        if parts.username is not None or parts.query or parts.fragment:
+            msg = "host must be a plain base URL, without user, query or fragment; the API key is the password"
+            raise SEIArgumentError(msg, field="host")
+        url = cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
+        if parts.scheme == "http" and not url.is_loopback:
+            msg = f"host {text!r} would send the API key unencrypted: use https (http is for loopback hosts only)"
+            raise SEIArgumentError(msg, field="host")
+        return url
+
+    def url(self, target: str, query: Iterable[tuple[str, str]] = ()) -> str:
+        """Return the full URL of ``target`` with ``query`` added.
+
+        :param target: a path relative to the base URL, or a URL or path that the server returned. A leading slash is
+            relative to the base URL, too, whose own path is kept and not repeated.
+        :param query: parameters to add; one that ``target`` already has is kept as it is there.
+        :raises SEIUnexpectedResponseError: ``target`` is on another origin, which must not receive the key.
+        """
+        base, parts = urlsplit(self.text), _split(target)
+        if parts is None:
+            msg = f"the server returned {_short(target)!r}, which is not a URL"
+            raise SEIUnexpectedResponseError(msg)
+        path = parts.path
+        if parts.scheme or parts.netloc:
+            if not self.is_same_origin(target):
+                msg = (
+                    f"the server returned a URL at {_short(parts.netloc or parts.scheme)!r}, outside {self.origin};"
+                    " it was not called, because the API key must not be sent to another origin"
+                )
+                raise SEIUnexpectedResponseError(msg)
+        elif not base.path or (path != base.path and not path.startswith(f"{base.path}/")):
+            path = f"{base.path}/{path.lstrip('/')}"
+        parameters: dict[str, str] = {}
+        for name, value in (*parse_qsl(parts.query, keep_blank_values=True), *query):
+            parameters.setdefault(name, value)
+        quoted = quote(path, safe="/%:@!$&'()*+,;=~-._")
+        return urlunsplit((base.scheme, base.netloc, quoted, urlencode(parameters, errors="replace"), ""))
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        parts = urlsplit(self.text)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine, where neither encryption nor a proxy is needed."""
+        host = urlsplit(self.text).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    def is_same_origin(self, url: str) -> bool:
+        """Return whether ``url`` has the same scheme, host and port."""
+        parts = _split(url)
+        return parts is not None and _origin(parts) == _origin(urlsplit(self.text))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SEISettings:
-    """A checked connection."""
+    """A parsed connection."""
 
-    endpoint: Endpoint
+    base_url: BaseUrl
     api_key: str = field(repr=False)
     project_identifier: str | None = None
     org_identifier: str | None = None
     account_id: str | None = None
     auth_header: str | None = None
-    """One of ``AUTH_HEADERS`` for every call; ``None`` takes the header that each API's own page names."""
+    """One of ``AUTH_HEADERS`` for every call; ``None``: the header that each API's own page documents."""
     connect_timeout: float = 10.0
-    """Seconds to reach the server."""
+    """Seconds to connect."""
     read_timeout: float = 60.0
-    """Seconds without a byte before an answer counts as lost."""
+    """Seconds without a byte before a response counts as lost."""
     ca_bundle: str | None = None
-    """Path of a CA bundle to verify the server with; ``None``: that of ``REQUESTS_CA_BUNDLE``, else certifi's."""
+    """Path of a CA bundle; ``None``: that of ``REQUESTS_CA_BUNDLE``, else certifi's."""
     calls_per_minute: float = 240.0
-    """Calls that one process spends on waiting per minute. The vendor allows 1000 a key, 400 by ``x-api-key``."""
+    """Rate limit of one triggerer's polling. The vendor allows a key 1000 calls a minute, 400 by ``x-api-key``."""
 
     @classmethod
     def from_fields(
@@ -56,72 +155,66 @@ class SEISettings:
         schema: str | None = None,
         port: int | None = None,
     ) -> SEISettings:
-        """Read the fields of an Airflow connection.
+        """Parse the fields of an Airflow connection. Unknown fields of ``extra`` are ignored.
 
-        Raises:
-            SEIUsageError: a field is missing or cannot be used; ``field`` names it.
+        :raises SEIArgumentError: a field is missing or invalid; ``field`` is its name.
         """
         extra = extra or {}
         if not isinstance(extra, Mapping):
             msg = f"the connection's extra must be a JSON object, not {type(extra).__name__}"
-            raise SEIUsageError(msg, field="extra")
-        header = _text(extra, "auth_header")
-        if header is not None:
-            header = _known_header(header)
+            raise SEIArgumentError(msg, field="extra")
+
+        def text(name: str) -> str | None:
+            return parse_text(extra.get(name), name)
+
+        def number(name: str, default: float, least: float, most: float, unit: str = "seconds") -> float:
+            value = extra.get(name)
+            return default if value in (None, "") else parse_number(value, name, least=least, most=most, unit=unit)
+
+        header = text("auth_header")
         return cls(
-            endpoint=Endpoint.from_host(host, schema=schema, port=port),
-            api_key=_api_key(password),
-            project_identifier=_text(extra, "project_identifier"),
-            org_identifier=_text(extra, "org_identifier"),
-            account_id=_text(extra, "account_id"),
-            auth_header=header,
-            connect_timeout=_number(extra, "connect_timeout", cls.connect_timeout, *_SECONDS),
-            read_timeout=_number(extra, "read_timeout", cls.read_timeout, *_SECONDS),
-            ca_bundle=_text(extra, "ca_bundle"),
-            calls_per_minute=_number(extra, "calls_per_minute", cls.calls_per_minute, 1, 1000),
+            base_url=BaseUrl.from_host(host, schema=schema, port=port),
+            api_key=_parse_key(password),
+            project_identifier=text("project_identifier"),
+            org_identifier=text("org_identifier"),
+            account_id=text("account_id"),
+            auth_header=header and parse_choice(header, AUTH_HEADERS, "auth_header"),
+            connect_timeout=number("connect_timeout", cls.connect_timeout, 0.1, 3600),
+            read_timeout=number("read_timeout", cls.read_timeout, 0.1, 3600),
+            ca_bundle=text("ca_bundle"),
+            calls_per_minute=number("calls_per_minute", cls.calls_per_minute, 1, 1000, "calls"),
         )
 
-    def overridden(
-        self,
-        *,
-        project_identifier: str | None = None,
-        org_identifier: str | None = None,
-        account_id: str | None = None,
-        auth_header: str | None = None,
-    ) -> SEISettings:
-        """Return these settings with what an operator says instead; empty values change nothing."""
-        return replace(
-            self,
-            project_identifier=project_identifier or self.project_identifier,
-            org_identifier=org_identifier or self.org_identifier,
-            account_id=account_id or self.account_id,
-            auth_header=_known_header(auth_header) if auth_header else self.auth_header,
-        )
+    def with_overrides(self, **overrides: str | None) -> SEISettings:
+        """Return these settings with an operator's own values; empty values change nothing.
+
+        :param overrides: ``project_identifier``, ``org_identifier``, ``account_id``, ``auth_header``.
+        """
+        given = {name: value for name, value in overrides.items() if value}
+        if header := given.get("auth_header"):
+            given["auth_header"] = parse_choice(header, AUTH_HEADERS, "auth_header")
+        return replace(self, **given)  # type: ignore[arg-type]  # the four fields are all text
 
     def url(self, request: HttpRequest) -> str:
-        """Return the full URL of ``request``, identifiers included.
+        """Return the full URL of ``request``, with the identifiers.
 
-        Raises:
-            SEIUsageError: the request needs an identifier that neither the connection nor the operator gives.
-            SEIUnreadableError: the request's path leads to another origin.
+        :raises SEIArgumentError: a required identifier is missing.
+        :raises SEIUnexpectedResponseError: the request's path is on another origin.
         """
-        identifiers = (
-            ("projectIdentifier", "project_identifier", self.project_identifier),
-            ("orgIdentifier", "org_identifier", self.org_identifier),
-        )
         query = list(request.query)
-        for parameter, name, value in identifiers:
-            if value:
+        identifiers = {"projectIdentifier": "project_identifier", "orgIdentifier": "org_identifier"}
+        for parameter, name in identifiers.items():
+            if value := getattr(self, name):
                 query.append((parameter, value))
             elif request.identifiers_required:
                 msg = f"{name} is missing: set it in the connection's extra or on the operator"
-                raise SEIUsageError(msg, field=name)
+                raise SEIArgumentError(msg, field=name)
         if request.account_parameter and self.account_id:
             query.append((request.account_parameter, self.account_id))
-        return self.endpoint.url(request.path, query)
+        return self.base_url.url(request.path, query)
 
     def headers(self, request: HttpRequest, user_agent: str) -> dict[str, str]:
-        """Return the headers of ``request``, the key among them."""
+        """Return the headers of ``request``, including the key."""
         headers = {"User-Agent": user_agent, "Accept": request.accept, "Accept-Encoding": "identity"}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -130,45 +223,33 @@ class SEISettings:
         return headers
 
 
-def _known_header(name: str) -> str:
-    known = next((header for header in AUTH_HEADERS if header.casefold() == name.strip().casefold()), None)
-    if known is None:
-        guess = did_you_mean(name, AUTH_HEADERS)
-        msg = f"auth_header {name!r} is not one that SEI reads{guess}; known: {', '.join(AUTH_HEADERS)}"
-        raise SEIUsageError(msg, field="auth_header")
-    return known
-
-
-def _api_key(password: str | None) -> str:
+def _parse_key(password: str | None) -> str:
     key = (password or "").strip()
     if not key:
         msg = "the API key is missing: set it as the connection's password"
-        raise SEIUsageError(msg, field="password")
+        raise SEIArgumentError(msg, field="password")
     if not key.isascii() or not key.isprintable() or " " in key:
-        msg = "the API key (the connection's password) has characters that no HTTP header can carry"
-        raise SEIUsageError(msg, field="password")
+        msg = "the API key (the connection's password) has characters that an HTTP header cannot contain"
+        raise SEIArgumentError(msg, field="password")
     return key
 
 
-def _text(extra: Mapping[str, Any], name: str) -> str | None:
-    value = extra.get(name)
-    if value is None:
+def _split(url: str) -> SplitResult | None:
+    # urlsplit drops tabs and newlines silently and reads a backslash as part of a host; other parsers differ.
+    # A lone surrogate, which JSON can contain, has no form in a URL.
+    if any(char <= " " or char in "\\\x7f" or "\ud800" <= char <= "\udfff" for char in url):
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        msg = f"{name} in the connection's extra must be text, not {type(value).__name__}"
-        raise SEIUsageError(msg, field=name)
-    return str(value).strip() or None
-
-
-def _number(extra: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
-    value = extra.get(name)
-    if value is None or value == "":
-        return default
     try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if isinstance(value, bool) or not least <= number <= most:
-        msg = f"{name} in the connection's extra must be a number from {least:g} to {most:g}, not {value!r}"
-        raise SEIUsageError(msg, field=name)
-    return number
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError for an invalid port
+    except ValueError:
+        return None
+    return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."  # noqa: PLR2004 - about a line

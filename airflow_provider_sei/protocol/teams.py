@@ -1,4 +1,4 @@
-"""Teams of an organisation tree, from whichever of the vendor's three endpoints answers.
+"""Teams of an organisation tree, from whichever of the vendor's three endpoints serves.
 
 Sources: the vendor's OpenAPI document (``/v2/teams/list``, ``/v2/org-trees/list``, ``/v2/org-trees/{id}/teams``) and
 its prose, which shows an array where the OpenAPI document has a tree; read 2026-11-23. The vendor asks for short delays
@@ -7,39 +7,38 @@ between calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_sei.protocol.answers import excerpt, json_value, printable
-from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIUnreadableError, SEIUsageError
-from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse
-from airflow_provider_sei.protocol.suggestions import did_you_mean
+from airflow_provider_sei.exceptions import SEIArgumentError, SEINotFoundError, SEIUnexpectedResponseError
+from airflow_provider_sei.protocol.families import did_you_mean
+from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable
+from airflow_provider_sei.protocol.listing import Page, Pager
 
 __all__ = [
+    "PAUSE_BETWEEN_PAGES",
+    "Record",
     "Team",
-    "TeamPage",
     "leaf_teams",
     "org_tree_id",
     "org_tree_teams_call",
     "org_trees_page_call",
+    "record_pager",
     "select_teams",
     "teams_page_call",
     "without_match",
 ]
 
-PAGE_SIZE = 50
-"""The vendor's own default."""
-MAX_PAGES = 2_000
-"""A bound for servers that never end: 100,000 teams. A list that goes on there is an error, for a part of it would pass
-for the whole."""
+Record = Mapping[str, Any]
+_PAGE_SIZE = 50  # the vendor's default
+_MAX_PAGES = 2_000  # 100,000 teams
 PAUSE_BETWEEN_PAGES = 0.2
-"""Seconds. The vendor asks for a short delay between calls and names no figure; this one keeps a walk over pages below
-the lower of its limits, 400 calls a minute."""
-_SHOWN = 10  # names in a message
-_LONGEST_NAME = 1000  # characters; names go to XCom, logs and the grid
+"""Seconds. The vendor asks for a short delay without a figure; this one stays below 400 calls a minute."""
+_MAX_NAMES = 10  # in a message
+_MAX_NAME = 1000  # characters; names are shown in XCom, logs and the grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,73 +46,61 @@ class Team:
     """One team, as far as the vendor's endpoints agree on it."""
 
     team_id: str
-    """What exports take as ``teamId`` and legacy reports as ``collectionId``; the vendor's ``refId``."""
+    """``teamId`` of exports and ``collectionId`` of legacy reports; the vendor's ``refId``."""
     name: str
     org_tree_name: str | None = None
 
 
-@dataclass(frozen=True)
-class TeamPage:
-    """One page of records, and whether the server says that more follow."""
-
-    records: tuple[Mapping[str, Any], ...]
-    more: bool
+def record_pager(description: str) -> Pager[Record]:
+    """Return the pager for teams or trees. A list that does not end is an error: part of it would pass for all."""
+    return Pager(_PAGE_SIZE, lambda record: hash(repr(record)), max_pages=_MAX_PAGES, must_end=description)
 
 
-def teams_page_call(org_tree_name: str | None, page: int) -> Call[TeamPage]:
+def teams_page_call(org_tree_name: str | None, page: int) -> Call[Page[Record]]:
     """Return the call for one page of leaf teams (``POST /v2/teams/list``)."""
-    what = "list teams"
+    description = "list teams"
     body: dict[str, Any] = {"leafTeamsOnly": True}
     if org_tree_name:
         body |= {"searchKey": "orgTreeName", "searchValue": org_tree_name}
-    request = HttpRequest(
-        method="POST",
-        path="v2/teams/list",
-        query=(("page", str(page)), ("pageSize", str(PAGE_SIZE))),
-        body=body,
-    )
+    query = (("page", str(page)), ("pageSize", str(_PAGE_SIZE)))
 
-    def parse(response: HttpResponse) -> TeamPage:
-        found = _read_page(response, what, page)
-        if found.records and not any(True for _ in _walk(found.records)):
-            msg = f"could not {what}: the answer's records have no refId; check the connection's base URL"
-            raise SEIUnreadableError(msg)
+    def parse(response: HttpResponse) -> Page[Record]:
+        found = _read_page(response, description, page)
+        if found.items and not any(True for _ in _walk(found.items)):
+            msg = f"could not {description}: the response's records have no refId; check the connection's base URL"
+            raise SEIUnexpectedResponseError(msg)
         return found
 
-    return Call(request, parse, what)
+    return Call(HttpRequest(method="POST", path="v2/teams/list", query=query, body=body), parse, description)
 
 
-def org_trees_page_call(name: str, page: int) -> Call[TeamPage]:
+def org_trees_page_call(name: str, page: int) -> Call[Page[Record]]:
     """Return the call that searches organisation trees by name (``POST /v2/org-trees/list``)."""
-    what = f"find the organisation tree {name!r}"
-    request = HttpRequest(
-        method="POST",
-        path="v2/org-trees/list",
-        query=(("pageIndex", str(page)), ("pageSize", str(PAGE_SIZE))),
-        body={"searchKey": "name", "searchValue": name},
-    )
-    return Call(request, lambda response: _read_page(response, what, page), what)
+    description = f"find the organisation tree {name!r}"
+    query = (("pageIndex", str(page)), ("pageSize", str(_PAGE_SIZE)))
+    body = {"searchKey": "name", "searchValue": name}
+    request = HttpRequest(method="POST", path="v2/org-trees/list", query=query, body=body)
+    return Call(request, lambda response: _read_page(response, description, page), description)
 
 
-def org_tree_teams_call(tree_id: str) -> Call[Iterable[Mapping[str, Any]]]:
+def org_tree_teams_call(tree_id: str) -> Call[Iterable[Record]]:
     """Return the call for a tree's teams (``GET /v2/org-trees/{id}/teams``), roots first."""
-    what = f"list the teams of organisation tree {tree_id}"
+    description = f"list the teams of organisation tree {tree_id}"
 
-    def parse(response: HttpResponse) -> Iterable[Mapping[str, Any]]:
-        value = json_value(response, what)
+    def parse(response: HttpResponse) -> Iterable[Record]:
+        value = json_value(response, description)
         if isinstance(value, dict) and "refId" in value:
             return [value]
-        return _records(value, what)
+        return _records(value, description)
 
     path = f"v2/org-trees/{quote(tree_id, safe='', errors='replace')}/teams"
-    return Call(HttpRequest(method="GET", path=path), parse, what)
+    return Call(HttpRequest(method="GET", path=path), parse, description)
 
 
-def org_tree_id(records: Iterable[Mapping[str, Any]], name: str) -> str:
-    """Return the id of the tree called exactly ``name``; the server's search may answer with similar ones.
+def org_tree_id(records: Iterable[Record], name: str) -> str:
+    """Return the id of the tree called exactly ``name``; the server's search may return similar ones.
 
-    Raises:
-        SEINotFoundError: no tree of that name; the message lists the names that came back.
+    :raises SEINotFoundError: there is no such tree; the message has the names that were found.
     """
     names = []
     for record in records:
@@ -121,69 +108,58 @@ def org_tree_id(records: Iterable[Mapping[str, Any]], name: str) -> str:
         if record.get("name") == name and isinstance(tree_id, int | str) and not isinstance(tree_id, bool):
             return str(tree_id)
         names.append(excerpt(str(record.get("name"))))
-    found = f"; found: {', '.join(sorted(names)[:10])}" if names else ""
+    found = f"; found: {', '.join(sorted(names)[:_MAX_NAMES])}" if names else ""
     msg = f"there is no organisation tree called {name!r}{found}"
     raise SEINotFoundError(msg)
 
 
-def leaf_teams(records: Iterable[Mapping[str, Any]], org_tree_name: str | None = None) -> list[Team]:
-    """Return the leaf teams among ``records`` and their ``children``, each once, in the order met.
+def leaf_teams(records: Iterable[Record], org_tree_name: str | None = None) -> list[Team]:
+    """Return the leaf teams among ``records`` and their ``children``, each once, in order.
 
-    A leaf says so (``leaf: true``); where a record does not say, a team without children that is nobody's parent is
-    one.
+    A leaf has ``leaf: true``; if a record does not say, it is one if it has no children and is nobody's parent.
 
-    Args:
-        org_tree_name: leave out teams that name another tree.
+    :param org_tree_name: omit teams of another tree.
     """
     teams = list(_walk(records))
     parents = {str(team["parentRefId"]) for team in teams if team.get("parentRefId") is not None}
     leaves: dict[str, Team] = {}
     for team in teams:
-        team_id = str(team["refId"])
-        leaf = team.get("leaf")
+        team_id, leaf, tree = str(team["refId"]), team.get("leaf"), team.get("orgTree")
         if not isinstance(leaf, bool):
             leaf = not team.get("children") and team_id not in parents
-        tree = team.get("orgTree")
         tree_name = tree.get("name") if isinstance(tree, dict) else None
-        if not leaf or (org_tree_name and tree_name and tree_name != org_tree_name):
-            continue
-        leaves.setdefault(
-            team_id,
-            Team(team_id=team_id, name=_name(team, team_id), org_tree_name=tree_name or org_tree_name),
-        )
+        if leaf and (not org_tree_name or not tree_name or tree_name == org_tree_name):
+            name = str(team.get("name") or "")[:_MAX_NAME]
+            name = printable(name if name.strip() else team_id).strip() or "unnamed"
+            leaves.setdefault(team_id, Team(team_id=team_id, name=name, org_tree_name=tree_name or org_tree_name))
     return list(leaves.values())
 
 
 def select_teams(teams: Sequence[Team], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Team]:
-    """Return the teams that an ``include`` pattern matches and no ``exclude`` pattern does, in the order given.
+    """Return the teams that match an ``include`` pattern and no ``exclude`` pattern, in order.
 
-    A pattern is matched against name and id, in any case, with ``*``, ``?`` and ``[...]``; a name that is equal to it
-    matches too, so that one with brackets in it can be written as it is.
+    Patterns match names and ids in any case, with ``*``, ``?`` and ``[...]``; a name that equals the pattern matches,
+    too, so a name with brackets can be given as it is.
 
-    Args:
-        include: which teams; none means all.
-        exclude: which of these not.
-
-    Raises:
-        SEIUsageError: an ``include`` pattern matches no team, or no team is left.
+    :param include: none means all teams.
+    :raises SEIArgumentError: an ``include`` pattern matches no team, or no team is left.
     """
-    if strays := without_match(teams, include):
-        names = [team.name for team in teams]
-        guess = did_you_mean(strays[0].strip("*? "), names)
-        msg = f"include pattern {strays[0]!r} matches none of {len(teams)} teams{guess or f': {_some(names)}'}"
-        raise SEIUsageError(msg, field="include")
+    names = [team.name for team in teams]
+    if unmatched := without_match(teams, include):
+        guess = did_you_mean(unmatched[0].strip("*? "), names) or f": {_shortened(names)}"
+        msg = f"include pattern {unmatched[0]!r} matches none of {len(teams)} teams{guess}"
+        raise SEIArgumentError(msg, field="include")
     included = [team for team in teams if not include or any(_matches(team, pattern) for pattern in include)]
     left = [team for team in included if not any(_matches(team, pattern) for pattern in exclude)]
     if included and not left:
-        msg = f"no team is left: exclude {list(exclude)} leaves out all of {_some([team.name for team in included])}"
-        raise SEIUsageError(msg, field="exclude")
+        msg = f"no team is left: exclude {list(exclude)} matches all of {_shortened([team.name for team in included])}"
+        raise SEIArgumentError(msg, field="exclude")
     return left
 
 
-def without_match(teams: Iterable[Team], patterns: Iterable[str]) -> list[str]:
+def without_match(teams: Sequence[Team], patterns: Iterable[str]) -> list[str]:
     """Return the patterns that match none of ``teams``."""
-    known = list(teams)
-    return [pattern for pattern in patterns if not any(_matches(team, pattern) for team in known)]
+    return [pattern for pattern in patterns if not any(_matches(team, pattern) for team in teams)]
 
 
 def _matches(team: Team, pattern: str) -> bool:
@@ -191,34 +167,26 @@ def _matches(team: Team, pattern: str) -> bool:
     return any(text == folded or fnmatchcase(text, folded) for text in (team.name.casefold(), team.team_id.casefold()))
 
 
-def _name(team: Mapping[str, Any], team_id: str) -> str:
-    given = str(team.get("name") or "")[:_LONGEST_NAME]
-    return printable(given if given.strip() else team_id).strip() or "unnamed"
+def _shortened(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ", ".join(map(repr, names[:_MAX_NAMES])) + (f" and {more} more" if more > 0 else "")
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(map(repr, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
-
-
-def _walk(records: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    waiting = list(records)[::-1]  # a stack, not recursion: the depth is the server's to choose
-    while waiting:
-        record = waiting.pop()
-        if not isinstance(record, Mapping):
-            continue
-        ref_id = record.get("refId")
+def _walk(records: Iterable[Record]) -> Iterator[Record]:
+    stack = list(records)[::-1]  # no recursion: the server chooses the depth
+    while stack:
+        record = stack.pop()
+        ref_id, children = record.get("refId"), record.get("children")
         if isinstance(ref_id, int | str) and not isinstance(ref_id, bool) and str(ref_id).strip():
             yield record
-        children = record.get("children")
         if isinstance(children, list):
-            waiting.extend(child for child in reversed(children) if isinstance(child, Mapping))
+            stack.extend(child for child in reversed(children) if isinstance(child, Mapping))
 
 
-def _read_page(response: HttpResponse, what: str, page: int) -> TeamPage:
-    value = json_value(response, what)
-    records = _records(value, what)
-    more = len(records) >= PAGE_SIZE  # where nothing is said; a page that only repeats ends the walk
+def _read_page(response: HttpResponse, description: str, page: int) -> Page[Record]:
+    value = json_value(response, description)
+    records = _records(value, description)
+    more: bool | None = None
     if isinstance(value, dict):
         pages, total = value.get("totalPages"), value.get("totalCount", value.get("totalItems"))
         if isinstance(value.get("hasNext"), bool):
@@ -226,19 +194,16 @@ def _read_page(response: HttpResponse, what: str, page: int) -> TeamPage:
         elif isinstance(pages, int):
             more = page + 1 < pages
         elif isinstance(total, int):
-            more = (page + 1) * PAGE_SIZE < total
-    if more and records and page + 1 >= MAX_PAGES:
-        msg = f"could not {what}: the server's list goes on after {MAX_PAGES} pages; ask for one organisation tree"
-        raise SEIUnreadableError(msg)
-    return TeamPage(tuple(records), more and bool(records))
+            more = (page + 1) * _PAGE_SIZE < total
+    return Page(tuple(records), more)
 
 
-def _records(value: Any, what: str) -> list[Mapping[str, Any]]:
+def _records(value: Any, description: str) -> list[Record]:
     records = value
     if isinstance(value, dict):
         known = (value.get(key) for key in ("items", "records", "content", "teams"))
         records = next((found for found in known if isinstance(found, list)), None)
     if not isinstance(records, list):
-        msg = f"could not {what}: the answer holds no list; check the connection's base URL"
-        raise SEIUnreadableError(msg)
+        msg = f"could not {description}: the response has no list; check the connection's base URL"
+        raise SEIUnexpectedResponseError(msg)
     return [record for record in records if isinstance(record, dict)]

@@ -1,37 +1,42 @@
-"""Waiting for an export: when to ask again, when it is over, what trouble to bear.
+"""Waiting for an export: when to poll next, when the wait ends, and how its outcome travels to the worker.
 
-The rules of this file, the same for a worker that sleeps and a triggerer that awaits:
+The same rules hold for a worker that sleeps and for a triggerer that awaits:
 
-1. The deadline is an absolute moment, so a restart does not restart it, and there is one last look when it is reached.
-2. Trouble that can pass is borne by time, not by count: any good answer ends it, ``trouble_tolerance`` seconds of
-   nothing but trouble end the wait. Trouble that cannot pass ends it at once.
-3. A 404 is borne for a short while, in case a replica lags behind the create call; then the export has vanished.
-4. Left alone, the pause between two looks grows with the root of the time waited: ``max(5 s, 1.5 * sqrt(elapsed))``,
-   which needs the fewest calls for a given mean delay when most exports are short and some are long.
+1. The deadline is a point in time, so a restart does not extend it. One last poll is made when it is reached.
+2. Transient errors are tolerated for ``error_tolerance`` seconds without a good answer; others end it at the first.
+3. A 404 is tolerated for 30 s, in case a replica lags behind the create call.
+4. The interval between two polls is ``max(5 s, 1.5 * sqrt(elapsed))``, 10 % more or less, unless the user sets one.
+   That takes the fewest calls for a given mean delay when most exports are short and some are long.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from math import sqrt
+from typing import Any
 
-from airflow_provider_sei.protocol.errors import (
+from airflow_provider_sei import exceptions as errors
+from airflow_provider_sei.exceptions import (
     SEIError,
+    SEIExportNotFoundError,
     SEIExportTimeoutError,
-    SEIExportVanishedError,
     SEINotFoundError,
-    SEIUnreadableError,
+    SEIUnexpectedResponseError,
 )
-from airflow_provider_sei.protocol.exports import Export, dead_export_error
+from airflow_provider_sei.protocol.exports import Export, ExportStatus, failed_export_error, read_status
 from airflow_provider_sei.protocol.retry import retry_after_seconds
-from airflow_provider_sei.protocol.status import ExportStatus, Verdict
 
-__all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "pause_seconds"]
+__all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "pause_seconds", "read_event"]
 
 _SHORTEST_PAUSE = 5.0  # seconds
 _GROWTH = 1.5
-_JITTER = 0.1  # of a pause, either way, so that exports created together are not asked for together
-_MISSING_TOLERANCE = 30.0  # seconds for which a 404 is borne
+_JITTER = 0.1  # of a pause, either way, so that exports created together are not polled together
+_NOT_FOUND_TOLERANCE = 30.0  # seconds
+
+_EVENT_VERSION = 1
+_TYPES: dict[str, type] = {"reused": bool, "summary": bool, "size_bytes": int}  # of an export's fields; others are str
+_ERROR_FIELDS = ("status_code", "vendor_code", "vendor_message", "export_id", "retry_after")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +48,9 @@ class WaitPlan:
     started_at: float
     deadline: float
     poll_interval: float | None = None
-    """Seconds between two looks; ``None`` takes the growing schedule."""
-    trouble_tolerance: float = 900.0
-    """Seconds of nothing but trouble that are borne."""
+    """Seconds between two polls; ``None`` takes the growing interval."""
+    error_tolerance: float = 900.0
+    """Seconds of consecutive transient errors after which the wait fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,95 +60,99 @@ class WaitOutcome:
     export: Export | None = None
     error: SEIError | None = None
 
+    def export_or_raise(self) -> Export:
+        """Return the completed export.
+
+        :raises SEIError: the wait has ended otherwise.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.export is None:
+            msg = "the wait has ended without an export"
+            raise SEIError(msg)
+        return self.export
+
+    def to_event(self) -> dict[str, Any]:
+        """Return the payload of a trigger event, as JSON primitives; :func:`read_event` reads it."""
+        event: dict[str, Any] = {"version": _EVENT_VERSION, "outcome": "error" if self.error else "ready"}
+        if self.export is not None:
+            event["export"] = asdict(self.export) | {"status": self.export.status.value}
+        if self.error is not None:
+            event["error"] = {name: getattr(self.error, name) for name in (*_ERROR_FIELDS, "retryable")}
+            event["error"] |= {"type": type(self.error).__name__, "message": str(self.error)}
+        return event
+
 
 class ExportWait:
-    """Follows one export from look to look. It holds no clock: every call is told what time it is."""
+    """Follows one export from poll to poll. It has no clock: every method is given the time, in epoch seconds."""
 
-    __slots__ = ("_last", "_missing_since", "_news", "_seen_at", "_trouble", "_trouble_since", "plan", "seconds_in")
+    __slots__ = ("_error", "_error_since", "_last", "_messages", "_missing_since", "plan")
 
     def __init__(self, plan: WaitPlan) -> None:
         self.plan = plan
-        self.seconds_in: dict[ExportStatus, float] | None = None
-        """Seconds that the export has spent in each status, as far as the looks at it tell; ``None``: no look yet."""
-        self._seen_at = plan.started_at
         self._last: Export | None = None
-        self._trouble_since: float | None = None
+        self._error: SEIError | None = None
+        self._error_since: float | None = None
         self._missing_since: float | None = None
-        self._trouble: SEIError | None = None
-        self._news: list[str] = []
+        self._messages: list[str] = []
 
-    def saw(self, export: Export, now: float) -> WaitOutcome | None:
-        """Take in a good answer; return how the wait ends, or ``None`` to go on."""
-        if self._trouble is not None:
-            self._news.append(f"{self._name} answers again after {now - (self._trouble_since or now):.0f} s of trouble")
-        self._trouble = self._trouble_since = self._missing_since = None
+    def on_status(self, export: Export, now: float) -> WaitOutcome | None:
+        """Record a good answer; return how the wait ends, or ``None`` to go on."""
+        if self._error_since is not None:
+            self._messages.append(f"{self._name} answers again after {now - self._error_since:.0f} s of errors")
+        self._error = self._error_since = self._missing_since = None
         if self._last is None or self._last.status_word != export.status_word:
-            self._news.append(self._describe(export, now))
-        self._account(export, now)
+            self._messages.append(self._describe(export, now))
         self._last = export
-        verdict = export.status.verdict
-        if verdict is Verdict.READY:
+        if export.status.is_successful:
             return WaitOutcome(export=export)
-        if verdict is Verdict.DEAD:
-            return WaitOutcome(export=export, error=dead_export_error(export))
-        return self.over(now) if now >= self.plan.deadline else None
+        if export.status.is_terminal:
+            return WaitOutcome(export=export, error=failed_export_error(export))
+        return self.timed_out(now) if now >= self.plan.deadline else None
 
-    def failed(self, error: SEIError, now: float) -> WaitOutcome | None:
-        """Take in a look that ended in ``error``; return how the wait ends, or ``None`` to go on."""
-        if self._trouble_since is None:
-            self._trouble_since = now
-            self._news.append(f"{self._name}: {error}")
-        self._trouble = error
+    def on_error(self, error: SEIError, now: float) -> WaitOutcome | None:
+        """Record a poll that failed; return how the wait ends, or ``None`` to go on."""
+        if self._error_since is None:
+            self._error_since = now
+            self._messages.append(f"{self._name}: {error}")
+        self._error = error
         if isinstance(error, SEINotFoundError):
             self._missing_since = now if self._missing_since is None else self._missing_since
-            if now - self._missing_since < _MISSING_TOLERANCE and now < self.plan.deadline:
+            if now - self._missing_since < _NOT_FOUND_TOLERANCE and now < self.plan.deadline:
                 return None
-            return WaitOutcome(error=self._vanished(error))
+            return WaitOutcome(error=self._not_found(error))
         self._missing_since = None
-        # A page in place of JSON is a proxy's or a gateway's bad minute more often than a wrong base URL, here where
-        # the same URL has worked for the create call.
-        if not (error.retryable or isinstance(error, SEIUnreadableError)):
+        # HTML in place of JSON is a failing gateway here, rather than a wrong base URL: the create call has worked.
+        if not (error.retryable or isinstance(error, SEIUnexpectedResponseError)):
             return WaitOutcome(error=error)
         if now >= self.plan.deadline:
-            return self.over(now)
-        return WaitOutcome(error=error) if now - self._trouble_since >= self.plan.trouble_tolerance else None
+            return self.timed_out(now)
+        return WaitOutcome(error=error) if now - self._error_since >= self.plan.error_tolerance else None
 
-    def over(self, now: float) -> WaitOutcome:
-        """Return how the wait ends when its time is up."""
+    def timed_out(self, now: float) -> WaitOutcome:
+        """Return how the wait ends when its time is over."""
         state = f"still {self._last.status_word!r}" if self._last else "never seen"
-        trouble = f" (last trouble: {self._trouble})" if self._trouble else ""
+        last_error = f" (last error: {self._error})" if self._error else ""
         msg = (
-            f"{self._name} was {state} after {max(0.0, now - self.plan.started_at):.0f} s{trouble}. It goes on at the"
-            " server: wait for the same id again, or allow more time"
+            f"{self._name} was {state} after {max(0.0, now - self.plan.started_at):.0f} s{last_error}. It continues at"
+            " the server: wait for the same id again, or allow more time"
         )
         return WaitOutcome(export=self._last, error=SEIExportTimeoutError(msg, export_id=self.plan.export_id))
 
-    def pause(self, now: float, chance: float) -> float:
-        """Return the seconds until the next look.
+    def pause(self, now: float, jitter: float, *, at_least: float = 0.0) -> float:
+        """Return the seconds until the next poll, which is at the deadline at the latest.
 
-        Args:
-            chance: drawn evenly from [0, 1), for the jitter.
+        :param jitter: random number in [0, 1).
+        :param at_least: seconds, for a caller that learns of changes otherwise, too.
         """
-        wait = pause_seconds(now - self.plan.started_at, chance, interval=self.plan.poll_interval)
-        asked = retry_after_seconds(self._trouble.retry_after, now) if self._trouble else None
-        return max(0.0, min(max(wait, asked or 0.0), self.plan.deadline - now))
+        wait = pause_seconds(now - self.plan.started_at, jitter, interval=self.plan.poll_interval)
+        asked = retry_after_seconds(self._error.retry_after, now) if self._error else None
+        return max(0.0, min(max(wait, at_least, asked or 0.0), self.plan.deadline - now))
 
-    @property
-    def has_news(self) -> bool:
-        """Whether ``news`` has a line to return."""
-        return bool(self._news)
-
-    def news(self) -> list[str]:
-        """Return what is worth a log line since the last call: changes of state, the start and the end of trouble."""
-        news, self._news = self._news, []
-        return news
-
-    def _account(self, export: Export, now: float) -> None:
-        status = (self._last or export).status
-        if self.seconds_in is None:
-            self.seconds_in = {}
-        self.seconds_in[status] = self.seconds_in.get(status, 0.0) + max(0.0, now - self._seen_at)
-        self._seen_at = now
+    def messages(self) -> list[str]:
+        """Return the log lines since the last call: changes of status, the first error, and the recovery."""
+        messages, self._messages = self._messages, []
+        return messages
 
     @property
     def _name(self) -> str:
@@ -152,17 +161,17 @@ class ExportWait:
     def _describe(self, export: Export, now: float) -> str:
         word = export.status_word or "without a status"
         if export.status is ExportStatus.UNKNOWN:
-            return f"{self._name} is {word!r}, a status that is not documented; waiting on until the deadline"
-        return f"{self._name} is {word} after {max(0.0, now - self.plan.started_at):.0f} s"
+            return f"{self._name}: {word!r} is not a documented status; waiting until the deadline"
+        return f"{self._name}: {word} ({max(0.0, now - self.plan.started_at):.0f} s)"
 
-    def _vanished(self, error: SEINotFoundError) -> SEIError:
+    def _not_found(self, error: SEINotFoundError) -> SEIError:
         if self._last is None:
             return error
         msg = (
-            f"{self._name} has vanished: the server answered 404 after it had answered {self._last.status_word!r};"
+            f"{self._name} is gone: the server answered 404 after it had answered {self._last.status_word!r};"
             " create it again"
         )
-        return SEIExportVanishedError(
+        return SEIExportNotFoundError(
             msg,
             status_code=error.status_code,
             vendor_code=error.vendor_code,
@@ -171,7 +180,48 @@ class ExportWait:
         )
 
 
-def pause_seconds(elapsed: float, chance: float, *, interval: float | None = None) -> float:
-    """Return the pause before the next look at an export that has been waited for ``elapsed`` seconds."""
+def pause_seconds(elapsed: float, jitter: float, *, interval: float | None = None) -> float:
+    """Return the seconds between two polls of an export that has been waited for ``elapsed`` seconds."""
     wait = interval if interval is not None else max(_SHORTEST_PAUSE, _GROWTH * sqrt(max(0.0, elapsed)))
-    return wait * (1.0 - _JITTER + 2.0 * _JITTER * chance)
+    return wait * (1.0 - _JITTER + 2.0 * _JITTER * jitter)
+
+
+def read_event(event: object) -> Export:
+    """Return the completed export of a trigger event.
+
+    It fails closed: whatever is not clearly a completed export is an error.
+
+    :raises SEIError: the error in the event, as its own class; or one that says that the event cannot be read.
+    """
+    if not isinstance(event, Mapping):
+        msg = f"the trigger returned {type(event).__name__} in place of an event; the export's status is unknown"
+        raise SEIError(msg)
+    if event.get("outcome") == "error" and isinstance(event.get("error"), Mapping):
+        raise _read_error(event["error"])
+    given = event.get("export")
+    if event.get("outcome") != "ready" or not isinstance(given, Mapping):
+        msg = f"the trigger returned an event that this release cannot read (version {event.get('version')!r})"
+        raise SEIError(msg)
+    known = {field.name: given[field.name] for field in fields(Export) if given.get(field.name) is not None}
+    wrong = [name for name, value in known.items() if not isinstance(value, _TYPES.get(name, str))]
+    if wrong or not known.get("export_id") or "family" not in known:
+        msg = f"the trigger returned an event without a usable {wrong[0] if wrong else 'export id or family'}"
+        raise SEIError(msg)
+    export = Export(**known | {"status": read_status(known.get("status"))})
+    if not export.status.is_successful:
+        msg = f"the trigger reported export {export.export_id} as ready, but its status is {export.status.value}"
+        raise SEIError(msg, export_id=export.export_id)
+    return export
+
+
+def _read_error(given: Mapping[str, Any]) -> SEIError:
+    message = str(given.get("message") or "the wait ended in an error without a message")
+    details: dict[str, Any] = {
+        name: value if isinstance(value := given.get(name), str | int) else None for name in _ERROR_FIELDS
+    }
+    kind = getattr(errors, str(given["type"])) if given.get("type") in errors.__all__ else None
+    if kind is None:  # written by another release: keep what matters, which is whether to retry
+        kind = errors.SEIConnectionError if given.get("retryable") else errors.SEIExportError
+    if issubclass(kind, errors.SEIArgumentError):
+        return kind(message, export_id=details["export_id"])
+    return kind(message, **details)

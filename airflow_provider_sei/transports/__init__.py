@@ -1,4 +1,1 @@
-"""The two modules that open sockets: ``sync`` (requests) for workers, ``aio`` (aiohttp) for the triggerer.
-
-Each is handed a ``Call`` and returns what its parser makes of the answer; foreign exceptions end here.
-"""
+"""The modules that connect to Harness SEI: ``sync`` (requests) for workers, ``aio`` (aiohttp) for the triggerer."""

@@ -1,4 +1,4 @@
-"""The triggerer's transport: aiohttp, with the same rules as the worker's."""
+"""The triggerer's transport, on aiohttp, with the same rules as the worker's."""
 
 from __future__ import annotations
 
@@ -12,39 +12,24 @@ import aiohttp
 from tenacity import AsyncRetrying
 from yarl import URL
 
-from airflow_provider_sei.protocol.errors import SEIUnreadableError
-from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse, encode_json
+from airflow_provider_sei.protocol.http import Call, HttpResponse, encode_json
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
-from airflow_provider_sei.transports.common import (
-    MAX_ANSWER_SECONDS,
-    MAX_REDIRECTS,
-    REDIRECTS,
-    USER_AGENT,
-    RetryRule,
-    ca_bundle,
-    check_answer_size,
-    is_loopback,
-    no_answer,
-    redirect_target,
-    ssl_context,
-)
+from airflow_provider_sei.transports import _common
 
 __all__ = ["AiohttpTransport"]
 
 T = TypeVar("T")
 
-_FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
+_ERRORS = (aiohttp.ClientError, OSError)
 
 
 class AiohttpTransport:
-    """Spends calls on one aiohttp session, opened by the first call on the loop that makes it.
+    """Make calls with one aiohttp session, which the first call opens.
 
-    Args:
-        settings: the checked connection.
-        backoff: how often a call is tried, and how long to wait in between.
-        sleep: awaited between tries.
-        seconds_left: asked before each wait; a call is not tried again beyond it.
+    :param settings: the connection.
+    :param backoff: when to try a call again.
+    :param sleep: awaited with the seconds between two tries.
     """
 
     def __init__(
@@ -53,12 +38,10 @@ class AiohttpTransport:
         *,
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
-        seconds_left: Callable[[], float | None] | None = None,
     ) -> None:
         self.settings = settings
         self._backoff = backoff or Backoff()
         self._sleep = sleep
-        self._seconds_left = seconds_left
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
 
@@ -69,18 +52,15 @@ class AiohttpTransport:
         await self.close()
 
     async def run(self, call: Call[T], settings: SEISettings | None = None) -> T:
-        """Make the call, again where that can help, and return what its parser makes of the answer.
+        """Make a call, with retries, and return what its parser makes of the response.
 
-        Args:
-            settings: used for this call instead of the transport's own; of the same connection.
-
-        Raises:
-            SEIError: what the last try ended with.
+        :param settings: used for this call instead of the transport's own; of the same connection.
+        :raises SEIError: the error of the last try.
         """
-        if self._backoff.attempts == 1:  # a caller that makes its calls by the thousand has a rule of its own
-            return await self._once(call, settings)
-        rule = RetryRule(self._backoff, call.what, self._seconds_left)
-        return await AsyncRetrying(sleep=self._sleep, **rule.arguments())(self._once, call, settings)
+        if self._backoff.attempts == 1:  # callers with thousands of calls have retries of their own
+            return await self._run_once(call, settings or self.settings)
+        retrying = AsyncRetrying(sleep=self._sleep, **_common.retry_arguments(self._backoff))
+        return await retrying(self._run_once, call, settings or self.settings)
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -88,54 +68,51 @@ class AiohttpTransport:
         if session is not None:
             await session.close()
 
-    async def _once(self, call: Call[T], settings: SEISettings | None = None) -> T:
-        return call.parse(await self._answer(call.request, call.what, call.export_id, settings or self.settings))
+    async def _run_once(self, call: Call[T], settings: SEISettings) -> T:
+        return call.parse(await self._fetch(call, settings))
 
-    async def _answer(
-        self, request: HttpRequest, what: str, export_id: str | None, settings: SEISettings
-    ) -> HttpResponse:
+    async def _fetch(self, call: Call[Any], settings: SEISettings) -> HttpResponse:
+        request = call.request
         url = settings.url(request)
         session = self._session or await self._open_session()
         timeout = aiohttp.ClientTimeout(
-            total=MAX_ANSWER_SECONDS + settings.connect_timeout,
+            total=_common.MAX_BODY_SECONDS + settings.connect_timeout,
             connect=settings.connect_timeout,
-            sock_read=request.timeout or settings.read_timeout,
+            sock_read=_common.read_timeout(settings, request),
         )
-        for _ in range(MAX_REDIRECTS):
+        sent = 0
+        while True:
+            sent += 1
             try:
                 async with session.request(
                     request.method,
                     URL(url, encoded=True),
                     data=None if request.body is None else encode_json(request.body),
-                    headers=settings.headers(request, USER_AGENT),
+                    headers=settings.headers(request, _common.USER_AGENT),
                     timeout=timeout,
                     allow_redirects=False,
                     proxy=self._proxy,
                 ) as response:
-                    if response.status not in REDIRECTS:
+                    if response.status not in _common.REDIRECTS:
                         body = bytearray()
                         async for chunk in response.content.iter_any():
                             body += chunk
-                            check_answer_size(len(body), what)
-                        headers = {name.lower(): value for name, value in response.headers.items()}
-                        answer = HttpResponse(response.status, headers, bytes(body))
-                        return answer.redacted(settings.api_key)
+                            _common.check_size(len(body), call.description)
+                        return _common.make_response(settings, response.status, response.headers, bytes(body))
                     location = response.headers.get("Location")
-            except _FOREIGN as error:
-                raise no_answer(what, settings, error, export_id=export_id) from error
-            url = redirect_target(settings, request, url, location, what)
-        msg = f"could not {what}: the server redirects in circles; check the connection's base URL"
-        raise SEIUnreadableError(msg, export_id=export_id)
+            except _ERRORS as error:
+                raise _common.connection_error(settings, call, error) from error
+            url = _common.redirect_target(settings, call, url, location, sent)
 
     async def _open_session(self) -> aiohttp.ClientSession:
-        # Reading a bundle from disk is slow enough to be noticed on an event loop.
-        verified = await asyncio.to_thread(lambda: ssl_context(ca_bundle(self.settings)))
-        if not is_loopback(self.settings):
-            self._proxy = await asyncio.to_thread(_proxy_for, self.settings.endpoint.base_url)
-        if self._session is None:  # another task may have been faster while we read files
-            # trust_env stays off: with it, aiohttp would read ~/.netrc; proxies are looked up here instead.
+        # In a thread: reading files would block the event loop.
+        context = await asyncio.to_thread(lambda: _common.ssl_context(_common.ca_bundle(self.settings)))
+        if not self.settings.base_url.is_loopback:
+            self._proxy = await asyncio.to_thread(_proxy_for, self.settings.base_url.text)
+        if self._session is None:  # another task may have opened it meanwhile
+            # Without trust_env, because that reads ~/.netrc, too.
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=verified),
+                connector=aiohttp.TCPConnector(ssl=context),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
@@ -149,5 +126,5 @@ def _proxy_for(base_url: str) -> str | None:
         return None
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    # "proxy.example:3128" is widespread, and requests takes it.
+    # "proxy.example:3128" is common, and requests takes it.
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

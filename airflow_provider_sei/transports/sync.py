@@ -1,98 +1,75 @@
-"""The worker's transport: requests, with our own rules for retries, redirects, time and size."""
+"""The worker's transport, on requests."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 import urllib3
 from tenacity import Retrying
 
-from airflow_provider_sei.protocol.answers import check_file_status
-from airflow_provider_sei.protocol.errors import SEINoAnswerError, SEIUnreadableError
-from airflow_provider_sei.protocol.messages import Call, HttpRequest, HttpResponse, encode_json
+from airflow_provider_sei.exceptions import SEIConnectionError
+from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, check_file_status, encode_json
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
-from airflow_provider_sei.transports.common import (
-    MAX_ANSWER_SECONDS,
-    MAX_REDIRECTS,
-    MAX_STEP_SECONDS,
-    REDIRECTS,
-    USER_AGENT,
-    RetryRule,
-    ca_bundle,
-    check_answer_size,
-    is_loopback,
-    no_answer,
-    redirect_target,
-)
-from airflow_provider_sei.transports.patience import PatientAdapter, step
+from airflow_provider_sei.transports import _common
+from airflow_provider_sei.transports._deadline import DeadlineAdapter, deadline
 
 __all__ = ["RequestsTransport", "StreamedBody"]
 
 T = TypeVar("T")
 
+MAX_IDLE_SECONDS = 60.0  # how long bytes without content (interim responses, headers, trailers) may arrive
 _CHUNK = 256 * 1024  # bytes; 8 kB chunks cost several times the CPU, 1 MiB more memory
-_FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 class StreamedBody:
-    """A successful answer whose body is still on its way."""
+    """A successful response whose body has not been read yet."""
 
-    def __init__(
-        self, response: requests.Response, settings: SEISettings, request: HttpRequest, what: str, export_id: str | None
-    ) -> None:
-        self._raw = response.raw
+    def __init__(self, settings: SEISettings, call: Call[Any], response: requests.Response) -> None:
         self._settings = settings
-        self._silence = _longest_silence(request, settings)
-        self._what = what
-        self._export_id = export_id
-        head = HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()})
-        self.headers = head.redacted(settings.api_key).headers
-        """Header names in lower case."""
+        self._call = call
+        self._raw = response.raw
+        self.headers = _common.make_response(settings, response.status_code, response.headers).headers
+        """Header names are lower case."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Return the body as it arrives, undecoded, in pieces of 256 KiB at most.
+        """Yield the body as it arrives, not decoded, in chunks of at most 256 KiB.
 
-        Raises:
-            SEINoAnswerError: the connection was cut, fell silent for longer than ``read_timeout``, or brings bytes
-                without content for a minute longer.
+        :raises SEIConnectionError: the connection broke off, or no content arrived in time.
         """
+        seconds = _common.read_timeout(self._settings, self._call.request) + MAX_IDLE_SECONDS
         while True:
             try:
-                # read1 returns what has arrived: the caller can watch the clock however slowly bytes drip.
-                with step(self._silence + MAX_STEP_SECONDS):
+                # read1 returns what has arrived: the caller can check the time however slowly a server sends.
+                with deadline(seconds):
                     chunk = self._raw.read1(_CHUNK, decode_content=False)
-            except _FOREIGN as error:
-                raise no_answer(self._what, self._settings, error, export_id=self._export_id) from error
+            except _ERRORS as error:
+                raise _common.connection_error(self._settings, self._call, error) from error
             if not chunk:
                 return
             yield chunk
 
 
-def _longest_silence(request: HttpRequest, settings: SEISettings) -> float:
-    return request.timeout or settings.read_timeout
-
-
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests' signature
-        # Where a redirect leads is decided below. Even when told not to follow one, requests would read its whole body
-        # and take its Location apart, however large and crooked these are.
+        # With allow_redirects=False, too, requests would parse the Location and read the body, however large.
         return None
 
 
 class RequestsTransport:
-    """Spends calls on one requests session.
+    """Make calls with one requests session.
 
-    Args:
-        settings: the checked connection.
-        backoff: how often a call is tried, and how long to wait in between.
-        sleep: used between tries.
-        seconds_left: asked before each wait; a call is not tried again beyond it.
+    :param settings: the connection.
+    :param backoff: when to try a call again.
+    :param sleep: called with the seconds between two tries.
     """
 
     def __init__(
@@ -101,112 +78,97 @@ class RequestsTransport:
         *,
         backoff: Backoff | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        seconds_left: Callable[[], float | None] | None = None,
     ) -> None:
         self.settings = settings
         self._backoff = backoff or Backoff()
         self._sleep = sleep
-        self._seconds_left = seconds_left
         self._session = _Session()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, PatientAdapter())
+            self._session.mount(scheme, DeadlineAdapter())
         self._session.headers.clear()
-        self._session.trust_env = not is_loopback(settings)
-        # A session with an auth of its own leaves ~/.netrc alone, which would replace the authorization header.
+        self._session.trust_env = not settings.base_url.is_loopback
+        # Without an auth of its own, a session replaces the authorization header by an entry of ~/.netrc.
         self._session.auth = lambda request: request
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        # Given with each call: requests prefers REQUESTS_CA_BUNDLE over what a session says.
-        self._verify = ca_bundle(settings)
+        # Passed with each request: REQUESTS_CA_BUNDLE overrides the session's own attribute.
+        self._verify = _common.ca_bundle(settings)
 
     def run(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
-        """Make the call, again where that can help, and return what its parser makes of the answer.
+        """Make a call, with retries, and return what its parser makes of the response.
 
-        Args:
-            backoff: instead of the transport's own, for this call.
-
-        Raises:
-            SEIError: what the last try ended with.
+        :param backoff: used for this call instead of the transport's own.
+        :raises SEIError: the error of the last try.
         """
-        rule = RetryRule(backoff or self._backoff, call.what, self._seconds_left)
-        result: T = Retrying(sleep=self._sleep, **rule.arguments())(self._once, call)
+        result: T = self._retry(self._run_once, call, backoff)
         return result
 
     @contextmanager
     def stream(
-        self, request: HttpRequest, what: str, *, export_id: str | None = None, backoff: Backoff | None = None
+        self, request: HttpRequest, description: str, *, export_id: str | None = None, backoff: Backoff | None = None
     ) -> Iterator[StreamedBody]:
-        """Open a body without reading it; opening is tried again where that can help, reading never is.
+        """Open a response without reading its body. Retries cover opening it, not reading the body.
 
-        Args:
-            backoff: instead of the transport's own, for this body.
-
-        Raises:
-            SEIError: what the last try to open it ended with.
+        :param description: completes the sentence "could not ...".
+        :param backoff: used for this call instead of the transport's own.
+        :raises SEIError: the error of the last try.
         """
-        rule = RetryRule(backoff or self._backoff, what, self._seconds_left)
-        response = Retrying(sleep=self._sleep, **rule.arguments())(self._open, request, what, export_id)
-        try:
-            yield StreamedBody(response, self.settings, request, what, export_id)
-        finally:
-            response.close()
+        check = partial(check_file_status, description=description, export_id=export_id)
+        call = Call(request, check, description, export_id)
+        with self._retry(self._open, call, backoff) as response:
+            yield StreamedBody(self.settings, call, response)
 
     def close(self) -> None:
         """Close the session's connections."""
         self._session.close()
 
-    def _once(self, call: Call[T]) -> T:
-        response = self._send(call.request, call.what, call.export_id)
-        try:
-            answer = self._whole(response, call.request, call.what, call.export_id)
-        finally:
-            response.close()
-        return call.parse(answer)
+    def _retry(self, function: Callable[[Call[Any]], Any], call: Call[Any], backoff: Backoff | None) -> Any:
+        retrying = Retrying(sleep=self._sleep, **_common.retry_arguments(backoff or self._backoff))
+        return retrying(function, call)
 
-    def _open(self, request: HttpRequest, what: str, export_id: str | None) -> requests.Response:
-        response = self._send(request, what, export_id)
-        try:
-            if response.status_code != requests.codes.ok:
-                check_file_status(self._whole(response, request, what, export_id), what, export_id=export_id)
-        except BaseException:
-            response.close()
-            raise
+    def _run_once(self, call: Call[T]) -> T:
+        with self._send(call) as response:
+            return call.parse(self._read(call, response))
+
+    def _open(self, call: Call[None]) -> requests.Response:
+        response = self._send(call)
+        if response.status_code != HTTPStatus.OK:
+            with response:
+                call.parse(self._read(call, response))
         return response
 
-    def _send(self, request: HttpRequest, what: str, export_id: str | None) -> requests.Response:
+    def _send(self, call: Call[Any]) -> requests.Response:
+        request = call.request
         url = self.settings.url(request)
-        timeout = (self.settings.connect_timeout, _longest_silence(request, self.settings))
-        for _ in range(MAX_REDIRECTS):
+        timeout = (self.settings.connect_timeout, _common.read_timeout(self.settings, request))
+        sent = 0
+        while True:
+            sent += 1
             try:
-                with step(sum(timeout) + MAX_STEP_SECONDS):
+                with deadline(sum(timeout) + MAX_IDLE_SECONDS):
                     response = self._session.request(
                         request.method,
                         url,
                         data=None if request.body is None else encode_json(request.body),
-                        headers=self.settings.headers(request, USER_AGENT),
+                        headers=self.settings.headers(request, _common.USER_AGENT),
                         timeout=timeout,
                         verify=self._verify,
                         allow_redirects=False,
                         stream=True,
                     )
-            except _FOREIGN as error:
-                raise no_answer(what, self.settings, error, export_id=export_id) from error
-            if response.status_code not in REDIRECTS:
+            except _ERRORS as error:
+                raise _common.connection_error(self.settings, call, error) from error
+            if response.status_code not in _common.REDIRECTS:
                 return response
             response.close()
-            url = redirect_target(self.settings, request, url, response.headers.get("Location"), what)
-        msg = f"could not {what}: the server redirects in circles; check the connection's base URL"
-        raise SEIUnreadableError(msg, export_id=export_id)
+            url = _common.redirect_target(self.settings, call, url, response.headers.get("Location"), sent)
 
-    def _whole(
-        self, response: requests.Response, request: HttpRequest, what: str, export_id: str | None
-    ) -> HttpResponse:
-        give_up_at = time.monotonic() + MAX_ANSWER_SECONDS
+    def _read(self, call: Call[Any], response: requests.Response) -> HttpResponse:
+        give_up_at = time.monotonic() + _common.MAX_BODY_SECONDS
         body = bytearray()
-        for chunk in StreamedBody(response, self.settings, request, what, export_id).chunks():
+        for chunk in StreamedBody(self.settings, call, response).chunks():
             body += chunk
-            check_answer_size(len(body), what)
+            _common.check_size(len(body), call.description)
             if time.monotonic() > give_up_at:
-                msg = f"could not {what}: the answer was not whole after {MAX_ANSWER_SECONDS:.0f} s"
-                raise SEINoAnswerError(msg, export_id=export_id)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return HttpResponse(response.status_code, headers, bytes(body)).redacted(self.settings.api_key)
+                msg = f"could not {call.description}: the response took more than {_common.MAX_BODY_SECONDS:.0f} s"
+                raise SEIConnectionError(msg, export_id=call.export_id)
+        return _common.make_response(self.settings, response.status_code, response.headers, bytes(body))

@@ -1,1 +1,1 @@
-"""The triggers: ``sei`` waits for an export, ``turn`` to create one, ``watcher`` for those of anybody."""
+"""The triggers: ``sei`` waits for one export, ``watcher`` reports completed exports to asset watchers."""

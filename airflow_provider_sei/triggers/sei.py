@@ -1,20 +1,17 @@
-"""The trigger: waits for an export in the triggerer, without holding a worker."""
+"""The trigger that waits for one export, without holding a worker."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_sei.protocol.errors import SEIError, SEINoAnswerError, SEIUsageError
-from airflow_provider_sei.triggers.common import look_up, prepare, warn_of_unknown
-
-if TYPE_CHECKING:
-    from airflow_provider_sei.protocol.waiting import WaitOutcome
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIConnectionError, SEIError
+from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
+from airflow_provider_sei.triggers._poller import look_up, prepare, shared_poller
 
 __all__ = ["SEIExportTrigger"]
 
@@ -22,24 +19,23 @@ _PAYLOAD_VERSION = 1
 
 
 class SEIExportTrigger(BaseTrigger):
-    """Fire once, when an export is completed, dead, or out of time.
+    """Fire once, when an export is completed, failed or cancelled, or when the time is over.
 
-    It only reads. Running twice, or again from the start after the triggerer was lost, changes nothing: all times are
-    absolute. Its arguments are JSON primitives without secrets; the key is looked up by the connection's id. Arguments
-    outlive upgrades in Airflow's database: those of older releases load, and those that only a later one knows are
-    left aside with a warning.
+    It only reads, and its times are absolute, so running it twice or again after a restart is harmless. Its arguments
+    are JSON primitives without secrets, kept in Airflow's database across upgrades: those of older releases load, and
+    unknown ones of later releases are ignored with a warning.
 
     :param family: the export's family.
     :param export_id: the export.
-    :param deadline: epoch seconds after which the wait is over.
+    :param deadline: epoch seconds at which the wait ends.
     :param started_at: epoch seconds when the wait began; ``None`` means when the trigger first runs.
     :param sei_conn_id: the Airflow connection.
-    :param poll_interval: seconds between two looks; ``None`` takes the growing schedule.
-    :param reused: whether the export existed before it was asked for; passed through to the event.
+    :param poll_interval: seconds between two polls; ``None`` takes the growing interval.
+    :param passthrough: JSON that is returned unchanged as the event's ``passthrough``.
     :param project_identifier: Harness project, instead of the connection's.
     :param org_identifier: Harness organisation, instead of the connection's.
     :param auth_header: header that carries the key, instead of the connection's.
-    :param version: of these arguments, for releases to come.
+    :param version: of these arguments.
     """
 
     def __init__(
@@ -51,7 +47,7 @@ class SEIExportTrigger(BaseTrigger):
         started_at: float | None = None,
         sei_conn_id: str = "sei_default",
         poll_interval: float | None = None,
-        reused: bool | None = None,
+        passthrough: dict[str, Any] | None = None,
         project_identifier: str | None = None,
         org_identifier: str | None = None,
         auth_header: str | None = None,
@@ -65,12 +61,14 @@ class SEIExportTrigger(BaseTrigger):
         self.started_at = started_at
         self.sei_conn_id = sei_conn_id
         self.poll_interval = poll_interval
-        self.reused = reused
+        self.passthrough = passthrough
         self.project_identifier = project_identifier
         self.org_identifier = org_identifier
         self.auth_header = auth_header
         self.version = version
-        warn_of_unknown(self.log, version, unknown)
+        if unknown:
+            names = ", ".join(sorted(unknown))
+            self.log.warning("Ignored unknown arguments of the trigger (version %s): %s", version, names)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
@@ -83,7 +81,7 @@ class SEIExportTrigger(BaseTrigger):
                 "started_at": self.started_at,
                 "sei_conn_id": self.sei_conn_id,
                 "poll_interval": self.poll_interval,
-                "reused": self.reused,
+                "passthrough": self.passthrough,
                 "project_identifier": self.project_identifier,
                 "org_identifier": self.org_identifier,
                 "auth_header": self.auth_header,
@@ -92,11 +90,7 @@ class SEIExportTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the export from time to time, and yield one event at the end."""
-        await prepare()
-        from airflow_provider_sei.protocol.events import write_event
-        from airflow_provider_sei.protocol.waiting import WaitOutcome
-
+        """Wait, and yield one event."""
         try:
             outcome = await self._wait()
         except SEIError as error:
@@ -105,37 +99,31 @@ class SEIExportTrigger(BaseTrigger):
             self.log.exception("Waiting for export %s has failed", self.export_id)
             msg = (
                 f"could not wait for {self.family} export {self.export_id} in the triggerer"
-                f" ({type(error).__name__}: {error}); the trigger's log has the details, and the export goes on"
+                f" ({type(error).__name__}: {error}); see the trigger's log. The export continues at the server"
             )
-            outcome = WaitOutcome(error=SEINoAnswerError(msg, export_id=self.export_id))
-        if outcome.export is not None:
-            outcome = replace(outcome, export=replace(outcome.export, reused=self.reused))
-        yield TriggerEvent(write_event(outcome))
+            outcome = WaitOutcome(error=SEIConnectionError(msg, export_id=self.export_id))
+        yield TriggerEvent(outcome.to_event() | {"passthrough": self.passthrough})
 
     async def on_kill(self) -> None:
-        """Say what goes on at the server. Airflow 3.3 and newer call this when a user ends the deferred task.
+        """Log what continues at the server. Airflow 3.3 and newer call this when a user ends the deferred task.
 
-        Airflow 3.3.0 to 3.3.2 call it, too, while the task still waits, when another triggerer has taken the trigger
-        over; so nothing may be ended here, even if SEI had a call to cancel an export.
+        Airflow 3.3.0 to 3.3.2 also call it when another triggerer has taken the trigger over, while the task still
+        waits; so nothing may be ended here.
         """
         self.log.warning(
-            "This triggerer no longer waits for %s export %s: a user has ended the task, or else another triggerer has"
-            " taken the wait over (Airflow up to 3.3.2 does not tell which). The export goes on at the server either"
-            " way, for SEI has no call to cancel it. Its id is kept: a retry of the task goes on with it",
+            "This triggerer no longer waits for %s export %s: a user has ended the task, or another triggerer has taken"
+            " the trigger over (Airflow up to 3.3.2 does not tell which). Either way the export continues at the"
+            " server: SEI has no call to cancel it. Its id is stored, so a retry of the task resumes it",
             self.family,
             self.export_id,
         )
 
     async def _wait(self) -> WaitOutcome:
-        from airflow_provider_sei.protocol.waiting import WaitPlan
-        from airflow_provider_sei.triggers.sharing import wait_for_export
-
         for name in ("deadline", "started_at", "poll_interval"):
             value = getattr(self, name)
-            # Among the moments of all waits, one that is no number would hold up the others.
             if value is not None and not isfinite(value):
                 msg = f"{name} must be a number of seconds, not {value!r}"
-                raise SEIUsageError(msg, field=name, export_id=self.export_id)
+                raise SEIArgumentError(msg, field=name, export_id=self.export_id)
         plan = WaitPlan(
             family=self.family,
             export_id=self.export_id,
@@ -143,9 +131,8 @@ class SEIExportTrigger(BaseTrigger):
             deadline=self.deadline,
             poll_interval=self.poll_interval,
         )
-        settings = (await look_up(self.sei_conn_id, self.log)).overridden(
-            project_identifier=self.project_identifier,
-            org_identifier=self.org_identifier,
-            auth_header=self.auth_header,
-        )
-        return await wait_for_export(plan, self.sei_conn_id, settings, lambda line: self.log.info("%s", line))
+        await prepare()
+        overrides = {name: getattr(self, name) for name in ("project_identifier", "org_identifier", "auth_header")}
+        settings = await look_up(self.sei_conn_id, overrides, self.log)
+        async with shared_poller(self.sei_conn_id, settings) as poller:
+            return await poller.wait(plan, settings, lambda line: self.log.info("%s", line))

@@ -1,4 +1,4 @@
-"""The trigger of an asset watcher: fires whenever an export is completed, whoever started it."""
+"""The trigger of an asset watcher: fires for every export that is completed, whoever created it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_sei.exceptions import airflow_errors
-from airflow_provider_sei.protocol.arguments import checked_seconds
-from airflow_provider_sei.protocol.checks import checked_text
-from airflow_provider_sei.protocol.errors import SEIResponseError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIResponseError
+from airflow_provider_sei.protocol.arguments import parse_number, parse_text
+from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import ExportFamily, get_family
-from airflow_provider_sei.triggers.common import look_up, prepare
+from airflow_provider_sei.protocol.http import printable
+from airflow_provider_sei.protocol.listing import Page, export_pager, list_call, list_query, on_page
+from airflow_provider_sei.protocol.retry import Backoff
+from airflow_provider_sei.triggers._poller import look_up, prepare, shared_poller
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -27,38 +30,44 @@ except ImportError:
 
 if TYPE_CHECKING:
     from airflow_provider_sei.protocol.settings import SEISettings
-    from airflow_provider_sei.protocol.watching import CompletionLook, Watermark
+    from airflow_provider_sei.triggers._poller import Poller
 
-__all__ = ["SEIExportCompletedTrigger"]
+__all__ = ["CompletionScan", "SEIExportCompletedTrigger", "Watermark"]
 
 _LEAST_INTERVAL = 5.0  # seconds
+_MOST_INTERVAL = 24 * 60 * 60.0
 _SETTLED_AFTER = 5.0  # seconds; the triggerer hands events over once a second
+_LONGEST_PAUSE = 900.0  # seconds; somebody may repair the connection meanwhile
 _WRONG_PATH = (404, 405)
+_OVERLAP = 600.0  # seconds after its completion for which an export may appear in the list for the first time
+_EMPTY_OVERLAP = 24 * 3600.0  # seconds; with an empty list, only our own clock is known, and it may be wrong
+_VERSION = 1
+_EVENT_FIELDS = ("created_at", "completed_at", "team_id", "org_tree_name", "date_start", "date_end", "level")
 
 
 class SEIExportCompletedTrigger(BaseEventTrigger):
-    """Fire for every export that is completed, also one that somebody has started in the vendor's UI.
+    """Fire for every export that is completed, also one that was created in the vendor's UI.
 
     For an ``AssetWatcher`` of Airflow 3.0 and newer. Each event's payload has ``export_id``, ``family``, ``status``,
-    ``created_at``, ``completed_at``, the scope and period as far as the list tells them (``team_id``,
-    ``org_tree_name``, ``date_start``, ``date_end``, ``level``), ``project_identifier``, ``org_identifier`` and
-    ``sei_conn_id``. Airflow may start one run for several events.
+    ``created_at``, ``completed_at``, the scope and period as far as the list has them (``team_id``, ``org_tree_name``,
+    ``date_start``, ``date_end``, ``level``), ``project_identifier``, ``org_identifier`` and ``sei_conn_id``. Airflow
+    may start one run for several events.
 
-    An export is told once. From Airflow 3.3 on, what was told is kept with the watched asset: exports that are
-    completed while the triggerer is down, or the DAG paused, are told afterwards. For that the asset must be the only
-    one with a watcher of these same arguments. A triggerer that dies within seconds of an event may tell it again.
-    Before Airflow 3.3, and where nothing is kept yet, it begins with ``since``, or else with what is completed after
-    its own start.
+    Each export is reported once. From Airflow 3.3 on, a watermark is stored with the watched asset: exports that are
+    completed while the triggerer is down, or the DAG paused, are reported afterwards. For that, the asset must be the
+    only one with a watcher of these same arguments. A triggerer that dies within seconds of an event may report it
+    again. Before Airflow 3.3, and where nothing is stored yet, it begins with ``since``, or with what is completed
+    after its own start.
 
-    It never ends by itself: an error is logged, and the list asked again after pauses that grow to a quarter of an
+    It never ends by itself: an error is logged, and the list is read again after pauses that grow to a quarter of an
     hour.
 
     :param family: the exports' family.
     :param team_id: only exports of this team.
     :param org_tree_name: only exports of this organisation tree, as the list names it.
-    :param since: moment (``2024-01-31T12:00:00Z``) from which on completed exports are told. Another moment makes
-        another trigger, which begins there; so it must not change from one parse of the DAG file to the next.
-    :param poll_interval: seconds between two looks at the list, at least 5.
+    :param since: time (``2024-01-31T12:00:00Z``) from which on completed exports are reported. It must not change from
+        one parse of the DAG file to the next: with another value it is another trigger, which begins there.
+    :param poll_interval: seconds between two reads of the list, at least 5.
     :param sei_conn_id: the Airflow connection.
     :param project_identifier: Harness project, instead of the connection's.
     :param org_identifier: Harness organisation, instead of the connection's.
@@ -95,19 +104,18 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again.
 
-        :raises SEIUsageError: one of them cannot work. Airflow asks when it parses the DAG; the constructor, which the
-            triggerer calls too, must not raise, for that would end the triggerer.
+        :raises SEIArgumentError: one of them cannot work. Airflow calls this when it parses the DAG. The constructor
+            must not raise: in the triggerer, that would end the triggerer.
         """
-        from airflow_provider_sei.protocol.watching import checked_since
-
-        with airflow_errors():
-            checked = {
-                "family": get_family(self.family).name,
-                "team_id": checked_text(self.team_id, "team_id"),
-                "org_tree_name": checked_text(self.org_tree_name, "org_tree_name"),
-                "poll_interval": checked_seconds(self.poll_interval, "poll_interval", least=_LEAST_INTERVAL),
-            }
-            checked_since(self.since)
+        checked = {
+            "family": get_family(self.family).name,
+            "team_id": parse_text(self.team_id, "team_id"),
+            "org_tree_name": parse_text(self.org_tree_name, "org_tree_name"),
+            "poll_interval": parse_number(
+                self.poll_interval, "poll_interval", least=_LEAST_INTERVAL, most=_MOST_INTERVAL
+            ),
+        }
+        parse_since(self.since)
         return f"{type(self).__module__}.{type(self).__qualname__}", {**self._arguments, **checked}
 
     @property
@@ -125,113 +133,221 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the list from time to time, and yield an event for each export that is new."""
+        """Read the list from time to time, and yield an event for each export that is new."""
         await prepare()
-        from airflow_provider_sei.protocol.watching import pause_after
-
-        failures, watermark, kept = 0, None, None
+        backoff = Backoff(base=self.poll_interval, longest=max(_LONGEST_PAUSE, self.poll_interval))
+        failures, watermark, stored = 0, None, None
         while True:
             try:
                 if watermark is None:
-                    watermark = kept = await self._kept()
-                events, watermark = await self._look(watermark)
+                    watermark = stored = await self._load()
+                events, watermark = await self._scan(watermark)
                 failures, pause = 0, self.poll_interval
-            except Exception as error:  # noqa: BLE001 - none ends the watch: Airflow would begin it again at once
+            except Exception as error:  # noqa: BLE001 - Airflow would restart the trigger immediately
                 failures += 1
-                pause = pause_after(failures, self.poll_interval, error, now=time.time(), chance=_chance())
+                pause = backoff.pause(error, failures, jitter=random.random(), now=time.time())  # noqa: S311 - jitter, not a secret
                 self.log.warning("Looking for completed %s exports: %s; again in %.0f s", self.family, error, pause)
                 events = []
             for event in events:
                 yield TriggerEvent(event)
-            if watermark is not None and watermark != kept:
+            if watermark is not None and watermark != stored:
                 if events:
-                    # What is kept has been told: it is written once Airflow has taken the events over.
+                    # Stored only once Airflow has taken the events over: an event may be repeated, but not lost.
                     await asyncio.sleep(_SETTLED_AFTER)
-                if await self._keep(watermark):
-                    kept = watermark
+                if await self._store(watermark):
+                    stored = watermark
             await asyncio.sleep(pause)
 
-    async def _look(self, watermark: Watermark | None) -> tuple[list[dict[str, Any]], Watermark]:
-        """Walk over the list once; return what is to be told, and the watermark after it."""
-        from airflow_provider_sei.protocol.watching import CompletionLook, completion_event
-
-        # Looked up each time, for a trigger of this kind outlives its key.
-        settings = (await look_up(self.sei_conn_id, self.log)).overridden(
-            project_identifier=self.project_identifier,
-            org_identifier=self.org_identifier,
-            auth_header=self.auth_header,
-        )
-        family, look = get_family(self.family), CompletionLook(watermark, now=time.time())
-        try:
-            await self._walk(look, family, settings)
-        except SEIResponseError as error:
-            if look.page or error.status_code not in _WRONG_PATH or family.alternate_collection_path is None:
-                raise
-            await self._walk(look, replace(family, collection_path=family.alternate_collection_path), settings)
-        if look.undated:
-            self.log.warning("%d completed %s exports have no readable completedAt", look.undated, family.name)
-        exports, after = look.result(self.org_tree_name)
-        place = {
+    async def _scan(self, watermark: Watermark | None) -> tuple[list[dict[str, Any]], Watermark]:
+        """Read the list; return the payloads of what is new, and the watermark after it."""
+        overrides = {name: getattr(self, name) for name in ("project_identifier", "org_identifier", "auth_header")}
+        # Looked up each time: a trigger of this kind outlives its key.
+        settings = await look_up(self.sei_conn_id, overrides, self.log)
+        family, scan = get_family(self.family), CompletionScan(watermark, now=time.time())
+        async with shared_poller(self.sei_conn_id, settings) as poller:
+            try:
+                await self._read_pages(scan, family, poller, settings)
+            except SEIResponseError as error:
+                if scan.page or error.status_code not in _WRONG_PATH or family.alternate_collection_path is None:
+                    raise
+                family = replace(family, collection_path=family.alternate_collection_path)
+                await self._read_pages(scan, family, poller, settings)
+        if scan.undated:
+            self.log.warning("%d completed %s exports have no readable completedAt", scan.undated, family.name)
+        exports, after = scan.result(self.org_tree_name)
+        source = {
             "project_identifier": settings.project_identifier,
             "org_identifier": settings.org_identifier,
             "sei_conn_id": self.sei_conn_id,
         }
-        return [completion_event(export, family, **place) for export in exports], after
+        return [_payload(export, family, source) for export in exports], after
 
-    async def _walk(self, look: CompletionLook, family: ExportFamily, settings: SEISettings) -> None:
-        from airflow_provider_sei.protocol.listing import list_call, on_page
-        from airflow_provider_sei.protocol.watching import completions_query
-        from airflow_provider_sei.triggers.sharing import ask
+    async def _read_pages(
+        self, scan: CompletionScan, family: ExportFamily, poller: Poller, settings: SEISettings
+    ) -> None:
+        # ``completedAt`` is a documented sort key: the vendor's OpenAPI document, ``ListExports`` (read 2026-11-23).
+        query = list_query(status="completed", team_id=self.team_id, sort_by="completedAt", sort_order="desc")
+        while not scan.done:
+            scan.take(await poller.call(list_call(family, on_page(query, scan.page)), settings, family.name))
 
-        query = completions_query(self.team_id)
-        while not look.done:
-            call = list_call(family, on_page(query, look.page))
-            look.take(await ask(call, family.name, self.sei_conn_id, settings))
-
-    async def _kept(self) -> Watermark | None:
-        """Return what an earlier run of this trigger has kept, or else where ``since`` begins."""
-        from airflow_provider_sei.protocol.watching import Watermark, checked_since
-
+    async def _load(self) -> Watermark | None:
+        """Return the stored watermark, or else one at ``since``."""
         store, value = getattr(self, "asset_state_store", None), None
         if store is not None:
             try:
-                value = await _of(store, "get")(self._key)
+                value = await _call(store, "get", self._key)
             except ValueError as error:
-                self.log.warning("Nothing is kept between restarts (%s)", error)
-        if (watermark := Watermark.read(value)) is not None:
+                self.log.warning("No watermark is kept between restarts (%s)", error)
+        if (watermark := Watermark.from_dict(value)) is not None:
             return watermark
-        since = checked_since(self.since)
+        since = parse_since(self.since)
         return None if since is None else Watermark(since)
 
-    async def _keep(self, watermark: Watermark) -> bool:
-        """Keep what was told with the asset; return whether there is nothing left to do about it."""
+    async def _store(self, watermark: Watermark) -> bool:
+        """Store the watermark with the asset; return whether nothing is left to do."""
         store = getattr(self, "asset_state_store", None)
         if store is not None:
             try:
-                await _of(store, "set")(self._key, watermark.written())
-            except ValueError:  # several assets share this trigger, and it cannot know whose state it is
+                await _call(store, "set", self._key, watermark.to_dict())
+            except ValueError:  # several assets share this trigger, so that Airflow has no store for it
                 return True
-            except Exception as error:  # noqa: BLE001 - tried again after the next look
-                self.log.warning("Could not keep which exports were told (%s)", error)
+            except Exception as error:  # noqa: BLE001 - tried again after the next read
+                self.log.warning("Could not store the watermark (%s)", error)
                 return False
         return True
 
     @property
     def _key(self) -> str:
-        # How often it looks changes nothing about what was told.
+        # Another poll_interval is still the same watcher.
         identity = {name: value for name, value in self._arguments.items() if name != "poll_interval"}
-        return "sei_exports_told:" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return "sei_exports_seen:" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _of(store: Any, name: str) -> Any:
-    # Airflow 3.3.0 and 3.3.1 have the blocking form alone.
+@dataclass(frozen=True)
+class Watermark:
+    """Which exports were reported."""
+
+    low: float
+    """Epoch seconds: what was completed before is ignored."""
+    seen: Mapping[str, float] = field(default_factory=dict)
+    """Ids of exports that were completed since, each with its time."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON primitives."""
+        return {"version": _VERSION, "low": self.low, "seen": dict(self.seen)}
+
+    @classmethod
+    def from_dict(cls, value: object) -> Watermark | None:
+        """Return what ``to_dict`` has made, or ``None`` where it cannot be read."""
+        if not isinstance(value, Mapping) or not isinstance(seen := value.get("seen"), Mapping):
+            return None
+        low, times = value.get("low"), list(seen.values())
+        if any(isinstance(one, bool) or not isinstance(one, int | float) for one in (low, *times)):
+            return None
+        return cls(float(low or 0.0), {str(name): float(one) for name, one in seen.items()})
+
+
+class CompletionScan:
+    """One walk over the list of completed exports, newest completion first.
+
+    An export is new if it was completed after the watermark's ``low`` and its id was not seen. ``low`` stays ten
+    minutes behind the newest completion, so that an export that appears late is found too. The server's times are
+    compared with each other; our own clock only bounds a server's that runs ahead, and serves while the list is empty.
+
+    :param watermark: ``None``: nothing is known, and whatever is in the list already is not new.
+    :param now: epoch seconds.
+    """
+
+    def __init__(self, watermark: Watermark | None, *, now: float) -> None:
+        self._watermark = watermark
+        self._now = now
+        self._walk = export_pager()
+        self._found: dict[str, tuple[float, Export]] = {}
+        self.done = False
+        """Whether no further page is needed."""
+        self.undated = 0
+        """How many exports without a readable time of completion were ignored."""
+
+    @property
+    def page(self) -> int:
+        """Number of the page to read next."""
+        return self._walk.page
+
+    def take(self, page: Page[Export]) -> None:
+        """Record that page."""
+        times = []
+        # A server that ignores the filter lists failed ones too, which may well have a time.
+        for export in (one for one in self._walk.take(page) if one.status.is_successful):
+            at = _epoch_seconds(export.completed_at)
+            if at is None:
+                self.undated += 1
+                continue
+            times.append(at)
+            self._found[export.export_id] = (at, export)
+        # In the order asked for, nothing newer follows the last one; in any other order, a whole page has to be old.
+        oldest = min(times, default=0.0)
+        latest_to_come = oldest if times == sorted(times, reverse=True) else max(times)
+        self.done = self._walk.done or (bool(times) and latest_to_come < self._low())
+
+    def result(self, org_tree_name: str | None = None) -> tuple[list[Export], Watermark]:
+        """Return the exports that are new, oldest first, and the watermark after them.
+
+        :param org_tree_name: only exports of this tree; the list has no filter for it.
+        """
+        low = self._low()
+        seen = self._watermark.seen if self._watermark else {}
+        recent = sorted((at, name) for name, (at, _) in self._found.items() if at >= low)
+        raised = max(low, self._newest() - _OVERLAP) if self._found else low
+        all_seen = {**seen, **{name: at for at, name in recent}}
+        after = Watermark(raised, {name: at for name, at in all_seen.items() if at >= raised})
+        if self._watermark is None:
+            return [], after
+        new = [self._found[name][1] for _, name in recent if name not in seen]
+        return [one for one in new if org_tree_name in (None, one.org_tree_name)], after
+
+    def _newest(self) -> float:
+        # A time in the future would hide all that is completed until then.
+        return min(max(at for at, _ in self._found.values()), self._now)
+
+    def _low(self) -> float:
+        if self._watermark is not None:
+            return self._watermark.low
+        return self._newest() - _OVERLAP if self._found else self._now - _EMPTY_OVERLAP
+
+
+def parse_since(value: object) -> float | None:
+    """Return the time from which on exports are reported, in epoch seconds; without an offset it is in UTC.
+
+    :raises SEIArgumentError: it is not an ISO 8601 time.
+    """
+    if value is None:
+        return None
+    moment = _epoch_seconds(value if isinstance(value, str) else None)
+    if moment is None:
+        msg = f"since must be a time written 2024-01-31T12:00:00Z, not {value!r}"
+        raise SEIArgumentError(msg, field="since")
+    return moment
+
+
+def _payload(export: Export, family: ExportFamily, source: Mapping[str, str | None]) -> dict[str, Any]:
+    # No person and no URL: it goes to Airflow's database and to other people's DAGs.
+    payload: dict[str, Any] = {"version": _VERSION, "status": export.status.value, "family": family.name}
+    payload |= {name: printable(value) for name in _EVENT_FIELDS if (value := getattr(export, name)) is not None}
+    payload |= {"export_id": export.export_id, **source}
+    return {name: value for name, value in payload.items() if value is not None}
+
+
+def _epoch_seconds(text: str | None) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text.strip()) if text else None
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+async def _call(store: Any, name: str, *arguments: Any) -> Any:
+    # Airflow 3.3.0 and 3.3.1 have only the blocking form.
     asynchronous = getattr(store, f"a{name}", None)
-
-    async def in_a_thread(*arguments: Any) -> Any:
-        return await asyncio.to_thread(getattr(store, name), *arguments)
-
-    return asynchronous or in_a_thread
-
-
-def _chance() -> float:
-    return random.random()  # noqa: S311 - jitter, not a secret
+    return await (asynchronous(*arguments) if asynchronous else asyncio.to_thread(getattr(store, name), *arguments))

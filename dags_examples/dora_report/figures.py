@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from dora_report.files import Delivered, Missing
+from dora_report.files import DeliveryResult, Missing
 from dora_report.metrics import METRICS, Dora
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Figures:
     """First days of all months of the period, with data or without."""
     teams: Sequence[str]
     series: Sequence[Series]
-    files: Sequence[Delivered]
+    files: Sequence[DeliveryResult]
     missing: Sequence[Missing]
     notes: Sequence[str]
     """What the files hold that is not in the figures."""
@@ -60,7 +60,7 @@ class Figures:
         return sum(file.rows for file in self.files)
 
 
-def read(files: Iterable[Delivered], missing: Iterable[Missing], date_start: str, date_end: str) -> Figures:
+def read(files: Iterable[DeliveryResult], missing: Iterable[Missing], date_start: str, date_end: str) -> Figures:
     """Return the figures of ``files``.
 
     A file that cannot be read, or has other records than were delivered, or none, is told as missing.
@@ -76,7 +76,7 @@ def read(files: Iterable[Delivered], missing: Iterable[Missing], date_start: str
     # An extension that is not built in would be fetched from the internet.
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     with connection:
-        readable: list[Delivered] = []
+        readable: list[DeliveryResult] = []
         headers: list[list[str]] = []
         lacking = list(missing)
         for file in files:
@@ -132,11 +132,11 @@ _TEAMS = """
 _CSV = "read_csv('{}', delim=',', quote='\"', escape='\"', comment='', header=true, skip=0, all_varchar=true)"
 
 
-def _source(file: Delivered) -> str:
+def _source(file: DeliveryResult) -> str:
     return _CSV.format(str(file.path).replace("'", "''"))
 
 
-def _header(connection: duckdb.DuckDBPyConnection, file: Delivered) -> list[str]:
+def _header(connection: duckdb.DuckDBPyConnection, file: DeliveryResult) -> list[str]:
     """Return the names of a file's columns.
 
     Raises:
@@ -164,7 +164,7 @@ def _column(known: Dora, headers: Iterable[Sequence[str]]) -> str | None:
 
 def _collect(
     connection: duckdb.DuckDBPyConnection,
-    files: Sequence[Delivered],
+    files: Sequence[DeliveryResult],
     headers: Sequence[Sequence[str]],
     columns: Mapping[str, str | None],
 ) -> None:

@@ -1,4 +1,4 @@
-"""Delivered files to local disk, checked; and the page to where it belongs. Every store that Airflow knows will do."""
+"""DeliveryResult files to local disk, checked; and the page to where it belongs. Every store that Airflow knows will do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-__all__ = ["Delivered", "Missing", "fetch", "write_page"]
+__all__ = ["DeliveryResult", "Missing", "fetch", "write_page"]
 
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivered:
+class DeliveryResult:
     """One team's file: a local copy that is, byte for byte, what the export task has delivered."""
 
     team: str
@@ -46,7 +46,7 @@ def fetch(
     results: Iterable[Mapping[str, Any] | None],
     folder: Path,
     destination: str,
-) -> tuple[list[Delivered], list[Missing]]:
+) -> tuple[list[DeliveryResult], list[Missing]]:
     """Copy what was delivered to ``folder``.
 
     Args:
@@ -61,7 +61,7 @@ def fetch(
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     conn_id = urlsplit(destination).username
-    found: list[Delivered] = []
+    found: list[DeliveryResult] = []
     missing: list[Missing] = []
     for number, (team, result) in enumerate(zip(teams, results, strict=True)):
         name = team["name"] if team["name"] == team["team_id"] else f"{team['name']} ({team['team_id']})"
@@ -79,7 +79,7 @@ def fetch(
             missing.append(Missing(name, f"{result['uri']} is no longer what was delivered (sha256 {sha256})"))
             continue
         known = {key: result[key] for key in ("uri", "rows", "bytes", "sha256", "export_id")}
-        found.append(Delivered(team=team["name"], path=path, **known))
+        found.append(DeliveryResult(team=team["name"], path=path, **known))
     return found, missing
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_sei.protocol.catalogue import UNKNOWN_UNIT, metric
+from airflow_provider_sei.protocol.metrics import UNKNOWN_UNIT, metric
 
 __all__ = ["METRICS", "Dora"]
 

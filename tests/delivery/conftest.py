@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sei.delivery.deliver import Promise
+from airflow_provider_sei.delivery.pipeline import ExpectedFile
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves a test's own folder out
 
@@ -117,9 +117,9 @@ def body() -> Callable[..., Callable[[], AbstractContextManager[Any]]]:
 
 
 @pytest.fixture
-def promise() -> Promise:
+def expected() -> ExpectedFile:
     """What is promised of a file that nobody has announced anything of."""
-    return Promise(what="the file", name="request.csv")
+    return ExpectedFile(description="the file")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_sei.delivery.content import Gunzip, Gzip, check_is_csv, undo_content_encoding
-from airflow_provider_sei.protocol.errors import SEIDownloadError
+from airflow_provider_sei.exceptions import SEIDownloadError
 
 CSV = b"a,b\n" + b"1,2\n" * 1000
 
@@ -88,7 +88,7 @@ def test_a_bomb_is_recognised_before_it_is_large(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("airflow_provider_sei.delivery.content._SUSPICIOUS_BYTES", 1_000_000)
     pieces = Gunzip("the file").feed(gzip.compress(bytes(50_000_000)))
     given: list[int] = []
-    with pytest.raises(SEIDownloadError, match="more than 400 fold"):
+    with pytest.raises(SEIDownloadError, match="more than 400 times"):
         given.extend(map(len, pieces))
     assert sum(given) <= 22_000_000
 
@@ -147,8 +147,8 @@ def test_a_content_encoding_that_is_cut_is_cut() -> None:
         (gzip.compress(b"x", mtime=0), "binary"),
         (b"%PDF-1.7\n1 0 obj, endobj", "binary"),
         (b"PK\x03\x04\x14,\n", "binary"),
-        (b"Internal Server Error", "a few words in its place: .Internal"),
-        (b"[1]", "a few words"),
+        (b"Internal Server Error", "a short text instead: .Internal"),
+        (b"[1]", "a short text"),
     ],
 )
 def test_what_stands_in_place_of_a_csv_file_is_told(start: bytes, found: str) -> None:

@@ -63,7 +63,7 @@ if sys.argv[3] == "airflow":
     sys.exit()
 hook = SEIHook("sei_default")
 print("started", flush=True)
-hook.download_export(hook.get_export("productivity", sys.argv[1]), Destination.checked(sys.argv[2]))
+hook.download_export(hook.get_export("productivity", sys.argv[1]), Destination.from_arguments(sys.argv[2]))
 """
 
 pytestmark = pytest.mark.sei_server(compression="plain", download_bytes=15_000_000)
@@ -152,7 +152,7 @@ def written(process: subprocess.Popen[str], folder: str = "/store/") -> int:
 def deliver_again(store: Any, export_id: str, sei_server: Any) -> None:
     """Deliver the same export once more, which nothing disturbs now."""
     hook = SEIHook("sei_default")
-    hook.download_export(hook.get_export("productivity", export_id), Destination.checked(f"{store.url}x.csv"))
+    hook.download_export(hook.get_export("productivity", export_id), Destination.from_arguments(f"{store.url}x.csv"))
     [record] = sei_server.exports
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in store.objects().items()}
     assert digests == {"x.csv": record.csv_sha256}

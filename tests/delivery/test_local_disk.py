@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sei.delivery import local_disk
-from airflow_provider_sei.delivery.local_disk import LocalSink
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.delivery import sinks
+from airflow_provider_sei.delivery.sinks import LocalSink
+from airflow_provider_sei.exceptions import SEIArgumentError
 
 
 @pytest.fixture(params=["unnamed", "named"])
@@ -26,7 +26,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         def refuse(folder: Path) -> int:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(folder))
 
-        monkeypatch.setattr(local_disk, "_open_unnamed", refuse)
+        monkeypatch.setattr(sinks, "_open_unnamed", refuse)
     return str(request.param)
 
 
@@ -164,13 +164,13 @@ FULL_DISK = """
 import resource, sys
 from contextlib import nullcontext
 from types import SimpleNamespace
-from airflow_provider_sei.delivery.deliver import Promise, deliver
+from airflow_provider_sei.delivery.pipeline import ExpectedFile, deliver
 from airflow_provider_sei.delivery.destination import Destination
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 body = SimpleNamespace(headers={"content-length": "400000"}, chunks=lambda: iter([b"1,2\\n" * 25_000] * 4))
 try:
-    deliver(lambda: nullcontext(body), Destination.checked(sys.argv[1]), Promise(what="the file", name="x.csv"))
+    deliver(lambda: nullcontext(body), Destination.from_arguments(sys.argv[1]), ExpectedFile(description="the file"))
 except Exception as error:
     print(type(error).__name__, error.retryable, error)
 """
@@ -195,7 +195,7 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(pipe)
     for target in (pipe, link):
-        with pytest.raises(SEIUsageError, match="is a device, a pipe or a socket: name a file"):
+        with pytest.raises(SEIArgumentError, match="is a device, a pipe or a socket: name a file"):
             LocalSink(target)
     assert stat.S_ISFIFO(pipe.lstat().st_mode)
     assert sorted(tmp_path.iterdir()) == [link, pipe]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_sei.delivery.deliver import deliver
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.remote import RenamingSink
-from airflow_provider_sei.delivery.stores import sinks
-from airflow_provider_sei.protocol.errors import SEIDownloadError
+from airflow_provider_sei.delivery.pipeline import deliver
+from airflow_provider_sei.delivery.remote import TempNameSink
+from airflow_provider_sei.delivery.sinks import open_folder
+from airflow_provider_sei.exceptions import SEIDownloadError
 
 URL = "memory://folder/sei/"
 
@@ -34,18 +34,18 @@ def objects(fs: Any) -> dict[str, bytes]:
     return {path: fs.cat_file(path) for path in fs.find("/")}
 
 
-def test_a_file_is_delivered(fs: Any, body: Any, promise: Any) -> None:
+def test_a_file_is_delivered(fs: Any, body: Any, expected: Any) -> None:
     """Also over an older one."""
     for data in (b"a\n1\n", b"a\n1\n2\n"):
-        delivered = deliver(body(data), Destination.checked(URL), promise)
+        delivered = deliver(body(data), Destination.from_arguments(f"{URL}request.csv"), expected)
         assert objects(fs) == {"/folder/sei/request.csv": data}
         assert delivered.uri == "memory://folder/sei/request.csv"
 
 
-def test_an_object_of_the_same_content_is_left_alone(fs: Any, body: Any, promise: Any) -> None:
+def test_an_object_of_the_same_content_is_left_alone(fs: Any, body: Any, expected: Any) -> None:
     """``skip`` reads what is there."""
-    destination = Destination.checked(URL, overwrite="skip")
-    assert [deliver(body(b"a\n1\n"), destination, promise).written for _ in range(2)] == [True, False]
+    destination = Destination.from_arguments(f"{URL}request.csv", overwrite="skip")
+    assert [deliver(body(b"a\n1\n"), destination, expected).written for _ in range(2)] == [True, False]
     assert objects(fs) == {"/folder/sei/request.csv": b"a\n1\n"}
 
 
@@ -54,8 +54,8 @@ def test_nothing_has_the_final_name_before_it_is_moved(fs: Any, monkeypatch: pyt
     uploads: list[str] = []
     put = fs.put_file
     monkeypatch.setattr(fs, "put_file", lambda source, name: uploads.append(name) or put(source, name))
-    sink = sinks(URL)("x.csv")
-    assert isinstance(sink, RenamingSink)
+    sink = open_folder(URL)("x.csv")
+    assert isinstance(sink, TempNameSink)
     sink.write(b"a\n")
     sink.commit(replace=True)
     [upload] = uploads
@@ -64,7 +64,7 @@ def test_nothing_has_the_final_name_before_it_is_moved(fs: Any, monkeypatch: pyt
 
 
 def test_a_move_that_fails_leaves_the_older_object(
-    fs: Any, body: Any, promise: Any, monkeypatch: pytest.MonkeyPatch
+    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing beside it."""
 
@@ -75,5 +75,5 @@ def test_a_move_that_fails_leaves_the_older_object(
     fs.pipe_file("/folder/sei/request.csv", b"older")
     monkeypatch.setattr(fs, "mv", fail)
     with pytest.raises(SEIDownloadError, match=r"could not be stored at memory://.*read-only"):
-        deliver(body(b"a\n"), Destination.checked(URL), promise)
+        deliver(body(b"a\n"), Destination.from_arguments(f"{URL}request.csv"), expected)
     assert objects(fs) == {"/folder/sei/request.csv": b"older"}

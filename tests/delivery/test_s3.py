@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_sei.delivery import s3 as s3_module
 from airflow_provider_sei.delivery.s3 import S3Sink
-from airflow_provider_sei.delivery.stores import sinks
+from airflow_provider_sei.delivery.sinks import open_folder
 
 MIB = 1024 * 1024
 
@@ -39,7 +39,7 @@ class Calls:
 @pytest.fixture
 def opened(s3: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[S3Sink, Calls]:
     """A sink, and the calls that it makes from now on."""
-    sink = sinks(s3.url)("x.csv")
+    sink = open_folder(s3.url)("x.csv")
     assert isinstance(sink, S3Sink)
     calls = Calls(sink._fs)
     monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
@@ -121,7 +121,7 @@ class TestTrouble:
     def test_more_parts_than_s3_takes_are_refused(self, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before the one too many is sent."""
         sink, calls = opened
-        monkeypatch.setattr(s3_module, "_MOST_PARTS", 1)
+        monkeypatch.setattr(s3_module, "_MAX_PARTS", 1)
         with pytest.raises(OSError, match="more than 1 parts"):
             sink.write(b"x" * 11 * MIB)
         sink.close()
@@ -135,7 +135,7 @@ class TestLeftBehind:
     def leave(sink: S3Sink, size: int = 6 * MIB) -> None:
         """Write some parts and go away without a word."""
         sink.write(b"x" * size)
-        sink._sending.finish()
+        sink._sender.finish()
 
     def test_the_next_delivery_of_the_same_object_aborts_it(
         self, s3: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -143,27 +143,27 @@ class TestLeftBehind:
         """Once it has succeeded, and says so."""
         caplog.set_level(logging.INFO, "airflow_provider_sei")
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        self.leave(sinks(s3.url)("x.csv"))
+        self.leave(open_folder(s3.url)("x.csv"))
         assert s3.unfinished() == ["sei/x.csv"]
-        sink = sinks(s3.url)("x.csv")
+        sink = open_folder(s3.url)("x.csv")
         sink.write(b"a\n")
         assert s3.unfinished() == ["sei/x.csv"]
         sink.commit(replace=True)
         assert (s3.objects(), s3.unfinished()) == ({"x.csv": b"a\n"}, [])
-        assert "an earlier delivery has left behind" in caplog.text
+        assert "an earlier delivery left behind" in caplog.text
 
     def test_uploads_to_other_objects_are_nobody_elses_business(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also when their names begin alike."""
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        self.leave(sinks(s3.url)("x.csv.gz"))
-        sink = sinks(s3.url)("x.csv")
+        self.leave(open_folder(s3.url)("x.csv.gz"))
+        sink = open_folder(s3.url)("x.csv")
         sink.commit(replace=True)
         assert s3.unfinished() == ["sei/x.csv.gz"]
 
     def test_a_delivery_begun_later_is_left_alone(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is not one that was left behind."""
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        first, second = sinks(s3.url)("x.csv"), sinks(s3.url)("x.csv")
+        first, second = open_folder(s3.url)("x.csv"), open_folder(s3.url)("x.csv")
         second.write(b"x" * 6 * MIB)
         first.commit(replace=True)
         assert s3.unfinished() == ["sei/x.csv"]
@@ -172,10 +172,10 @@ class TestLeftBehind:
 
     def test_a_key_that_may_not_list_uploads_delivers_nevertheless(self, s3: Any) -> None:
         """The right is not needed for anything else."""
-        probe = sinks(s3.url)("x.csv")
+        probe = open_folder(s3.url)("x.csv")
         assert isinstance(probe, S3Sink)
         calls = Calls(probe._fs)
         calls.fail["list_multipart_uploads"] = PermissionError("denied")
-        sink = sinks(s3.url)("x.csv")
+        sink = open_folder(s3.url)("x.csv")
         sink.commit(replace=True)
         assert calls.names == ["list_multipart_uploads", "put_object"]

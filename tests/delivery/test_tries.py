@@ -12,7 +12,7 @@ from airflow_provider_sei import exceptions
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.operators.sei import SEIDownloadExportOperator
-from airflow_provider_sei.protocol.reports import ReportSpec
+from airflow_provider_sei.protocol.report_request import ReportRequest
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def export(hook: SEIHook) -> Any:
 
 
 @pytest.fixture
-def report() -> ReportSpec:
+def report() -> ReportRequest:
     """A legacy report."""
-    return ReportSpec.checked(
+    return ReportRequest.from_arguments(
         collection_id="456", date_start="2024-01-01", date_end="2024-01-31", report_type="team", granularity="weekly"
     )
 
@@ -55,7 +55,7 @@ def test_tries_are_bounded_whatever_fails(
     before = calls(sei_server, "status")
     sei_server.faults.add("download", effect, times=None, **parameters)
     with pytest.raises(exceptions.SEIError) as caught:
-        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv")))
+        hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv")))
     assert caught.value.retryable
     assert (calls(sei_server, "download"), calls(sei_server, "status") - before) == (5, 4)
     assert list(tmp_path.iterdir()) == []
@@ -66,8 +66,8 @@ def test_all_tries_share_the_time(
 ) -> None:
     """No new one is begun when the wait before it would outlast the limit."""
     sei_server.faults.add("download", "cut", times=None, after_bytes=10)
-    with pytest.raises(exceptions.SEINoAnswerError):
-        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv"), timeout=8))
+    with pytest.raises(exceptions.SEIConnectionError):
+        hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv"), timeout=8))
     assert sum(worker_clock.pauses) < 8
     assert calls(sei_server, "download") < 5
 
@@ -78,14 +78,14 @@ def test_a_later_try_has_only_the_time_that_is_left(
     """Waits between the tries count."""
     given: list[float] = []
 
-    def broken(_open: object, destination: Destination, promise: Any, **_options: object) -> None:
+    def broken(_open: object, destination: Destination, expected: Any, **_options: object) -> None:
         given.append(destination.timeout)
         words = "is not there"
-        raise promise.broken(words)
+        raise expected.error(words)
 
-    monkeypatch.setattr("airflow_provider_sei.hooks.downloads.deliver", broken)
+    monkeypatch.setattr("airflow_provider_sei.hooks._downloads.deliver", broken)
     with pytest.raises(exceptions.SEIDownloadError):
-        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv"), timeout=1000))
+        hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv"), timeout=1000))
     passed = [sum(worker_clock.pauses[:tries]) for tries in range(5)]
     assert given == pytest.approx([1000 - seconds for seconds in passed])
 
@@ -94,7 +94,7 @@ def test_what_no_retry_mends_is_tried_once(hook: SEIHook, export: Any, sei_serve
     """A refused key stays refused."""
     sei_server.faults.add("download", "answer", times=None, status=403)
     with pytest.raises(exceptions.SEIAuthError):
-        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv")))
+        hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv")))
     assert calls(sei_server, "download") == 1
 
 
@@ -103,26 +103,26 @@ def test_an_export_that_dies_meanwhile_is_given_up(hook: SEIHook, export: Any, s
     sei_server.faults.add("download", "cut", times=None, after_bytes=10)
     sei_server.faults.add("status", "status_word", word="cancelled")
     with pytest.raises(exceptions.SEIExportCancelledError):
-        hook.download_export(export, Destination.checked(str(tmp_path / "x.csv")))
+        hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv")))
     assert calls(sei_server, "download") == 1
 
 
-def test_a_report_is_asked_for_anew(hook: SEIHook, report: ReportSpec, sei_server: Any, tmp_path: Path) -> None:
+def test_a_report_is_asked_for_anew(hook: SEIHook, report: ReportRequest, sei_server: Any, tmp_path: Path) -> None:
     """The legacy API makes it while it answers."""
     sei_server.faults.add("legacy", "cut", after_bytes=10)
     sei_server.faults.add("legacy", "answer", nth=2, status=500)
-    delivered = hook.download_report(report, Destination.checked(f"{tmp_path}/"), name="report.csv")
+    delivered = hook.download_report(report, Destination.from_arguments(f"{tmp_path}/report.csv"))
     assert calls(sei_server, "legacy") == 3
     assert (tmp_path / "report.csv").read_bytes() == sei_server.legacy_reports[-1].csv
     assert delivered.rows > 0
 
 
 def test_an_empty_report_is_a_file_of_no_bytes(
-    hook: SEIHook, report: ReportSpec, sei_server: Any, tmp_path: Path
+    hook: SEIHook, report: ReportRequest, sei_server: Any, tmp_path: Path
 ) -> None:
     """And a success."""
     sei_server.faults.add("legacy", "empty")
-    delivered = hook.download_report(report, Destination.checked(f"{tmp_path}/"), name="report.csv")
+    delivered = hook.download_report(report, Destination.from_arguments(f"{tmp_path}/report.csv"))
     assert (delivered.bytes, delivered.rows) == (0, 0)
     assert (tmp_path / "report.csv").read_bytes() == b""
 
@@ -137,7 +137,7 @@ class TestInterrupt:
         sei_server.faults.add("download", "cut", times=None, after_bytes=10)
         monkeypatch.setattr(hook, "_pause", lambda _seconds: hook.interrupt())
         with pytest.raises(exceptions.SEIDownloadError, match="interrupted") as caught:
-            hook.download_export(export, Destination.checked(f"{tmp_path}/"))
+            hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
         assert caught.value.retryable
         assert calls(sei_server, "download") == 1
         assert list(tmp_path.iterdir()) == []
@@ -145,10 +145,10 @@ class TestInterrupt:
     def test_it_does_nothing_where_nothing_is_under_way(self, hook: SEIHook, export: Any, tmp_path: Path) -> None:
         """Before a download, after it, and after one that has failed; ``on_kill`` comes after a time-out as well."""
         hook.interrupt()
-        hook.download_export(export, Destination.checked(f"{tmp_path}/"))
+        hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
         hook.interrupt()
-        with pytest.raises(exceptions.SEIUsageError):
-            hook.download_export(export, Destination.checked(f"{tmp_path}/", overwrite="fail"))
+        with pytest.raises(exceptions.SEIArgumentError):
+            hook.download_export(export, Destination.from_arguments(f"{tmp_path}/", overwrite="fail"))
         hook.interrupt()
 
     def test_it_does_nothing_to_another_thread(
@@ -162,7 +162,7 @@ class TestInterrupt:
                 elsewhere.submit(hook.interrupt).result()
 
         monkeypatch.setattr(hook, "_pause", interrupt_from_elsewhere)
-        assert hook.download_export(export, Destination.checked(f"{tmp_path}/")).rows
+        assert hook.download_export(export, Destination.from_arguments(f"{tmp_path}/")).rows
 
     def test_an_operator_that_has_not_begun_can_be_killed(self, tmp_path: Path) -> None:
         """Its hook is not made for that."""

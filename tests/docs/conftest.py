@@ -59,4 +59,4 @@ def load(dags_folder: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the moment that ``create_jitter`` draws be now."""
-    monkeypatch.setattr("airflow_provider_sei.deferral.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr("airflow_provider_sei.operators._waiting.random", SimpleNamespace(random=lambda: 0.0))

@@ -17,7 +17,7 @@ from tests.test_public_names import PUBLIC
 # What others build on, and what its docstrings lead to. Fixtures have no place in Sphinx: a page tells of them.
 EXPLAINED = ("airflow_provider_sei.assets", "airflow_provider_sei.exceptions", "airflow_provider_sei.retry_policy")
 REFERENCE = {module: names for module, names in PUBLIC.items() if module != "airflow_provider_sei.pytest_plugin"} | {
-    module: {*importlib.import_module(module).__all__} - {"tell_outlets"} for module in EXPLAINED
+    module: {*importlib.import_module(module).__all__} - {"emit_asset_events"} for module in EXPLAINED
 }
 
 

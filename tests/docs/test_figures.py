@@ -44,7 +44,7 @@ def test_the_next_look_is_when_the_page_says(row: list[str]) -> None:
         ("waiting.md", f"of the connection, {settings.SEISettings.calls_per_minute:.0f} by default"),
         (
             "waiting.md",
-            f"borne for {default(waiting.WaitPlan, 'trouble_tolerance') / SECONDS['minute']:.0f} minutes of nothing",
+            f"borne for {default(waiting.WaitPlan, 'error_tolerance') / SECONDS['minute']:.0f} minutes of nothing",
         ),
         ("waiting.md", f"borne for {waiting._MISSING_TOLERANCE:.0f} s"),
         ("delivery.md", f"in parts of {s3._PART // MIB} MiB"),

@@ -177,22 +177,22 @@ def _that_is_a_page(stage: Stage) -> None:
 
 def _to_a_store_that_fails(_: Stage) -> None:
     export = SEIHook().create_export(**REQUEST)
-    SEIHook().download_export(export, Destination.checked("/proc/sei/"))
+    SEIHook().download_export(export, Destination.from_arguments("/proc/sei/"))
 
 
 SCENES: dict[str, tuple[Scene, ...]] = {
-    "SEIUsageError": (_with_a_period_that_ends_before_it_begins, _without_a_project, _with_an_object_in_the_way),
-    "SEINoAnswerError": (_with_nobody_there, _cut_off),
+    "SEIArgumentError": (_with_a_period_that_ends_before_it_begins, _without_a_project, _with_an_object_in_the_way),
+    "SEIConnectionError": (_with_nobody_there, _cut_off),
     "SEIAuthError": (_with_a_wrong_key, _with_an_ingestion_key),
     "SEINotFoundError": (_with_an_unknown_id,),
-    "SEIRejectedError": (_with_a_refused_body,),
-    "SEIThrottledError": (_with_too_many_calls,),
+    "SEIBadRequestError": (_with_a_refused_body,),
+    "SEIRateLimitError": (_with_too_many_calls,),
     "SEIServerError": (_with_a_broken_server,),
-    "SEIUnreadableError": (_with_a_page_in_place_of_json, _with_a_redirect),
+    "SEIUnexpectedResponseError": (_with_a_page_in_place_of_json, _with_a_redirect),
     "SEIExportFailedError": (_failing_at_the_server,),
     "SEIReusedExportFailedError": (_failing_again,),
     "SEIExportCancelledError": (_cancelled,),
-    "SEIExportVanishedError": (_vanished,),
+    "SEIExportNotFoundError": (_vanished,),
     "SEITeamExportsError": (_with_a_team_that_failed,),
     "SEIExportTimeoutError": (_with_too_little_time,),
     "SEIDownloadError": (_of_another_size, _damaged, _that_is_a_page, _to_a_store_that_fails),

@@ -34,7 +34,7 @@ class TestOverrides:
     def test_an_unknown_header_is_refused(self, sei_connection: str) -> None:
         """With the ones that SEI reads."""
         hook = SEIHook(sei_connection, auth_header="x-api-kye")
-        with pytest.raises(exceptions.SEIUsageError, match=r"did you mean 'x-api-key'.*known: authorization"):
+        with pytest.raises(exceptions.SEIArgumentError, match=r"did you mean 'x-api-key'.*known: authorization"):
             _ = hook.settings
 
     def test_the_account_travels_under_the_endpoints_own_name(
@@ -42,15 +42,15 @@ class TestOverrides:
     ) -> None:
         """The vendor has three; export calls take none."""
         from airflow_provider_sei.delivery.destination import Destination
-        from airflow_provider_sei.protocol.reports import ReportSpec
+        from airflow_provider_sei.protocol.report_request import ReportRequest
 
         monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(account_id="acc"))
         hook = SEIHook()
         list(hook.iter_exports("ba"))
-        spec = ReportSpec.checked(
+        spec = ReportRequest.from_arguments(
             report_type="team", collection_id="456", date_start="2024-01-01", date_end="2024-01-31"
         )
-        hook.download_report(spec, Destination.checked(f"{tmp_path}/"), name="report.csv")
+        hook.download_report(spec, Destination.from_arguments(f"{tmp_path}/"), name="report.csv")
         exports, report = (dict(request.query) for request in sei_server.requests)
         assert "accountId" not in exports
         assert report["accountId"] == "acc"
@@ -88,7 +88,7 @@ class TestConnectionFields:
         connection = json.loads(sei_server.connection_json())
         extra = connection["extra"] | changes.get("extra", {})
         monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(connection | changes | {"extra": extra}))
-        with pytest.raises(exceptions.SEIUsageError, match=words) as caught:
+        with pytest.raises(exceptions.SEIArgumentError, match=words) as caught:
             list(SEIHook().iter_exports("ba"))
         assert "\n" not in str(caught.value)
         assert caught.value.retryable is False

@@ -12,7 +12,7 @@ from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES
-from airflow_provider_sei.protocol.reports import ReportSpec
+from airflow_provider_sei.protocol.report_request import ReportRequest
 
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 
@@ -20,7 +20,7 @@ PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 @pytest.fixture
 def destination(tmp_path: Path) -> Destination:
     """A file in a folder of its own."""
-    return Destination.checked(str(tmp_path / "out.csv"))
+    return Destination.from_arguments(str(tmp_path / "out.csv"))
 
 
 def completed(hook: SEIHook, family: str = "productivity") -> Export:
@@ -57,7 +57,7 @@ def test_a_foreign_address_is_not_called(
     """The key stays at its own origin; nothing is written."""
     foreign = raw_server()
     sei_server.faults.add("status", "download_url", form="foreign", origin=foreign.origin, times=None)
-    with pytest.raises(exceptions.SEIUnreadableError, match="must not leave its own origin"):
+    with pytest.raises(exceptions.SEIUnexpectedResponseError, match="must not leave its own origin"):
         hook.download_export(completed(hook), destination)
     assert foreign.received == []
     assert not Path(destination.url).exists()
@@ -68,7 +68,7 @@ def test_another_exports_address_is_not_called(hook: SEIHook, sei_server: Any, d
     export = completed(hook)
     url = f"/v2/insights/productivity/exports/{export.export_id}x/download"
     sei_server.faults.add("status", "fields", changes={"download": {"url": url}}, times=None)
-    with pytest.raises(exceptions.SEIUnreadableError, match="names the file of another export"):
+    with pytest.raises(exceptions.SEIUnexpectedResponseError, match="names the file of another export"):
         hook.download_export(hook.get_export("productivity", export.export_id), destination)
     assert "download" not in {request.operation for request in sei_server.requests}
 
@@ -116,8 +116,8 @@ def test_an_export_without_a_file_is_not_downloaded(hook: SEIHook, sei_server: A
 @pytest.mark.parametrize("report_type", ["team", "contributor"])
 def test_a_report_is_delivered(hook: SEIHook, sei_server: Any, destination: Destination, report_type: str) -> None:
     """With the header that its own page names."""
-    spec = ReportSpec.checked(report_type=report_type, collection_id="456", **PERIOD)
-    delivered = hook.download_report(spec, destination, name="report.csv")
+    spec = ReportRequest.from_arguments(report_type=report_type, collection_id="456", **PERIOD)
+    delivered = hook.download_report(spec, destination)
     [record] = sei_server.legacy_reports
     assert Path(destination.url).read_bytes() == record.csv
     assert delivered.rows == record.rows
@@ -131,9 +131,9 @@ def test_a_reports_error_is_quoted_in_short(
     """Its bodies are plain text, JSON or a gateway's page."""
     body: Any = {"text": "Team too large", "json": {"message": "Team too large"}, "html": "Team too large"}[kind]
     sei_server.faults.add("legacy", "answer", status=400, body=body, kind="html" if kind == "html" else "auto")
-    spec = ReportSpec.checked(report_type="team", collection_id="456", **PERIOD)
-    with pytest.raises(exceptions.SEIRejectedError) as caught:
-        hook.download_report(spec, destination, name="report.csv")
+    spec = ReportRequest.from_arguments(report_type="team", collection_id="456", **PERIOD)
+    with pytest.raises(exceptions.SEIBadRequestError) as caught:
+        hook.download_report(spec, destination)
     assert caught.value.status_code == 400
     assert len(str(caught.value)) < 400
     assert kind == "html" or "Team too large" in str(caught.value)
@@ -142,6 +142,6 @@ def test_a_reports_error_is_quoted_in_short(
 def test_a_report_that_takes_too_long_gets_advice(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
     """The remedy is the vendor's own: one team at a time."""
     sei_server.faults.add("legacy", "answer", status=504, times=None)
-    spec = ReportSpec.checked(report_type="team", collection_id="456", **PERIOD)
+    spec = ReportRequest.from_arguments(report_type="team", collection_id="456", **PERIOD)
     with pytest.raises(exceptions.SEIServerError, match="one team at a time"):
-        hook.download_report(spec, destination, name="report.csv")
+        hook.download_report(spec, destination)

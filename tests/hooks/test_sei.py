@@ -182,7 +182,7 @@ class TestIterExports:
     def test_a_refusal_without_dates_is_final(self, hook: SEIHook, sei_server: Any) -> None:
         """There is nothing to write in another way."""
         sei_server.faults.add("list", "answer", status=400, times=None)
-        with pytest.raises(exceptions.SEIRejectedError):
+        with pytest.raises(exceptions.SEIBadRequestError):
             list(hook.iter_exports("ba"))
         assert len(sei_server.requests) == 1
 
@@ -208,7 +208,7 @@ class TestIterExports:
         self, hook: SEIHook, sei_server: Any, *, family: str, filters: dict[str, Any], words: str
     ) -> None:
         """Before the first export is asked for."""
-        with pytest.raises(exceptions.SEIUsageError, match=words):
+        with pytest.raises(exceptions.SEIArgumentError, match=words):
             hook.iter_exports(family, **filters)
         assert sei_server.requests == []
 
@@ -272,7 +272,9 @@ class TestListTeams:
         """A page that brings nothing new, and is not the last one: a part of the teams must not pass for all."""
         page = {"items": [{"refId": 1, "name": "One", "leaf": True}], "hasNext": True}
         sei_server.faults.add("search_teams", "answer", status=200, body=page, times=None)
-        with pytest.raises(exceptions.SEIUnreadableError, match=r"list teams to the end: .* but repeats a page"):
+        with pytest.raises(
+            exceptions.SEIUnexpectedResponseError, match=r"list teams to the end: .* but repeats a page"
+        ):
             hook.list_teams("Engineering")
         assert len(sei_server.requests) == 2
 
@@ -324,7 +326,7 @@ class TestWaitForExport:
         """A 404 after a good answer, once it has lasted."""
         sei_server.faults.add("status", "answer", status=404, times=None, nth=3)
         outcome = hook.wait_for_export(plan)
-        assert isinstance(outcome.error, exceptions.errors.SEIExportVanishedError)
+        assert isinstance(outcome.error, exceptions.errors.SEIExportNotFoundError)
         assert outcome.error.status_code == 404
 
     def test_a_short_absence_is_borne(self, hook: SEIHook, plan: WaitPlan, sei_server: Any) -> None:
@@ -352,7 +354,7 @@ class TestGetExport:
     @pytest.mark.parametrize("export_id", ["", "a/b", "../x", "a?b", "a b", "a\nb", "%2e", "x" * 300])
     def test_what_cannot_be_an_id_is_not_asked_for(self, hook: SEIHook, sei_server: Any, export_id: str) -> None:
         """It would change the meaning of the address."""
-        with pytest.raises(exceptions.SEIUsageError, match="is not an export id"):
+        with pytest.raises(exceptions.SEIArgumentError, match="is not an export id"):
             hook.get_export("productivity", export_id)
         assert sei_server.requests == []
 
@@ -360,5 +362,5 @@ class TestGetExport:
         """A server that mixes exports up is not believed."""
         export_id = hook.create_export(**REQUEST).export_id
         sei_server.faults.add("status", "fields", changes={"exportId": "exp_other"})
-        with pytest.raises(exceptions.SEIUnreadableError, match="answered for another export, exp_other"):
+        with pytest.raises(exceptions.SEIUnexpectedResponseError, match="answered for another export, exp_other"):
             hook.get_export("productivity", export_id)

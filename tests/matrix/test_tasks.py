@@ -12,6 +12,7 @@ import pendulum
 import pytest
 from airflow.models.trigger import Trigger
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, AssetAlias, TaskDeferred
+from airflow_provider_sei.triggers.turn import SEITurnTrigger
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_sei.assets import scope_asset
@@ -24,7 +25,6 @@ from airflow_provider_sei.operators.sei import (
 )
 from airflow_provider_sei.sensors.sei import SEIExportSensor
 from airflow_provider_sei.triggers.sei import SEIExportTrigger
-from airflow_provider_sei.triggers.turn import SEITurnTrigger
 
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 REQUEST = {"family": "productivity", "team_id": "456", **PERIOD}

@@ -175,7 +175,7 @@ class TestConstants:
     )
     def test_a_wrong_one_breaks_the_import(self, kind: type, changes: dict[str, Any], words: str) -> None:
         """With the argument's name and the remedy, in the import errors of Airflow's UI."""
-        with pytest.raises(exceptions.SEIUsageError, match=words):
+        with pytest.raises(exceptions.SEIArgumentError, match=words):
             kind(task_id="t", **FULL[kind] | changes)
 
     @pytest.mark.parametrize(

@@ -378,7 +378,9 @@ class TestTroubleOnTheWay:
     def test_html_in_place_of_json_fails_the_task(self, export_operator: MakeOperator, sei_server: Any) -> None:
         """It is what a login page or a proxy answers."""
         sei_server.faults.add("create", "answer", status=200, kind="html", body="Sign in")
-        with pytest.raises(exceptions.SEIUnreadableError, match=r"200 without JSON.*HTML page.*base URL") as caught:
+        with pytest.raises(
+            exceptions.SEIUnexpectedResponseError, match=r"200 without JSON.*HTML page.*base URL"
+        ) as caught:
             export_operator().execute({})
         assert isinstance(caught.value, AirflowFailException)
 
@@ -390,7 +392,7 @@ class TestTroubleOnTheWay:
         server.close()
         connection = json.loads(sei_server.connection_json()) | {"host": server.origin}
         monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(connection))
-        with pytest.raises(exceptions.SEINoAnswerError, match=rf"no answer from {server.origin}.*host") as caught:
+        with pytest.raises(exceptions.SEIConnectionError, match=rf"no answer from {server.origin}.*host") as caught:
             export_operator().execute({})
         assert not isinstance(caught.value, AirflowFailException)
 
@@ -456,7 +458,7 @@ class TestRenderedValues:
         if words is None:
             operator.execute({})
             return
-        with pytest.raises(exceptions.SEIUsageError, match=words) as caught:
+        with pytest.raises(exceptions.SEIArgumentError, match=words) as caught:
             operator.execute({})
         assert isinstance(caught.value, AirflowFailException)
         assert caught.value.field == field

@@ -126,7 +126,7 @@ class TestHiveLayout:
         """It is refused before anything is sent."""
         operator = export_operator(**{"layout": "hive", **{name: f"{{{{ {name} }}}}" for name in rendered}})
         operator.render_template_fields(rendered)
-        with pytest.raises(exceptions.SEIUsageError, match=words) as caught:
+        with pytest.raises(exceptions.SEIArgumentError, match=words) as caught:
             operator.execute({})
         assert caught.value.field == "layout"
         assert sei_server.requests == []
@@ -169,6 +169,8 @@ class TestDownload:
         """A file in the wrong partition would be worse than none."""
         export_id = export_operator(destination=f"{tmp_path}/flat/").execute({})["export_id"]
         sei_server.faults.add("status", "fields", changes={"metadata": None}, times=None)
-        with pytest.raises(exceptions.SEIUnreadableError, match=rf"{export_id}: its status says nothing .*'flat'"):
+        with pytest.raises(
+            exceptions.SEIUnexpectedResponseError, match=rf"{export_id}: its status says nothing .*'flat'"
+        ):
             download(export_id)
         assert [name.partition("/")[0] for name in files(tmp_path)] == ["flat"]

@@ -239,6 +239,6 @@ class TestLegacyReport:
         """What renders to nonsense is refused here."""
         task = report(date_start="{{ start }}")
         task.render_template_fields({"start": "yesterday"})
-        with pytest.raises(exceptions.SEIUsageError, match="date_start 'yesterday' is not a day"):
+        with pytest.raises(exceptions.SEIArgumentError, match="date_start 'yesterday' is not a day"):
             task.execute({})
         assert sei_server.requests == []

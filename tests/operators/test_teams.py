@@ -75,14 +75,14 @@ class TestTrouble:
     )
     def test_nothing_to_export_is_a_mistake(self, listed: List, *, arguments: dict[str, Any], words: str) -> None:
         """A retry would find the same."""
-        with pytest.raises(exceptions.SEIUsageError, match=words) as caught:
+        with pytest.raises(exceptions.SEIArgumentError, match=words) as caught:
             listed(**{"org_tree_name": "Engineering", **arguments})
         assert isinstance(caught.value, AirflowFailException)
 
     def test_an_organisation_without_teams_is_said_to_be_so(self, listed: List, sei_server: Any) -> None:
         """It may be the key."""
         sei_server.faults.add("search_teams", "answer", status=200, body={"items": []}, times=None)
-        with pytest.raises(exceptions.SEIUsageError, match="SEI lists no leaf team: the API key may not see any"):
+        with pytest.raises(exceptions.SEIArgumentError, match="SEI lists no leaf team: the API key may not see any"):
             listed()
 
     def test_an_exclusion_of_nobody_warns(self, listed: List, task_log: Any) -> None:
@@ -98,7 +98,7 @@ class TestTrouble:
         assert len(listed(org_tree_name="Engineering")[0]) == 7
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "6")
         words = "7 teams are more than the 6 that Airflow maps over: narrow them .*AIRFLOW__CORE__MAX_MAP_LENGTH"
-        with pytest.raises(exceptions.SEIUsageError, match=words):
+        with pytest.raises(exceptions.SEIArgumentError, match=words):
             listed(org_tree_name="Engineering")
 
     def test_the_servers_trouble_is_left_to_retries(self, listed: List, sei_server: Any) -> None:

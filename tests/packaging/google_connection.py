@@ -74,9 +74,9 @@ def connection(token_uri: str, storage: str) -> dict[str, Any]:
 def main() -> None:
     """Deliver one file."""
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # else it waits a minute for gRPC
+    from airflow_provider_sei.delivery.pipeline import ExpectedFile, deliver
     from gcp_storage_emulator.server import create_server
 
-    from airflow_provider_sei.delivery.deliver import Promise, deliver
     from airflow_provider_sei.delivery.destination import Destination
 
     tokens = ThreadingHTTPServer(("127.0.0.1", 0), TokenHandler)
@@ -87,8 +87,8 @@ def main() -> None:
     made = connection(f"http://127.0.0.1:{tokens.server_port}/token", storage)
     os.environ["AIRFLOW_CONN_GOOGLE"] = json.dumps(made)
 
-    destination = Destination.checked("gs://google@lake/sei/file.csv")
-    delivered = deliver(lambda: nullcontext(Body()), destination, Promise(what="the file", name="file.csv"))
+    destination = Destination.from_arguments("gs://google@lake/sei/file.csv")
+    delivered = deliver(lambda: nullcontext(Body()), destination, ExpectedFile(what="the file", name="file.csv"))
 
     import gcsfs
 

@@ -115,11 +115,11 @@ def test_airflow_shows_what_it_brings(environment: Environment, what: str, colum
 def test_a_missing_extra_is_named(environment: Environment) -> None:
     """Without the store's packages, the error says what to install."""
     code = (
-        "from airflow_provider_sei.delivery.stores import sinks\n"
-        "from airflow_provider_sei.protocol.errors import SEIUsageError\n"
+        "from airflow_provider_sei.delivery.sinks import sinks\n"
+        "from airflow_provider_sei.exceptions import SEIArgumentError\n"
         "for url in ('s3://bucket/sei/', 'gs://bucket/sei/', 'abfs://container/sei/'):\n"
         "    try:\n        sinks(url)\n"
-        "    except SEIUsageError as error:\n        print(error)\n"
+        "    except SEIArgumentError as error:\n        print(error)\n"
     )
     output = environment.run("-c", code)
     assert [f"install airflow-provider-sei[{extra}]" in output for extra in ("s3", "gcs", "azure")] == [True] * 3

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol.families import FAMILIES
-from airflow_provider_sei.protocol.messages import HttpResponse
+from airflow_provider_sei.protocol.http import HttpResponse
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)

@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
-from airflow_provider_sei.protocol import errors
+from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
-    checked_create_jitter,
-    checked_export_id,
-    checked_reused_failed,
-    checked_wait,
+    parse_create_jitter,
+    parse_export_id,
+    parse_reused_failed,
+    parse_wait,
 )
 from tests.protocol.strategies import ANYTHING, json_values, texts
 
@@ -25,7 +25,7 @@ class TestExportId:
     @pytest.mark.parametrize("given_id", ["exp_7a8b9c0d", " exp_7a8b9c0d\n", "EXP-1", "a.b", "é", "a" * 200])
     def test_an_id_is_opaque(self, given_id: str) -> None:
         """No pattern is promised."""
-        assert checked_export_id(given_id) == given_id.strip()
+        assert parse_export_id(given_id) == given_id.strip()
 
     @pytest.mark.parametrize(
         "given_id",
@@ -33,8 +33,8 @@ class TestExportId:
     )
     def test_what_would_change_the_url_is_refused(self, given_id: object) -> None:
         """An id is one segment of a path."""
-        with pytest.raises(errors.SEIUsageError, match=r"is not an export id; it is the text that") as caught:
-            checked_export_id(given_id)
+        with pytest.raises(errors.SEIArgumentError, match=r"is not an export id; it is the text that") as caught:
+            parse_export_id(given_id)
         assert caught.value.field == "export_id"
 
 
@@ -43,9 +43,9 @@ class TestReusedFailed:
 
     def test_an_unknown_policy_is_refused(self) -> None:
         """There are two."""
-        assert [checked_reused_failed(policy) for policy in REUSED_FAILED] == ["fail", "retry"]
-        with pytest.raises(errors.SEIUsageError, match=r"reused_failed 'retri' .*did you mean 'retry'") as caught:
-            checked_reused_failed("retri")
+        assert [parse_reused_failed(policy) for policy in REUSED_FAILED] == ["fail", "retry"]
+        with pytest.raises(errors.SEIArgumentError, match=r"reused_failed 'retri' .*did you mean 'retry'") as caught:
+            parse_reused_failed("retri")
         assert caught.value.field == "reused_failed"
 
 
@@ -65,7 +65,7 @@ class TestCheckedWait:
         self, timeout: object, interval: object, read: tuple[float, float | None]
     ) -> None:
         """A template renders a number to text."""
-        assert checked_wait(timeout, interval) == read
+        assert parse_wait(timeout, interval) == read
 
     @pytest.mark.parametrize(
         ("timeout", "interval", "field"),
@@ -86,8 +86,8 @@ class TestCheckedWait:
     )
     def test_what_is_no_number_of_seconds_is_refused(self, timeout: object, interval: object, field: str) -> None:
         """Before anything is created."""
-        with pytest.raises(errors.SEIUsageError, match=rf"{field} must be a number of seconds, at least") as caught:
-            checked_wait(timeout, interval)
+        with pytest.raises(errors.SEIArgumentError, match=rf"{field} must be a number of seconds, at least") as caught:
+            parse_wait(timeout, interval)
         assert caught.value.field == field
 
     @ANYTHING
@@ -95,8 +95,8 @@ class TestCheckedWait:
     def test_any_values_are_seconds_or_a_usage_error(self, timeout: object, interval: object) -> None:
         """Whatever a template renders to."""
         try:
-            seconds, pause = checked_wait(timeout, interval)
-        except errors.SEIUsageError:
+            seconds, pause = parse_wait(timeout, interval)
+        except errors.SEIArgumentError:
             return
         assert seconds >= 0
         assert pause is None or pause >= 1
@@ -108,11 +108,11 @@ class TestJitter:
     @pytest.mark.parametrize(("value", "seconds"), [(0, 0.0), (0.5, 0.5), ("90", 90.0), (86_400, 86_400.0)])
     def test_a_number_up_to_a_day_is_taken(self, value: object, seconds: float) -> None:
         """Also as the text that a template renders to."""
-        assert checked_create_jitter(value) == seconds
+        assert parse_create_jitter(value) == seconds
 
     @pytest.mark.parametrize("value", [-1, "soon", None, True, math.nan, math.inf, 86_401, ""])
     def test_anything_else_is_refused(self, value: object) -> None:
         """By the argument's name."""
-        with pytest.raises(errors.SEIUsageError, match="create_jitter must be") as caught:
-            checked_create_jitter(value)
+        with pytest.raises(errors.SEIArgumentError, match="create_jitter must be") as caught:
+            parse_create_jitter(value)
         assert caught.value.field == "create_jitter"

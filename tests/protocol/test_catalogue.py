@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_sei.protocol.catalogue import UNKNOWN_UNIT, Metric, metric, metric_names, metrics
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.protocol.metrics import UNKNOWN_UNIT, Metric, metric, metric_names, metrics
 
 REPORTS = ("team-report/productivity", "team-report/efficiency", "contributor-report")
 EVERYTHING = {known for name in (*FAMILIES, *REPORTS) for known in metrics(name)}
@@ -41,7 +41,7 @@ class TestMetrics:
 
     def test_an_unknown_family_is_refused(self) -> None:
         """The message guesses, and lists what there is."""
-        with pytest.raises(SEIUsageError, match=r"family 'productivty' .*did you mean 'productivity'.*ticket-data"):
+        with pytest.raises(SEIArgumentError, match=r"family 'productivty' .*did you mean 'productivity'.*ticket-data"):
             metrics("productivty")
 
     def test_every_family_can_be_asked_for(self) -> None:
@@ -70,10 +70,10 @@ class TestMetric:
 
     def test_an_unknown_metric_is_refused(self) -> None:
         """The message guesses what was meant."""
-        with pytest.raises(SEIUsageError, match=r"metric 'LEAD_TIME' is not documented") as caught:
+        with pytest.raises(SEIArgumentError, match=r"metric 'LEAD_TIME' is not documented") as caught:
             metric("LEAD_TIME")
         assert caught.value.field == "metric"
-        with pytest.raises(SEIUsageError, match=r"did you mean 'LTTC'"):
+        with pytest.raises(SEIArgumentError, match=r"did you mean 'LTTC'"):
             metric("LTC")
 
     @pytest.mark.parametrize("known", sorted(EVERYTHING, key=lambda known: known.name), ids=lambda known: known.name)
@@ -106,7 +106,7 @@ class TestMetric:
 def test_an_unknown_family_is_answered_with_those_that_are_known() -> None:
     """And with the argument's name."""
     with pytest.raises(
-        SEIUsageError, match=r"^family 'x' is not in the metric catalogue; known: \w[\w/-]*(, [\w/-]+)+$"
+        SEIArgumentError, match=r"^family 'x' is not in the metric catalogue; known: \w[\w/-]*(, [\w/-]+)+$"
     ) as caught:
         metrics("x")
     assert caught.value.field == "family"

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.checks import (
-    checked_choice,
-    checked_date,
-    checked_mapping,
-    checked_names,
-    checked_period,
-    checked_text,
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.arguments import (
     is_missing,
     merged,
+    parse_choice,
+    parse_date,
+    parse_mapping,
+    parse_names,
+    parse_period,
+    parse_text,
     undocumented,
 )
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.messages import encode_json
+from airflow_provider_sei.protocol.http import encode_json
 from tests.protocol.strategies import ANYTHING, json_values, texts
 
 arguments = json_values | texts | st.binary() | st.dates() | st.datetimes()
@@ -38,13 +38,13 @@ class TestDates:
     )
     def test_a_day_is_sent_as_the_vendor_takes_it(self, value: object) -> None:
         """Text, a date and a moment all name one day."""
-        assert checked_date(value, "date_start") == "2024-02-29"
+        assert parse_date(value, "date_start") == "2024-02-29"
 
     @pytest.mark.parametrize("value", [None, "", "  "])
     def test_a_missing_day_is_told_as_missing(self, value: object) -> None:
         """An empty template result is no day."""
-        with pytest.raises(SEIUsageError, match=r"date_end is missing: give a day as yyyy-MM-dd") as caught:
-            checked_date(value, "date_end")
+        with pytest.raises(SEIArgumentError, match=r"date_end is missing: give a day as yyyy-MM-dd") as caught:
+            parse_date(value, "date_end")
         assert caught.value.field == "date_end"
 
     @pytest.mark.parametrize(
@@ -63,18 +63,18 @@ class TestDates:
     )
     def test_another_form_of_day_is_refused(self, value: object) -> None:
         """The message shows the value and the form that works."""
-        with pytest.raises(SEIUsageError, match=r"is not a day written yyyy-MM-dd \(2024-01-31\)") as caught:
-            checked_date(value, "date_start")
+        with pytest.raises(SEIArgumentError, match=r"is not a day written yyyy-MM-dd \(2024-01-31\)") as caught:
+            parse_date(value, "date_start")
         assert repr(value) in str(caught.value)
 
     def test_a_period_may_be_one_day_long(self) -> None:
         """Both days are included."""
-        assert checked_period("2024-01-01", "2024-01-01") == ("2024-01-01", "2024-01-01")
+        assert parse_period("2024-01-01", "2024-01-01") == ("2024-01-01", "2024-01-01")
 
     def test_a_period_that_ends_before_it_starts_is_refused(self) -> None:
         """Both days are in the message."""
-        with pytest.raises(SEIUsageError, match=r"date_start 2024-02-01 comes after date_end 2024-01-31") as caught:
-            checked_period("2024-02-01", "2024-01-31")
+        with pytest.raises(SEIArgumentError, match=r"date_start 2024-02-01 comes after date_end 2024-01-31") as caught:
+            parse_period("2024-02-01", "2024-01-31")
         assert caught.value.field == "date_start"
 
 
@@ -86,25 +86,27 @@ class TestText:
     )
     def test_numbers_are_text_and_blanks_are_nothing(self, value: object, text: str | None) -> None:
         """An id may be written without quotes; zero is an id too."""
-        assert checked_text(value, "team_id") == text
+        assert parse_text(value, "team_id") == text
 
     @pytest.mark.parametrize("value", [True, 4.5, ["456"], {"id": 1}, b"456"])
     def test_anything_else_is_refused(self, value: object) -> None:
         """The message names the argument and what it got."""
-        with pytest.raises(SEIUsageError, match=rf"team_id must be text, not {type(value).__name__}"):
-            checked_text(value, "team_id")
+        with pytest.raises(SEIArgumentError, match=rf"team_id must be text, not {type(value).__name__}"):
+            parse_text(value, "team_id")
 
     def test_the_word_none_is_refused(self) -> None:
         """A template whose value is missing renders to it, and a team of that name would be asked for."""
-        with pytest.raises(SEIUsageError, match=r"team_id is the text 'None', which a template renders to") as caught:
-            checked_text("None", "team_id")
+        with pytest.raises(
+            SEIArgumentError, match=r"team_id is the text 'None', which a template renders to"
+        ) as caught:
+            parse_text("None", "team_id")
         assert caught.value.field == "team_id"
-        assert checked_text("none", "team_id") == "none"
+        assert parse_text("none", "team_id") == "none"
 
     def test_half_a_character_is_refused(self) -> None:
         """No encoding can carry it to the server."""
-        with pytest.raises(SEIUsageError, match=r"team_id .* half a character"):
-            checked_text("a\ud800", "team_id")
+        with pytest.raises(SEIArgumentError, match=r"team_id .* half a character"):
+            parse_text("a\ud800", "team_id")
 
 
 class TestNames:
@@ -128,7 +130,7 @@ class TestNames:
     )
     def test_a_name_or_a_list_or_its_rendered_text_is_read(self, value: object, names: tuple[str, ...]) -> None:
         """A template renders a list to the list's text; order stays, repeats go."""
-        assert checked_names(value, "metrics") == names
+        assert parse_names(value, "metrics") == names
 
     @pytest.mark.parametrize(
         ("value", "words"),
@@ -143,8 +145,8 @@ class TestNames:
     )
     def test_what_is_no_list_of_names_is_refused(self, value: object, words: str) -> None:
         """The message names the argument."""
-        with pytest.raises(SEIUsageError, match=r"^metrics ") as caught:
-            checked_names(value, "metrics")
+        with pytest.raises(SEIArgumentError, match=r"^metrics ") as caught:
+            parse_names(value, "metrics")
         assert words in str(caught.value)
         assert caught.value.field == "metrics"
 
@@ -153,8 +155,8 @@ class TestNames:
     def test_any_value_is_names_or_a_usage_error(self, value: object) -> None:
         """Names that are returned are not blank, and can be sent."""
         try:
-            names = checked_names(value, "metrics")
-        except SEIUsageError:
+            names = parse_names(value, "metrics")
+        except SEIArgumentError:
             return
         assert len(set(names)) == len(names)
         assert all(name.strip() == name and name and name.encode() for name in names)
@@ -165,13 +167,13 @@ class TestChoice:
 
     def test_a_word_is_found_in_any_case(self) -> None:
         """It is returned in the documented case."""
-        assert checked_choice(" MEDIAN\n", ("mean", "Median"), "calculation_type") == "Median"
+        assert parse_choice(" MEDIAN\n", ("mean", "Median"), "calculation_type") == "Median"
 
     @pytest.mark.parametrize("value", [None, "", "medain", 5, True, ["mean"]])
     def test_any_other_is_refused_with_the_list(self, value: object) -> None:
         """The message shows what there is to choose from."""
-        with pytest.raises(SEIUsageError, match=r"calculation_type .* is not one of mean, median") as caught:
-            checked_choice(value, ("mean", "median"), "calculation_type")
+        with pytest.raises(SEIArgumentError, match=r"calculation_type .* is not one of mean, median") as caught:
+            parse_choice(value, ("mean", "median"), "calculation_type")
         assert ("did you mean 'median'" in str(caught.value)) is (value == "medain")
 
 
@@ -194,7 +196,7 @@ class TestMapping:
     )
     def test_an_object_or_its_rendered_text_is_read(self, value: object, mapping: dict[str, Any]) -> None:
         """It comes back as plain JSON, so that what is checked is what is sent."""
-        assert checked_mapping(value, "extra_body") == mapping
+        assert parse_mapping(value, "extra_body") == mapping
 
     @pytest.mark.parametrize(
         ("value", "words"),
@@ -212,8 +214,8 @@ class TestMapping:
     )
     def test_what_cannot_be_sent_is_refused(self, value: object, words: str) -> None:
         """The message names the argument, before anything is created."""
-        with pytest.raises(SEIUsageError) as caught:
-            checked_mapping(value, "extra_body")
+        with pytest.raises(SEIArgumentError) as caught:
+            parse_mapping(value, "extra_body")
         assert str(caught.value).startswith("extra_body ")
         assert words in str(caught.value)
         assert caught.value.field == "extra_body"
@@ -222,13 +224,13 @@ class TestMapping:
         """JSON has no form for it."""
         value: dict[str, Any] = {}
         value["a"] = value
-        with pytest.raises(SEIUsageError, match=r"cannot be sent as JSON"):
-            checked_mapping(value, "scope")
+        with pytest.raises(SEIArgumentError, match=r"cannot be sent as JSON"):
+            parse_mapping(value, "scope")
 
     def test_the_users_own_object_is_not_shared(self) -> None:
         """A later change to it does not change the request."""
         given: dict[str, Any] = {"a": {"b": 1}}
-        copy = checked_mapping(given, "extra_body")
+        copy = parse_mapping(given, "extra_body")
         given["a"]["b"] = 2
         assert copy == {"a": {"b": 1}}
 
@@ -237,8 +239,8 @@ class TestMapping:
     def test_any_value_is_a_mapping_or_a_usage_error(self, value: object) -> None:
         """A mapping that is returned can be sent."""
         try:
-            mapping = checked_mapping(value, "extra_body")
-        except SEIUsageError:
+            mapping = parse_mapping(value, "extra_body")
+        except SEIArgumentError:
             return
         assert json.loads(encode_json(mapping)) == mapping
 
@@ -275,24 +277,24 @@ class TestFieldNames:
     @pytest.mark.parametrize(
         ("check", "field"),
         [
-            (lambda: checked_period(None, "2024-01-31"), "date_start"),
-            (lambda: checked_period("2024-01-01", ""), "date_end"),
-            (lambda: checked_period("2024-1-1", "2024-01-31"), "date_start"),
-            (lambda: checked_period("2024-01-01", "None"), "date_end"),
-            (lambda: checked_text(["1"], "team_id"), "team_id"),
-            (lambda: checked_choice("x", ("a",), "level"), "level"),
+            (lambda: parse_period(None, "2024-01-31"), "date_start"),
+            (lambda: parse_period("2024-01-01", ""), "date_end"),
+            (lambda: parse_period("2024-1-1", "2024-01-31"), "date_start"),
+            (lambda: parse_period("2024-01-01", "None"), "date_end"),
+            (lambda: parse_text(["1"], "team_id"), "team_id"),
+            (lambda: parse_choice("x", ("a",), "level"), "level"),
         ],
     )
     def test_it_is_that_of_the_dag_author(self, check: Callable[[], object], field: str) -> None:
         """Whatever is wrong with it."""
-        with pytest.raises(SEIUsageError, match=rf"^{field} ") as caught:
+        with pytest.raises(SEIArgumentError, match=rf"^{field} ") as caught:
             check()
         assert caught.value.field == field
 
     def test_the_word_none_is_told_with_what_to_do(self) -> None:
         """In the template's own language."""
-        with pytest.raises(SEIUsageError) as caught:
-            checked_date("None", "date_start")
+        with pytest.raises(SEIArgumentError) as caught:
+            parse_date("None", "date_start")
         assert str(caught.value) == (
             "date_start is the text 'None', which a template renders to where its value is None: give it a value,"
             " or let the template say nothing ({{ ... or '' }})"
@@ -307,7 +309,7 @@ def test_nothing_and_blank_text_are_missing(value: object, *, missing: bool) -> 
 
 def test_a_name_with_blanks_is_one_name() -> None:
     """Where a name may hold anything."""
-    assert checked_names("In Review, 2", "issue_statuses", separator=None) == ("In Review, 2",)
+    assert parse_names("In Review, 2", "issue_statuses", separator=None) == ("In Review, 2",)
 
 
 @pytest.mark.parametrize(
@@ -317,5 +319,5 @@ def test_a_name_with_blanks_is_one_name() -> None:
 )
 def test_text_that_no_reader_takes_is_refused(text: str) -> None:
     """Each of Python's readers gives up in a way of its own."""
-    with pytest.raises(SEIUsageError, match="extra_body must be a mapping, not str"):
-        checked_mapping(text, "extra_body")
+    with pytest.raises(SEIArgumentError, match="extra_body must be a mapping, not str"):
+        parse_mapping(text, "extra_body")

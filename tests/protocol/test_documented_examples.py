@@ -10,15 +10,19 @@ from urllib.parse import urlencode
 
 import pytest
 
-from airflow_provider_sei.protocol.downloads import check_completed, download_request
-from airflow_provider_sei.protocol.exports import create_call, status_call
+from airflow_provider_sei.protocol.export_request import ExportRequest
+from airflow_provider_sei.protocol.exports import (
+    ExportStatus,
+    check_completed,
+    create_call,
+    download_request,
+    status_call,
+)
 from airflow_provider_sei.protocol.families import FAMILIES, get_family
+from airflow_provider_sei.protocol.http import HttpRequest, HttpResponse, encode_json
 from airflow_provider_sei.protocol.listing import list_call, list_query
-from airflow_provider_sei.protocol.messages import HttpRequest, HttpResponse, encode_json
-from airflow_provider_sei.protocol.reports import ReportSpec, report_request
+from airflow_provider_sei.protocol.report_request import ReportRequest, report_request
 from airflow_provider_sei.protocol.settings import SEISettings
-from airflow_provider_sei.protocol.specs import ExportSpec
-from airflow_provider_sei.protocol.status import ExportStatus
 
 EXAMPLES = json.loads((Path(__file__).parent / "samples" / "documented_examples.json").read_text("utf-8"))
 BASE = "https://app.harness.io/prod1/sei/api"
@@ -46,7 +50,7 @@ def check_request(connection: SEISettings, request: HttpRequest, example: dict[s
 @pytest.mark.parametrize("example", EXAMPLES["creates"], ids=lambda example: example["name"])
 def test_a_documented_create_call_is_reproduced(example: dict[str, Any]) -> None:
     """From the words that a DAG author gives."""
-    spec = ExportSpec.checked(**example["arguments"])
+    spec = ExportRequest.from_arguments(**example["arguments"])
     assert spec.warnings == ()
     connection = settings(example, project_identifier="PROJECT", org_identifier="ORG")
     check_request(connection, create_call(spec.family, spec.body()).request, example)
@@ -55,7 +59,7 @@ def test_a_documented_create_call_is_reproduced(example: dict[str, Any]) -> None
 @pytest.mark.parametrize("example", EXAMPLES["reports"], ids=lambda example: example["name"])
 def test_a_documented_report_is_reproduced(example: dict[str, Any]) -> None:
     """The key is in the header that this example shows: the page's text and its curl lines differ."""
-    spec = ReportSpec.checked(**example["arguments"])
+    spec = ReportRequest.from_arguments(**example["arguments"])
     assert spec.warnings == ()
     identifiers = {name: example[name] for name in ("project_identifier",) if name in example}
     check_request(settings(example, **identifiers), report_request(spec), example)

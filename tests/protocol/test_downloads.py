@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.downloads import (
+from airflow_provider_sei import exceptions as errors
+from airflow_provider_sei.protocol.exports import (
+    Export,
+    ExportStatus,
     check_completed,
     download_request,
     download_what,
+    export_period,
     other_download_request,
-    told_period,
+    read_status,
 )
-from airflow_provider_sei.protocol.endpoint import ALIASES, Endpoint
-from airflow_provider_sei.protocol.exports import Export
-from airflow_provider_sei.protocol.status import ExportStatus, read_status
+from airflow_provider_sei.protocol.settings import ALIASES, BaseUrl
 from tests.protocol.strategies import ANYTHING, texts
 
 
@@ -90,17 +91,17 @@ class TestDownloadRequest:
     @pytest.mark.parametrize("url", ["/v2/insights/sprints/exports/exp_2/download", "/export/exp_2/download?id=exp_1"])
     def test_the_file_of_another_export_is_refused(self, url: str) -> None:
         """Exactly the export that was asked for is delivered."""
-        with pytest.raises(errors.SEIUnreadableError, match=r"names the file of another export, 'exp_2'"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r"names the file of another export, 'exp_2'"):
             download_request(export(download_url=url))
 
     @ANYTHING
     @given(texts)
     def test_any_address_is_a_call_of_our_own_server_or_an_error(self, url: str) -> None:
         """No text in a status answer leads elsewhere."""
-        endpoint = Endpoint(ALIASES["prod1"])
+        endpoint = BaseUrl(ALIASES["prod1"])
         try:
             called = endpoint.url(download_request(export(download_url=url)).path)
-        except errors.SEIUnreadableError:
+        except errors.SEIUnexpectedResponseError:
             return
         assert called.startswith("https://app.harness.io/")
 
@@ -110,9 +111,9 @@ class TestToldPeriod:
 
     def test_they_are_taken_as_the_vendor_writes_them(self) -> None:
         """As in the request."""
-        assert told_period(export(date_start="2024-01-01", date_end="2024-01-31")) == ("2024-01-01", "2024-01-31")
+        assert export_period(export(date_start="2024-01-01", date_end="2024-01-31")) == ("2024-01-01", "2024-01-31")
         moments = {"date_start": "2024-01-01T00:00:00Z", "date_end": "2024-01-31T23:59:59Z"}
-        assert told_period(export(**moments)) == ("2024-01-01", "2024-01-31")
+        assert export_period(export(**moments)) == ("2024-01-01", "2024-01-31")
 
     @pytest.mark.parametrize(
         ("days", "words"),
@@ -125,8 +126,8 @@ class TestToldPeriod:
     )
     def test_anything_else_is_an_error(self, days: dict[str, str], words: str) -> None:
         """With what came back, and what to do."""
-        with pytest.raises(errors.SEIUnreadableError, match=words):
-            told_period(export(**days))
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=words):
+            export_period(export(**days))
 
 
 class TestWords:
@@ -144,6 +145,6 @@ class TestWords:
 
     def test_another_exports_file(self) -> None:
         """Its id is quoted, however long the server makes it."""
-        with pytest.raises(errors.SEIUnreadableError, match=f"another export, '{'e' * 80}'$") as caught:
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=f"another export, '{'e' * 80}'$") as caught:
             download_request(export(download_url=f"/exports/{'e' * 90}/download"))
         assert caught.value.export_id == "exp_1"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.endpoint import ALIASES, Endpoint
-from airflow_provider_sei.protocol.errors import SEIUnreadableError, SEIUsageError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedResponseError
+from airflow_provider_sei.protocol.settings import ALIASES, BaseUrl
 from tests.protocol.strategies import ANYTHING, outcome, texts
 
-PROD1 = Endpoint(ALIASES["prod1"])
+PROD1 = BaseUrl(ALIASES["prod1"])
 IDENTIFIERS = (("projectIdentifier", "P"), ("orgIdentifier", "O"))
 
 
@@ -36,12 +36,12 @@ class TestFromHost:
     )
     def test_aliases_and_urls_name_a_server(self, host: str, base_url: str) -> None:
         """An alias, a URL and a bare host with a path are all understood; the scheme is https unless said."""
-        assert Endpoint.from_host(host).base_url == base_url
+        assert BaseUrl.from_host(host).base_url == base_url
 
     def test_the_connections_schema_and_port_complete_a_bare_host(self) -> None:
         """Airflow's connection form has fields of their own for both."""
-        assert Endpoint.from_host("localhost", schema="http", port=8080).base_url == "http://localhost:8080"
-        assert Endpoint.from_host("localhost:1/a", schema="http", port=8080).base_url == "http://localhost:1/a"
+        assert BaseUrl.from_host("localhost", schema="http", port=8080).base_url == "http://localhost:8080"
+        assert BaseUrl.from_host("localhost:1/a", schema="http", port=8080).base_url == "http://localhost:1/a"
 
     @pytest.mark.parametrize(
         ("host", "words"),
@@ -66,8 +66,8 @@ class TestFromHost:
     )
     def test_a_host_that_cannot_work_is_refused_by_name(self, host: str | None, words: str) -> None:
         """The message names the field and what to put there."""
-        with pytest.raises(SEIUsageError) as caught:
-            Endpoint.from_host(host)
+        with pytest.raises(SEIArgumentError) as caught:
+            BaseUrl.from_host(host)
         assert caught.value.field == "host"
         assert words in str(caught.value)
 
@@ -76,8 +76,8 @@ class TestFromHost:
     )
     def test_a_password_in_the_host_is_not_repeated(self, host: str) -> None:
         """What is wrong with a host is said without the secret that somebody has put there."""
-        with pytest.raises(SEIUsageError) as caught:
-            Endpoint.from_host(host)
+        with pytest.raises(SEIArgumentError) as caught:
+            BaseUrl.from_host(host)
         assert "secret" not in str(caught.value)
 
     @ANYTHING
@@ -86,8 +86,8 @@ class TestFromHost:
         self, host: str | None, schema: str | None, port: int | None
     ) -> None:
         """An endpoint that is returned is https or on this machine, and has no trailing slash."""
-        endpoint = outcome(SEIUsageError, Endpoint.from_host, host, schema=schema, port=port)
-        if isinstance(endpoint, SEIUsageError):
+        endpoint = outcome(SEIArgumentError, BaseUrl.from_host, host, schema=schema, port=port)
+        if isinstance(endpoint, SEIArgumentError):
             assert endpoint.field == "host"
             return
         parts = urlsplit(endpoint.base_url)
@@ -157,18 +157,18 @@ class TestUrl:
     )
     def test_no_other_origin_is_called(self, target: str) -> None:
         """The key must not travel to a stranger, in whatever way its address is written."""
-        with pytest.raises(SEIUnreadableError, match=r"the server named"):
+        with pytest.raises(SEIUnexpectedResponseError, match=r"the server named"):
             PROD1.url(target, IDENTIFIERS)
 
     def test_a_long_address_is_quoted_in_short(self) -> None:
         """A message is a sentence."""
-        with pytest.raises(SEIUnreadableError) as caught:
+        with pytest.raises(SEIUnexpectedResponseError) as caught:
             PROD1.url(f"https://{'a' * 5000}/")
         assert len(str(caught.value)) < 400
 
     @ANYTHING
     @given(
-        st.sampled_from([PROD1, Endpoint("http://127.0.0.1:8080"), Endpoint("https://[::1]/a")]),
+        st.sampled_from([PROD1, BaseUrl("http://127.0.0.1:8080"), BaseUrl("https://[::1]/a")]),
         st.one_of(
             texts,
             st.builds("{}{}".format, st.sampled_from(["//", "https://", "/", "https:", "\\\\", "?", "/..//"]), texts),
@@ -178,12 +178,12 @@ class TestUrl:
     )
     @example(PROD1, "?\ud800=\ud800", [])
     def test_any_target_is_on_the_own_origin_or_an_error(
-        self, endpoint: Endpoint, target: str, query: list[tuple[str, str]]
+        self, endpoint: BaseUrl, target: str, query: list[tuple[str, str]]
     ) -> None:
         """No text that a server can name yields a URL elsewhere."""
         try:
             url = endpoint.url(target, query)
-        except SEIUnreadableError:
+        except SEIUnexpectedResponseError:
             return
         parts, base = urlsplit(url), urlsplit(endpoint.base_url)
         assert (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
@@ -211,47 +211,47 @@ class TestLetters:
 
     def test_an_x_stays_where_it_is(self) -> None:
         """At the ends of a host, of a path and of what the server names."""
-        endpoint = Endpoint.from_host("Xhost.example/apiX")
+        endpoint = BaseUrl.from_host("Xhost.example/apiX")
         assert endpoint.base_url == "https://Xhost.example/apiX"
         assert endpoint.url("Xa/b") == "https://Xhost.example/apiX/Xa/b"
 
     def test_a_name_alone_is_no_host(self) -> None:
         """The guess and the list are for people."""
-        with pytest.raises(SEIUsageError) as caught:
-            Endpoint.from_host("prdo1X")
+        with pytest.raises(SEIArgumentError) as caught:
+            BaseUrl.from_host("prdo1X")
         assert str(caught.value).endswith("aliases: prod1, prod2, eu")
-        with pytest.raises(SEIUsageError, match="neither a URL nor an alias"):
-            Endpoint.from_host("HOSTX")
+        with pytest.raises(SEIArgumentError, match="neither a URL nor an alias"):
+            BaseUrl.from_host("HOSTX")
 
     @pytest.mark.parametrize("code", [0xD800, 0xDFFF, 0x7F, 0x5C, 0x20, 0x0A])
     def test_what_no_url_can_carry_is_refused(self, code: int) -> None:
         """The first and the last of each kind."""
-        with pytest.raises(SEIUnreadableError, match="which is not a URL"):
+        with pytest.raises(SEIUnexpectedResponseError, match="which is not a URL"):
             PROD1.url(f"a{chr(code)}b")
 
     @pytest.mark.parametrize(("length", "shown"), [(100, f"{'a' * 99} "), (101, f"{'a' * 100}...")])
     def test_a_long_address_is_cut(self, length: int, shown: str) -> None:
         """An error is a line."""
-        with pytest.raises(SEIUnreadableError) as caught:
+        with pytest.raises(SEIUnexpectedResponseError) as caught:
             PROD1.url(f"{'a' * (length - 1)} ")
         assert str(caught.value) == f"the server named {shown!r}, which is not a URL"
 
     def test_a_stranger_is_named_with_the_reason(self) -> None:
         """And with what was not done."""
-        with pytest.raises(SEIUnreadableError) as caught:
+        with pytest.raises(SEIUnexpectedResponseError) as caught:
             PROD1.url("https://evil.example/x")
         assert str(caught.value) == (
             "the server named a URL at 'evil.example', outside https://app.harness.io;"
             " it was not called, because the API key must not leave its own origin"
         )
-        with pytest.raises(SEIUnreadableError, match="a URL at 'mailto', outside"):
+        with pytest.raises(SEIUnexpectedResponseError, match="a URL at 'mailto', outside"):
             PROD1.url("mailto:a")
 
     @pytest.mark.parametrize("host", ["ftp://user:pa@ss@h.example", "ftp://a:b@h.example://x@y"])
     def test_no_user_name_is_shown(self, host: str) -> None:
         """It may hold a password."""
-        with pytest.raises(SEIUsageError, match=r"is not an http\(s\) URL") as caught:
-            Endpoint.from_host(host)
+        with pytest.raises(SEIArgumentError, match=r"is not an http\(s\) URL") as caught:
+            BaseUrl.from_host(host)
         assert not any(secret in str(caught.value) for secret in ("user", "pa@", "ss@", "a:b"))
 
     def test_half_a_character_in_a_parameter_is_a_question_mark(self) -> None:
@@ -260,12 +260,12 @@ class TestLetters:
 
     def test_a_port_belongs_to_the_host_and_not_to_the_path(self) -> None:
         """Airflow's form has it apart."""
-        assert Endpoint.from_host("h.example/api", port=8443).base_url == "https://h.example:8443/api"
+        assert BaseUrl.from_host("h.example/api", port=8443).base_url == "https://h.example:8443/api"
 
     def test_a_host_with_more_than_an_address_is_refused(self) -> None:
         """With where the key belongs."""
-        with pytest.raises(SEIUsageError) as caught:
-            Endpoint.from_host("https://h.example/api?key=1")
+        with pytest.raises(SEIArgumentError) as caught:
+            BaseUrl.from_host("https://h.example/api?key=1")
         assert str(caught.value) == (
             "host must be a bare base URL, without user, query or fragment; the API key belongs in the password"
         )

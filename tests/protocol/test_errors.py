@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from airflow_provider_sei.protocol import errors
+from airflow_provider_sei import exceptions as errors
 
 KINDS = [getattr(errors, name) for name in errors.__all__]
 
@@ -32,7 +32,7 @@ def test_every_error_carries_the_same_details(kind: type[errors.SEIError]) -> No
 
 def test_a_usage_error_is_a_value_error_with_the_fields_name() -> None:
     """Python's own word for a wrong argument is understood too."""
-    error = errors.SEIUsageError("team_id is missing", field="team_id")
+    error = errors.SEIArgumentError("team_id is missing", field="team_id")
     assert isinstance(error, ValueError)
     assert error.field == "team_id"
 
@@ -49,5 +49,5 @@ def test_errors_travel_between_processes(kind: type[errors.SEIError]) -> None:
 def test_an_error_keeps_what_the_server_said() -> None:
     """Field by field."""
     details = {"status_code": 429, "vendor_code": "T", "vendor_message": "m", "export_id": "e", "retry_after": "7"}
-    error = errors.SEIThrottledError("slow", **details)
+    error = errors.SEIRateLimitError("slow", **details)
     assert {name: getattr(error, name) for name in details} == details

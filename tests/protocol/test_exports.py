@@ -11,20 +11,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.arguments import REUSED_FAILED, checked_export_id, checked_reused_failed
+from airflow_provider_sei import exceptions as errors
+from airflow_provider_sei.protocol.arguments import REUSED_FAILED, parse_export_id, parse_reused_failed
 from airflow_provider_sei.protocol.exports import (
     Export,
+    ExportStatus,
     check_reused,
     create_call,
-    dead_export_error,
+    failed_export_error,
     item_path,
     read_export,
     status_call,
 )
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
-from airflow_provider_sei.protocol.messages import HttpResponse
-from airflow_provider_sei.protocol.status import ExportStatus
+from airflow_provider_sei.protocol.http import HttpResponse
 from tests.protocol.strategies import ANYTHING, families, json_values, outcome, responses, texts
 
 PRODUCTIVITY = FAMILIES["productivity"]
@@ -76,7 +76,7 @@ class TestCreate:
     )
     def test_an_answer_without_an_id_is_unreadable(self, value: Any) -> None:
         """Nothing could be waited for."""
-        with pytest.raises(errors.SEIUnreadableError, match=r"could not create a productivity export"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r"could not create a productivity export"):
             create_call(PRODUCTIVITY, {}).parse(answer(value, 202))
 
     @ANYTHING
@@ -87,7 +87,7 @@ class TestCreate:
             export = create_call(family, {}).parse(response)
         except errors.SEIResponseError:
             return
-        assert checked_export_id(export.export_id) == export.export_id
+        assert parse_export_id(export.export_id) == export.export_id
         assert export.family == family.name
 
 
@@ -106,12 +106,12 @@ class TestStatus:
 
     def test_an_id_that_cannot_be_one_is_not_asked_for(self) -> None:
         """The URL would mean something else."""
-        with pytest.raises(errors.SEIUsageError):
+        with pytest.raises(errors.SEIArgumentError):
             status_call(PRODUCTIVITY, "../teams")
 
     def test_the_state_of_another_export_is_refused(self) -> None:
         """A cache that mixes answers up must not deliver somebody else's file."""
-        with pytest.raises(errors.SEIUnreadableError, match=r"answered for another export, exp_2"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r"answered for another export, exp_2"):
             status_call(PRODUCTIVITY, "exp_1").parse(answer({"exportId": "exp_2", "status": "completed"}))
 
     def test_an_answer_may_leave_the_id_out(self) -> None:
@@ -122,7 +122,7 @@ class TestStatus:
     @pytest.mark.parametrize("value", [{}, {"status": None}, {"status": ""}, {"status": {}}, {"ok": True}, []])
     def test_an_answer_without_a_status_is_unreadable(self, value: Any) -> None:
         """Waiting on for an hour would hide a wrong base URL."""
-        with pytest.raises(errors.SEIUnreadableError, match=r"exp_1") as caught:
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r"exp_1") as caught:
             status_call(PRODUCTIVITY, "exp_1").parse(answer(value))
         assert caught.value.export_id == "exp_1"
 
@@ -237,9 +237,9 @@ class TestReadExport:
         """The text of an export that is read can be sent on as JSON."""
         try:
             export = read(value, expected_id=expected_id)
-        except errors.SEIUnreadableError:
+        except errors.SEIUnexpectedResponseError:
             return
-        assert expected_id in (None, export.export_id) or checked_export_id(expected_id) == export.export_id
+        assert expected_id in (None, export.export_id) or parse_export_id(expected_id) == export.export_id
 
 
 class TestDeadExport:
@@ -247,7 +247,7 @@ class TestDeadExport:
 
     def test_a_failed_export_has_the_servers_reason(self) -> None:
         """And says what to do."""
-        error = dead_export_error(read({"exportId": "exp_1", "status": "failed", "error": "Invalid teamId"}))
+        error = failed_export_error(read({"exportId": "exp_1", "status": "failed", "error": "Invalid teamId"}))
         assert type(error) is errors.SEIExportFailedError
         assert (error.export_id, error.vendor_message, error.retryable) == ("exp_1", "Invalid teamId", False)
         assert str(error) == (
@@ -257,11 +257,11 @@ class TestDeadExport:
 
     def test_a_failed_export_without_a_reason_says_so(self) -> None:
         """Silence is told as silence."""
-        assert "the server gave no reason" in str(dead_export_error(read({"exportId": "e", "status": "failed"})))
+        assert "the server gave no reason" in str(failed_export_error(read({"exportId": "e", "status": "failed"})))
 
     def test_a_cancelled_export_is_an_error_of_its_own(self) -> None:
         """Nobody is named."""
-        error = dead_export_error(
+        error = failed_export_error(
             read({"exportId": "exp_1", "status": "cancelled", "cancelledBy": {"name": "Jane Smith"}})
         )
         assert type(error) is errors.SEIExportCancelledError
@@ -338,10 +338,10 @@ class TestWords:
     def test_an_answer_that_cannot_be_used(self, body: bytes, words: str) -> None:
         """What was attempted, on which id, what came back."""
         call = status_call(FAMILIES["ba"], "exp_1")
-        assert (call.what, call.export_id) == ("read the status of ba export exp_1", "exp_1")
-        with pytest.raises(errors.SEIUnreadableError) as caught:
+        assert (call.description, call.export_id) == ("read the status of ba export exp_1", "exp_1")
+        with pytest.raises(errors.SEIUnexpectedResponseError) as caught:
             call.parse(HttpResponse(200, {}, body))
-        assert (str(caught.value), caught.value.export_id) == (f"could not {call.what}: {words}", "exp_1")
+        assert (str(caught.value), caught.value.export_id) == (f"could not {call.description}: {words}", "exp_1")
 
     def test_a_refusal_is_about_the_export(self) -> None:
         """Also one without a body."""
@@ -352,16 +352,16 @@ class TestWords:
     def test_a_refused_create_says_what(self) -> None:
         """And so does one whose answer cannot be read."""
         call = create_call(FAMILIES["ba"], {})
-        assert call.what == "create a ba export"
+        assert call.description == "create a ba export"
         for answer in (HttpResponse(400), HttpResponse(200, {}, b"[]")):
             with pytest.raises(errors.SEIResponseError, match=r"^could not create a ba export: "):
                 call.parse(answer)
 
     def test_the_longest_id_is_one(self) -> None:
         """One letter more is none, and is quoted in part."""
-        assert checked_export_id("e" * 200) == "e" * 200
-        with pytest.raises(errors.SEIUsageError) as caught:
-            checked_export_id("e" * 201)
+        assert parse_export_id("e" * 200) == "e" * 200
+        with pytest.raises(errors.SEIArgumentError) as caught:
+            parse_export_id("e" * 201)
         assert str(caught.value) == (
             f"export_id '{'e' * 80}' is not an export id; it is the text that creating an export returned"
         )
@@ -369,8 +369,8 @@ class TestWords:
 
     def test_a_policy_that_is_none_is_answered_with_those_that_are(self) -> None:
         """And with a guess."""
-        with pytest.raises(errors.SEIUsageError) as caught:
-            checked_reused_failed("retri")
+        with pytest.raises(errors.SEIArgumentError) as caught:
+            parse_reused_failed("retri")
         assert str(caught.value) == "reused_failed 'retri' is not one of fail, retry: did you mean 'retry'?"
         assert caught.value.field == "reused_failed"
 
@@ -388,7 +388,7 @@ class TestDead:
             error_message="no such team",
             reused=True,
         )
-        error = dead_export_error(dead)
+        error = failed_export_error(dead)
         assert str(error) == (
             "ba export exp_1 failed at the server: no such team; correct the request, or create it again if the cause"
             " has passed; an identical request within 30 minutes of that one is answered with this same failed export"
@@ -400,7 +400,7 @@ class TestDead:
         dead = Export(
             export_id="exp_1", family="ba", status=ExportStatus.CANCELLED, error_code="C", error_message="by hand"
         )
-        error = dead_export_error(dead)
+        error = failed_export_error(dead)
         assert str(error) == "ba export exp_1 was cancelled at the server; create it again if it is needed"
         assert (error.export_id, error.vendor_code, error.vendor_message) == ("exp_1", "C", "by hand")
 
@@ -469,7 +469,7 @@ class TestEcho:
     def test_a_slash_in_an_id_is_no_part_of_the_path(self) -> None:
         """Nor does an answer without a status leave out the code."""
         assert item_path(PRODUCTIVITY, "a/b") == f"{PRODUCTIVITY.item_path}/a%2Fb"
-        with pytest.raises(errors.SEIUnreadableError, match="has no status") as caught:
+        with pytest.raises(errors.SEIUnexpectedResponseError, match="has no status") as caught:
             status_call(PRODUCTIVITY, "exp_1").parse(answer({}, 203))
         assert caught.value.status_code == 203
 
@@ -478,4 +478,4 @@ class TestEcho:
         export = read({"exportId": "exp_1", "download": {"sizeBytes": 0}, "error": {"message": "m"}})
         assert (export.size_bytes, export.error_code, export.error_message) == (0, None, "m")
         dead = Export(export_id="exp_1", family="ba", status=ExportStatus.FAILED)
-        assert "exp_1 failed at the server: the server gave no reason; correct" in str(dead_export_error(dead))
+        assert "exp_1 failed at the server: the server gave no reason; correct" in str(failed_export_error(dead))

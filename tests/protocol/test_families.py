@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, Option, family_names, get_family
 
 GROUPS = {
@@ -97,13 +97,15 @@ class TestGetFamily:
     @pytest.mark.parametrize("name", ["", None, 5, True, ["sprint"], "sprints/../x"])
     def test_an_unknown_family_is_refused_with_the_list(self, name: object) -> None:
         """The message shows what there is."""
-        with pytest.raises(SEIUsageError, match=r"known: productivity, efficiency, sprint, ba, ticket-data") as caught:
+        with pytest.raises(
+            SEIArgumentError, match=r"known: productivity, efficiency, sprint, ba, ticket-data"
+        ) as caught:
             get_family(name)
         assert caught.value.field == "family"
 
     def test_a_close_name_is_suggested(self) -> None:
         """A typing error is named as one."""
-        with pytest.raises(SEIUsageError, match=r"family 'productivty'.*did you mean 'productivity'"):
+        with pytest.raises(SEIArgumentError, match=r"family 'productivty'.*did you mean 'productivity'"):
             get_family("productivty")
 
 

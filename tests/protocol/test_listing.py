@@ -12,8 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.errors import SEIRejectedError, SEIResponseError, SEIUnreadableError, SEIUsageError
+from airflow_provider_sei.exceptions import (
+    SEIArgumentError,
+    SEIBadRequestError,
+    SEIResponseError,
+    SEIUnexpectedResponseError,
+)
+from airflow_provider_sei.protocol.exports import ExportStatus
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
+from airflow_provider_sei.protocol.http import HttpResponse
 from airflow_provider_sei.protocol.listing import (
     MAX_LIMIT,
     MAX_PAGES,
@@ -24,8 +31,6 @@ from airflow_provider_sei.protocol.listing import (
     on_page,
     with_plain_dates,
 )
-from airflow_provider_sei.protocol.messages import HttpResponse
-from airflow_provider_sei.protocol.status import ExportStatus
 from tests.protocol.strategies import ANYTHING, families, json_values, outcome, responses, texts
 
 SPRINT = FAMILIES["sprint"]
@@ -129,7 +134,7 @@ class TestQuery:
     )
     def test_a_filter_that_the_documents_do_not_know_is_refused(self, filters: dict[str, Any], words: str) -> None:
         """A filter that the server ignores would list everything."""
-        with pytest.raises(SEIUsageError, match=words) as caught:
+        with pytest.raises(SEIArgumentError, match=words) as caught:
             list_query(**filters)
         assert caught.value.field in filters
 
@@ -142,8 +147,8 @@ class TestQuery:
     )
     def test_any_filters_are_a_query_or_a_usage_error(self, filters: dict[str, Any]) -> None:
         """Whatever a template renders to."""
-        query = outcome(SEIUsageError, list_query, **filters)
-        if isinstance(query, SEIUsageError):
+        query = outcome(SEIArgumentError, list_query, **filters)
+        if isinstance(query, SEIArgumentError):
             assert query.field in filters
             return
         assert all(isinstance(value, str) and value for _, value in query)
@@ -198,12 +203,14 @@ class TestPage:
     )
     def test_an_answer_without_one_list_is_unreadable(self, value: Any) -> None:
         """Taking it for an empty list would say that there are no exports."""
-        with pytest.raises(SEIUnreadableError, match=r"could not list sprint exports: the answer holds no list"):
+        with pytest.raises(
+            SEIUnexpectedResponseError, match=r"could not list sprint exports: the answer holds no list"
+        ):
             read(value)
 
     def test_records_that_are_no_exports_are_unreadable(self) -> None:
         """An empty list of them would keep an asset watcher waiting for ever, without a word."""
-        with pytest.raises(SEIUnreadableError, match="none of the answer's 2 records has a usable exportId"):
+        with pytest.raises(SEIUnexpectedResponseError, match="none of the answer's 2 records has a usable exportId"):
             read({"exports": [{"id": "exp_1"}, None]})
 
     @pytest.mark.parametrize("value", [{"exports": []}, [], {"data": []}])
@@ -221,7 +228,7 @@ class TestPage:
 
     def test_a_refusal_is_an_error(self) -> None:
         """As of every call."""
-        with pytest.raises(SEIRejectedError):
+        with pytest.raises(SEIBadRequestError):
             list_call(SPRINT, ()).parse(HttpResponse(400))
 
     def test_it_is_asked_for_where_exports_are_created(self) -> None:
@@ -325,8 +332,8 @@ def test_the_list_named_exports_goes_before_others() -> None:
 def test_a_refusal_names_the_list() -> None:
     """Both where it is made and where it is read."""
     call = list_call(SPRINT, ())
-    assert call.what == "list sprint exports"
-    with pytest.raises(SEIRejectedError, match=r"^could not list sprint exports: "):
+    assert call.description == "list sprint exports"
+    with pytest.raises(SEIBadRequestError, match=r"^could not list sprint exports: "):
         call.parse(HttpResponse(400, {}, b"{}"))
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.periods import (
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.periods import (
     UNITS,
     Period,
     both_missing,
@@ -55,7 +55,7 @@ class TestSplitPeriod:
 
     def test_an_unknown_unit_is_named(self) -> None:
         """A misspelt unit is refused with a guess."""
-        with pytest.raises(SEIUsageError, match=r"by 'monht' is not one of .*did you mean 'month'"):
+        with pytest.raises(SEIArgumentError, match=r"by 'monht' is not one of .*did you mean 'month'"):
             split_period("2024-01-01", "2024-12-31", by="monht")
 
     @given(
@@ -171,7 +171,7 @@ class TestRunPeriod:
 
     def test_a_partition_key_that_is_a_moment_is_refused(self) -> None:
         """It does not tell how long its partition is; the message says what would."""
-        with pytest.raises(SEIUsageError, match="key_format"):
+        with pytest.raises(SEIArgumentError, match="key_format"):
             self._period(partition_key="2026-01-15T00:00:00+00:00")
 
     @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ class TestBothMissing:
     @pytest.mark.parametrize(("start", "end"), [("2024-01-01", None), (" ", "2024-01-31")])
     def test_one_day_alone_is_refused(self, start: str | None, end: str | None) -> None:
         """It would be a guess what the other is."""
-        with pytest.raises(SEIUsageError, match=r"give both days .* or neither"):
+        with pytest.raises(SEIArgumentError, match=r"give both days .* or neither"):
             both_missing(start, end)
 
 
@@ -284,7 +284,7 @@ class TestWords:
 
     def test_a_moment_as_partition_key_is_answered_with_what_would_do(self) -> None:
         """And with the argument that would do, too."""
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             run_period(**self.RUN | {"partition_key": "2026-01-15T00:00:00"})
         assert str(caught.value) == (
             "the partition key '2026-01-15T00:00:00' is a moment and names no period: give the timetable a key_format"
@@ -297,13 +297,13 @@ class TestWords:
     )
     def test_the_day_that_is_missing_is_named(self, start: str | None, end: str | None, field: str) -> None:
         """In words and as data."""
-        with pytest.raises(SEIUsageError, match=field) as caught:
+        with pytest.raises(SEIArgumentError, match=field) as caught:
             both_missing(start, end)
         assert caught.value.field == field
 
     def test_a_unit_that_is_none_is_answered_with_those_that_are(self) -> None:
         """All of them."""
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             split_period("2024-01-01", "2024-12-31", by="x")
         assert str(caught.value) == f"by 'x' is not one of {', '.join(UNITS)}"
         assert caught.value.field == "by"

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.messages import Api, encode_json
-from airflow_provider_sei.protocol.reports import _LONGEST_NUMBER, ReportSpec, report_request
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.http import Api, encode_json
+from airflow_provider_sei.protocol.report_request import _LONGEST_NUMBER, ReportRequest, report_request
 from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
 
 
-def spec(report_type: str = "team", **request: Any) -> ReportSpec:
+def spec(report_type: str = "team", **request: Any) -> ReportRequest:
     """Return a checked request for collection 123 over a year, with changes."""
-    return ReportSpec.checked(
+    return ReportRequest.from_arguments(
         **{
             "report_type": report_type,
             "collection_id": "123",
@@ -144,7 +144,7 @@ class TestRefused:
     )
     def test_a_certain_mistake_is_refused_by_name(self, request_: dict[str, Any], field: str, words: str) -> None:
         """Before anything is sent."""
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             spec(**request_)
         assert caught.value.field == field
         assert words in str(caught.value)
@@ -211,8 +211,8 @@ class TestRequest:
 )
 def test_any_words_are_a_request_or_a_usage_error(request_: dict[str, Any]) -> None:
     """Whatever a template renders to; and what is accepted can be sent."""
-    checked = outcome(SEIUsageError, spec, **request_)
-    if isinstance(checked, SEIUsageError):
+    checked = outcome(SEIArgumentError, spec, **request_)
+    if isinstance(checked, SEIArgumentError):
         assert checked.field in request_
     else:
         encode_json(checked.body)
@@ -269,7 +269,7 @@ class TestDetails:
     )
     def test_a_mistake_is_told_in_full(self, changes: dict[str, Any], field: str, words: str) -> None:
         """With what to do."""
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             spec(**changes)
         assert (caught.value.field, str(caught.value)) == (field, words)
 
@@ -277,5 +277,5 @@ class TestDetails:
         """One digit more is none."""
         longest = "1" * _LONGEST_NUMBER
         assert spec(collection_id=longest).body["teamRefId"] == int(longest)
-        with pytest.raises(SEIUsageError, match="is not a number"):
+        with pytest.raises(SEIArgumentError, match="is not a number"):
             spec(collection_id=f"{longest}1")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.errors import SEINoAnswerError, SEIRejectedError, SEIServerError, SEIThrottledError
+from airflow_provider_sei import exceptions as errors
+from airflow_provider_sei.exceptions import SEIBadRequestError, SEIConnectionError, SEIRateLimitError, SEIServerError
 from airflow_provider_sei.protocol.retry import Backoff, retry_after_seconds
 from tests.protocol.strategies import ANYTHING
 
@@ -28,15 +28,15 @@ class TestDelay:
     @pytest.mark.parametrize(
         ("kind", "again"),
         [
-            (errors.SEINoAnswerError, True),
-            (errors.SEIThrottledError, True),
+            (errors.SEIConnectionError, True),
+            (errors.SEIRateLimitError, True),
             (errors.SEIServerError, True),
             (errors.SEIDownloadError, True),
             (errors.SEIAuthError, False),
             (errors.SEINotFoundError, False),
-            (errors.SEIRejectedError, False),
-            (errors.SEIUnreadableError, False),
-            (errors.SEIUsageError, False),
+            (errors.SEIBadRequestError, False),
+            (errors.SEIUnexpectedResponseError, False),
+            (errors.SEIArgumentError, False),
             (errors.SEIExportFailedError, False),
         ],
     )
@@ -46,36 +46,36 @@ class TestDelay:
 
     def test_waits_double_with_jitter(self) -> None:
         """Half to one and a half times 1, 2, 4 and 8 seconds."""
-        error = SEINoAnswerError("cut off")
+        error = SEIConnectionError("cut off")
         assert [delay(error, attempt) for attempt in (1, 2, 3, 4)] == [1.0, 2.0, 4.0, 8.0]
         assert delay(error, 3, chance=0.0) == 2.0
         assert delay(error, 3, chance=0.999) == pytest.approx(6.0, rel=0.01)
 
     def test_tries_are_bounded(self) -> None:
         """The fifth try is the last."""
-        assert delay(SEINoAnswerError("cut off"), 4) is not None
-        assert delay(SEINoAnswerError("cut off"), 5) is None
+        assert delay(SEIConnectionError("cut off"), 4) is not None
+        assert delay(SEIConnectionError("cut off"), 5) is None
 
     def test_no_wait_of_our_own_is_longer_than_the_longest(self) -> None:
         """Doubling ends somewhere."""
         backoff = Backoff(attempts=100, longest=10.0)
-        assert backoff.delay(SEINoAnswerError("x"), 50, chance=0.5, now=NOW) == 10.0
+        assert backoff.delay(SEIConnectionError("x"), 50, chance=0.5, now=NOW) == 10.0
 
     def test_retry_after_is_honoured(self) -> None:
         """The server knows best when it will serve again; never earlier than our own wait."""
-        assert delay(SEIThrottledError("slow down", retry_after="30")) == 30.0
+        assert delay(SEIRateLimitError("slow down", retry_after="30")) == 30.0
         assert delay(SEIServerError("later", retry_after="0")) == 1.0
 
     def test_retry_after_is_not_obeyed_without_bounds(self) -> None:
         """A day is not waited for inside one call."""
-        assert delay(SEIThrottledError("slow down", retry_after="86400")) == 300.0
+        assert delay(SEIRateLimitError("slow down", retry_after="86400")) == 300.0
 
     def test_a_wait_beyond_the_time_left_gives_up_at_once(self) -> None:
         """Sleeping into the deadline would only hide the error."""
-        error = SEIThrottledError("slow down", retry_after="30")
+        error = SEIRateLimitError("slow down", retry_after="30")
         assert delay(error, left=30.0) is None
         assert delay(error, left=31.0) == 30.0
-        assert delay(SEIRejectedError("no"), left=1000.0) is None
+        assert delay(SEIBadRequestError("no"), left=1000.0) is None
 
 
 class TestRetryAfter:
@@ -124,5 +124,5 @@ class TestRetryAfter:
 def test_a_backoff_obeys_a_date_too() -> None:
     """Half a minute from now, as HTTP writes it."""
     asked = format_datetime(datetime.fromtimestamp(NOW + 30.0, UTC), usegmt=True)
-    delay = Backoff().delay(SEIThrottledError("slow", retry_after=asked), 1, now=NOW, left=None, chance=0.0)
+    delay = Backoff().delay(SEIRateLimitError("slow", retry_after=asked), 1, now=NOW, left=None, chance=0.0)
     assert delay == pytest.approx(30.0, abs=1.0)

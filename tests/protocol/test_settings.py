@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.errors import SEIUsageError
-from airflow_provider_sei.protocol.messages import Api, HttpRequest
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.http import Api, HttpRequest
 from airflow_provider_sei.protocol.settings import AUTH_HEADERS, SEISettings
 from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
 
@@ -28,7 +28,7 @@ class TestFromFields:
     def test_defaults_are_the_documented_ones(self) -> None:
         """A host and a password are enough for a connection."""
         settings = SEISettings.from_fields(host="eu", password=f" {KEY}\n")
-        assert settings.endpoint.base_url == "https://accounts.eu.harness.io/sei/api"
+        assert settings.base_url.text == "https://accounts.eu.harness.io/sei/api"
         assert settings.api_key == KEY
         assert (settings.connect_timeout, settings.read_timeout, settings.calls_per_minute) == (10.0, 60.0, 240.0)
         assert settings.auth_header is settings.ca_bundle is settings.account_id is None
@@ -61,7 +61,7 @@ class TestFromFields:
     )
     def test_a_field_that_cannot_work_is_refused_by_name(self, fields: dict[str, Any], field: str, words: str) -> None:
         """The message names the field of the connection and what to put there."""
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             settings_of(**fields)
         assert caught.value.field == field
         assert words in str(caught.value)
@@ -69,7 +69,7 @@ class TestFromFields:
     def test_the_key_is_in_no_repr_and_in_no_message(self) -> None:
         """Settings may be logged."""
         assert KEY not in repr(settings_of())
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             settings_of(password=f"{KEY} {KEY}")
         assert KEY not in str(caught.value)
 
@@ -92,8 +92,8 @@ class TestFromFields:
     )
     def test_any_extra_is_settings_or_a_usage_error(self, password: str | None, extra: dict[str, Any]) -> None:
         """Whatever JSON somebody has typed into the connection."""
-        settings = outcome(SEIUsageError, SEISettings.from_fields, host="prod1", password=password, extra=extra)
-        if isinstance(settings, SEIUsageError):
+        settings = outcome(SEIArgumentError, SEISettings.from_fields, host="prod1", password=password, extra=extra)
+        if isinstance(settings, SEIArgumentError):
             assert settings.field in {"password", *extra}
             return
         assert 0.1 <= settings.read_timeout <= 3600
@@ -106,7 +106,7 @@ class TestOverridden:
 
     def test_what_is_given_replaces_the_connections(self) -> None:
         """An operator may name another project than its connection."""
-        settings = settings_of(account_id="A").overridden(project_identifier="P2", auth_header="X-API-Key")
+        settings = settings_of(account_id="A").with_overrides(project_identifier="P2", auth_header="X-API-Key")
         assert (settings.project_identifier, settings.org_identifier, settings.account_id) == ("P2", "O", "A")
         assert settings.auth_header == "x-api-key"
 
@@ -114,7 +114,8 @@ class TestOverridden:
         """A template that renders to nothing is no value."""
         settings = settings_of(auth_header="x-api-key")
         assert (
-            settings.overridden(project_identifier="", org_identifier=None, account_id="", auth_header="") == settings
+            settings.with_overrides(project_identifier="", org_identifier=None, account_id="", auth_header="")
+            == settings
         )
 
 
@@ -130,7 +131,9 @@ class TestUrl:
     def test_a_missing_identifier_is_refused_where_it_is_required(self, missing: str) -> None:
         """The message names it, and both places to set it."""
         settings = settings_of(**{missing: ""})
-        with pytest.raises(SEIUsageError, match=rf"{missing} is missing: set it in the connection's extra") as caught:
+        with pytest.raises(
+            SEIArgumentError, match=rf"{missing} is missing: set it in the connection's extra"
+        ) as caught:
             settings.url(HttpRequest(method="GET", path="v2/x"))
         assert caught.value.field == missing
         assert settings.url(HttpRequest(method="GET", path="v2/x", identifiers_required=False))
@@ -179,7 +182,7 @@ class TestFields:
     def test_host_scheme_and_port_make_the_endpoint(self) -> None:
         """As Airflow's form has them."""
         settings = SEISettings.from_fields(host="127.0.0.1", schema="http", port=8080, password=KEY)
-        assert settings.endpoint.base_url == "http://127.0.0.1:8080"
+        assert settings.base_url.text == "http://127.0.0.1:8080"
 
     def test_a_bundle_is_a_path(self) -> None:
         """Or nothing."""
@@ -191,7 +194,7 @@ class TestFields:
         fields = {"project_identifier": "p", "org_identifier": "o", "account_id": "a"}
         settings = settings_of(**fields)
         for name in fields:
-            changed = settings.overridden(**{name: "new"})
+            changed = settings.with_overrides(**{name: "new"})
             assert {each: getattr(changed, each) for each in fields} == fields | {name: "new"}
 
     @pytest.mark.parametrize(("value", "most"), [("1", 1.0), (1000, 1000.0), ("", SEISettings.calls_per_minute)])
@@ -220,6 +223,6 @@ class TestFields:
     )
     def test_a_mistake_is_told_in_full(self, fields: dict[str, Any], words: str) -> None:
         """With what to do."""
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             SEISettings.from_fields(host="prod1", **fields)
         assert str(caught.value) == words

@@ -10,26 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.errors import SEIUsageError
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.export_request import ExportRequest, fingerprint
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
-from airflow_provider_sei.protocol.messages import encode_json
-from airflow_provider_sei.protocol.specs import ExportSpec, fingerprint
+from airflow_provider_sei.protocol.http import encode_json
 from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
 
 YEAR = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
 IDENTIFIERS = {"org_identifier": "O", "project_identifier": "P"}
 
 
-def spec(family: str = "productivity", **request: Any) -> ExportSpec:
+def spec(family: str = "productivity", **request: Any) -> ExportRequest:
     """Return a checked request for team 456 over a year, with changes."""
     needed = {"metric_groups": ["lttc"]} if family == "efficiency" else {}
-    return ExportSpec.checked(**{"family": family, "team_id": "456", **YEAR, **needed} | request)
+    return ExportRequest.from_arguments(**{"family": family, "team_id": "456", **YEAR, **needed} | request)
 
 
-def refused(**request: Any) -> SEIUsageError:
+def refused(**request: Any) -> SEIArgumentError:
     """Return the error that a request is refused with."""
-    with pytest.raises(SEIUsageError) as caught:
+    with pytest.raises(SEIArgumentError) as caught:
         spec(**request)
     return caught.value
 
@@ -37,9 +37,9 @@ def refused(**request: Any) -> SEIUsageError:
 class TestContradictions:
     """What the server says of an export, beside what was asked for."""
 
-    def told(self, asked: ExportSpec, **said: str) -> list[str]:
+    def told(self, asked: ExportRequest, **said: str) -> list[str]:
         """Return the sentences about an export of which the server says so."""
-        return asked.contradictions(Export(export_id="exp_1", family="productivity", **said))
+        return asked.mismatches(Export(export_id="exp_1", family="productivity", **said))
 
     @pytest.mark.parametrize(
         ("said", "words"),
@@ -329,7 +329,7 @@ class TestFingerprint:
         assert not [pair for pair in combinations(requests, 2) if pair[0] == pair[1]]
 
     def test_it_is_the_same_in_every_release(self) -> None:
-        """Delivered files are named by it, so a change would deliver everything anew."""
+        """DeliveryResult files are named by it, so a change would deliver everything anew."""
         assert fingerprint({"b": [1, "ü"], "a": None}) == (
             "e6079cc869da30fa7778650261b5c569a08642cba6de37e7cffd9ab5d28d87c8"
         )
@@ -352,8 +352,8 @@ class TestFingerprint:
 )
 def test_any_words_are_a_request_or_a_usage_error(request_: dict[str, Any]) -> None:
     """Whatever a template renders to; and what is accepted can be sent."""
-    checked = outcome(SEIUsageError, ExportSpec.checked, **{**YEAR, **request_})
-    if isinstance(checked, SEIUsageError):
+    checked = outcome(SEIArgumentError, ExportRequest.from_arguments, **{**YEAR, **request_})
+    if isinstance(checked, SEIArgumentError):
         assert checked.field in {"team_id", "metric_groups", *request_}
     else:
         encode_json(checked.body(org_identifier="O"))
@@ -390,14 +390,14 @@ class TestWords:
     def test_it_names_the_argument(self, changes: dict[str, Any], field: str, words: str) -> None:
         """And what to do, or what there is."""
         request = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
-        with pytest.raises(SEIUsageError) as caught:
-            ExportSpec.checked(**request | changes)
+        with pytest.raises(SEIArgumentError) as caught:
+            ExportRequest.from_arguments(**request | changes)
         assert (caught.value.field, str(caught.value)) == (field, words)
 
     def test_a_blank_option_that_a_family_has_not_is_none(self) -> None:
         """A template may render to nothing."""
         days = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
-        spec = ExportSpec.checked(family="ba", team_id="456", metric_groups=["CATEGORIZED"], level="", **days)
+        spec = ExportRequest.from_arguments(family="ba", team_id="456", metric_groups=["CATEGORIZED"], level="", **days)
         assert "level" not in spec.options
 
     @pytest.mark.parametrize("key", ["metricGroups", "metrics"])
@@ -405,7 +405,9 @@ class TestWords:
         """Under both of the vendor's names."""
         family = next(family.name for family in FAMILIES.values() if family.needs_metrics)
         days = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
-        assert ExportSpec.checked(family=family, team_id="456", extra_body={key: ["x"]}, **days).body()[key] == ["x"]
+        assert ExportRequest.from_arguments(family=family, team_id="456", extra_body={key: ["x"]}, **days).body()[
+            key
+        ] == ["x"]
 
 
 def test_a_fingerprint_does_not_change_with_a_release() -> None:

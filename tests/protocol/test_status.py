@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 
-from airflow_provider_sei.protocol.status import ExportStatus, Verdict, read_status
+from airflow_provider_sei.protocol.exports import ExportStatus, Verdict, read_status
 from tests.protocol.strategies import ANYTHING, json_values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_sei.protocol.suggestions import did_you_mean
+from airflow_provider_sei.protocol.families import did_you_mean
 
 
 @pytest.mark.parametrize(

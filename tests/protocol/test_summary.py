@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sei.protocol.summary import (
+from airflow_provider_sei.operators.teams import (
     _LONGEST_NAME,
     MOST_NAMED,
     OUTCOMES,

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airflow_provider_sei.protocol.errors import SEINotFoundError, SEIResponseError, SEIUnreadableError, SEIUsageError
-from airflow_provider_sei.protocol.messages import HttpResponse
+from airflow_provider_sei.exceptions import (
+    SEIArgumentError,
+    SEINotFoundError,
+    SEIResponseError,
+    SEIUnexpectedResponseError,
+)
+from airflow_provider_sei.protocol.http import HttpResponse
 from airflow_provider_sei.protocol.teams import (
     MAX_PAGES,
     PAGE_SIZE,
@@ -92,20 +97,22 @@ class TestPages:
 
     def test_a_list_without_an_end_is_an_error(self) -> None:
         """A part of it would pass for the whole."""
-        with pytest.raises(SEIUnreadableError, match="the server's list goes on after 2000 pages"):
+        with pytest.raises(SEIUnexpectedResponseError, match="the server's list goes on after 2000 pages"):
             teams_page_call(None, MAX_PAGES - 1).parse(answer({"items": [{"refId": 1}], "hasNext": True}))
 
     @pytest.mark.parametrize("records", [[{"teamId": 1}], [{"refId": None}, {"refId": " "}]])
     def test_records_without_an_id_are_unreadable(self, records: Any) -> None:
         """Leaving them out would say that there is no team."""
-        with pytest.raises(SEIUnreadableError, match="could not list teams: the answer's records have no refId"):
+        with pytest.raises(
+            SEIUnexpectedResponseError, match="could not list teams: the answer's records have no refId"
+        ):
             teams_page_call(None, 0).parse(answer({"items": records}))
 
     @pytest.mark.parametrize("value", [{}, {"items": {}}, "x", 5, None])
     def test_an_answer_without_a_list_is_unreadable(self, value: Any) -> None:
         """Taking it for an empty one would export nothing, in silence."""
         for call in (teams_page_call(None, 0), org_trees_page_call("E", 0), org_tree_teams_call("1")):
-            with pytest.raises(SEIUnreadableError, match=r"the answer holds no list"):
+            with pytest.raises(SEIUnexpectedResponseError, match=r"the answer holds no list"):
                 call.parse(answer(value))
 
     @ANYTHING
@@ -265,16 +272,18 @@ class TestSelect:
     def test_each_include_must_match(self) -> None:
         """A team that was renamed would be missing without a word."""
         words = "'Serch Ops' matches none of 4 teams: did you mean 'Search Ops'"
-        with pytest.raises(SEIUsageError, match=words) as caught:
+        with pytest.raises(SEIArgumentError, match=words) as caught:
             select_teams(SOME, ["10", "Serch Ops"])
         assert caught.value.field == "include"
 
     def test_the_names_that_there_are_are_shown_and_not_all_of_many(self) -> None:
         """Ten make the point."""
         many = [Team(team_id=str(number), name=f"Team {number}") for number in range(500)]
-        with pytest.raises(SEIUsageError, match=r"'zzz' matches none of 500 teams: 'Team 0', .*'Team 9' and 490 more$"):
+        with pytest.raises(
+            SEIArgumentError, match=r"'zzz' matches none of 500 teams: 'Team 0', .*'Team 9' and 490 more$"
+        ):
             select_teams(many, ["zzz"])
-        with pytest.raises(SEIUsageError, match=r"exclude \['t\*'\] leaves out all of 'Team 0', .* and 490 more$"):
+        with pytest.raises(SEIArgumentError, match=r"exclude \['t\*'\] leaves out all of 'Team 0', .* and 490 more$"):
             select_teams(many, [], ["t*"])
 
     def test_no_teams_are_no_teams(self) -> None:
@@ -302,10 +311,10 @@ class TestDetails:
     ) -> None:
         """Each call completes the sentence."""
         call = make(*arguments)
-        assert call.what == what
+        assert call.description == what
         with pytest.raises(SEIResponseError, match=rf"^could not {what}: the server answered 400"):
             call.parse(HttpResponse(400))
-        with pytest.raises(SEIUnreadableError) as caught:
+        with pytest.raises(SEIUnexpectedResponseError) as caught:
             call.parse(answer({"a": 1}))
         assert str(caught.value) == f"could not {what}: the answer holds no list; check the connection's base URL"
 
@@ -324,7 +333,7 @@ class TestDetails:
         """However many the server promises."""
         value = {"items": [{"refId": 1}], "hasNext": True}
         assert teams_page_call(None, MAX_PAGES - 2).parse(answer(value)).more
-        with pytest.raises(SEIUnreadableError, match=f"goes on after {MAX_PAGES} pages"):
+        with pytest.raises(SEIUnexpectedResponseError, match=f"goes on after {MAX_PAGES} pages"):
             teams_page_call(None, MAX_PAGES - 1).parse(answer(value))
 
     def test_half_a_character_in_a_trees_id_can_be_asked_for(self) -> None:
@@ -360,7 +369,7 @@ class TestSelectWords:
     def test_ten_names_are_shown(self, count: int, shown: str) -> None:
         """And how many more there are."""
         teams = [Team(team_id=f"{number}0", name=f"T{number}") for number in range(count)]
-        with pytest.raises(SEIUsageError) as caught:
+        with pytest.raises(SEIArgumentError) as caught:
             select_teams(teams, exclude=["*"])
         assert caught.value.field == "exclude"
         assert str(caught.value).startswith("no team is left: exclude ['*'] leaves out all of 'T0', 'T1'")
@@ -370,6 +379,6 @@ class TestSelectWords:
     def test_a_pattern_is_guessed_at_without_its_stars(self) -> None:
         """Blanks go too, letters do not."""
         teams = [Team(team_id="1", name="Xerox")]
-        with pytest.raises(SEIUsageError, match=r"matches none of 1 teams: did you mean 'Xerox'\?$") as caught:
+        with pytest.raises(SEIArgumentError, match=r"matches none of 1 teams: did you mean 'Xerox'\?$") as caught:
             select_teams(teams, include=["** Xerrox ??"])
         assert caught.value.field == "include"

@@ -19,17 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.answers import check_status
-from airflow_provider_sei.protocol.downloads import download_request
-from airflow_provider_sei.protocol.exports import create_call, status_call
+from airflow_provider_sei import exceptions as errors
+from airflow_provider_sei.protocol.export_request import ExportRequest
+from airflow_provider_sei.protocol.exports import ExportStatus, create_call, download_request, status_call
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
+from airflow_provider_sei.protocol.http import HttpRequest, HttpResponse, check_status
 from airflow_provider_sei.protocol.listing import list_call, list_query
-from airflow_provider_sei.protocol.messages import HttpRequest, HttpResponse
-from airflow_provider_sei.protocol.reports import ReportSpec, report_request
+from airflow_provider_sei.protocol.report_request import ReportRequest, report_request
 from airflow_provider_sei.protocol.settings import SEISettings
-from airflow_provider_sei.protocol.specs import ExportSpec
-from airflow_provider_sei.protocol.status import ExportStatus
 from airflow_provider_sei.protocol.teams import org_tree_teams_call, teams_page_call
 from tests.protocol.strategies import ANYTHING
 
@@ -37,7 +34,7 @@ DOCUMENT = json.loads((Path(__file__).parent / "samples" / "vendor_openapi.json"
 OPERATIONS = {(operation["method"], operation["path"]): operation for operation in DOCUMENT["operations"]}
 IN_DOCUMENT = ("productivity", "sprint")
 
-# Known contradictions between the document and the pages, by their row in SPEC_VS_PROSE.md; the pages are followed in
+# Known mismatches between the document and the pages, by their row in SPEC_VS_PROSE.md; the pages are followed in
 # what to send, and by none of these has the document ever been seen to refuse a request.
 BODY_CONTRADICTIONS = {
     "options.aggregationLevel": 20,
@@ -88,7 +85,7 @@ def create_operation(family: ExportFamily) -> dict[str, Any]:
     return found
 
 
-def all_specs(family: ExportFamily) -> Iterator[ExportSpec]:
+def all_specs(family: ExportFamily) -> Iterator[ExportRequest]:
     """Return a request for every value of every option, scope and choice of metrics."""
     scopes: list[dict[str, Any]] = [
         {"team_id": 456},
@@ -109,7 +106,7 @@ def all_specs(family: ExportFamily) -> Iterator[ExportSpec]:
     if family.option("level"):
         options += [{"level": "team", "level_key": key} for key in ("metricLevel", "aggregationLevel")]
     for scope, names, option in product(scopes, metrics, options):
-        yield ExportSpec.checked(
+        yield ExportRequest.from_arguments(
             family=family.name, date_start="2024-01-01", date_end="2024-12-31", **scope, **names, **option
         )
 
@@ -145,7 +142,7 @@ class TestRequests:
         family = FAMILIES[name]
         options = {option.argument: st.sampled_from(option.values or ("mean", "p99")) for option in family.options}
         names = st.lists(st.text(min_size=1, max_size=8), max_size=3)
-        spec = ExportSpec.checked(
+        spec = ExportRequest.from_arguments(
             family=name,
             date_start=data.draw(st.dates()).isoformat(),
             date_end="9999-12-31",
@@ -174,7 +171,9 @@ class TestRequests:
             {"report_type": "team", "efficiency_metrics": ["LEAD_TIME_FOR_CHANGES"], "calculation_type": "P90"},
             {"report_type": "contributor", "include_ratings": True, "contributor_metrics": ["CODING_DAYS"]},
         ):
-            spec = ReportSpec.checked(collection_id="1", date_start="2024-01-01", date_end="2024-12-31", **arguments)
+            spec = ReportRequest.from_arguments(
+                collection_id="1", date_start="2024-01-01", date_end="2024-12-31", **arguments
+            )
             found |= deviations(spec.body, "ExportRequestDTO")
         assert found == REPORT_CONTRADICTIONS.keys()
 
@@ -246,7 +245,9 @@ class TestAddresses:
 
     def test_a_report_goes_to_the_documents_path_with_its_parameters(self) -> None:
         """The account goes under the name that this endpoint has for it."""
-        spec = ReportSpec.checked(report_type="team", collection_id="1", date_start="2024-01-01", date_end="2024-12-31")
+        spec = ReportRequest.from_arguments(
+            report_type="team", collection_id="1", date_start="2024-01-01", date_end="2024-12-31"
+        )
         request = report_request(spec)
         operation = OPERATIONS[request.method, f"/{request.path}"]
         assert {*dict(request.query), request.account_parameter} <= operation["query"].keys()
@@ -284,7 +285,7 @@ class TestAnswers:
     @pytest.mark.parametrize(("operation", "answer"), ANSWERS)
     def test_each_example_is_understood(self, operation: dict[str, Any], answer: dict[str, Any]) -> None:
         """A value for each success, an error of the right kind for each refusal, and nobody's name in either."""
-        refusals = {400: errors.SEIRejectedError, 404: errors.SEINotFoundError}
+        refusals = {400: errors.SEIBadRequestError, 404: errors.SEINotFoundError}
         if answer["status"] in refusals:
             with pytest.raises(refusals[answer["status"]]) as caught:
                 _parsed(operation, answer)

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.exports import Export
-from airflow_provider_sei.protocol.status import ExportStatus, read_status
+from airflow_provider_sei import exceptions as errors
+from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_status
 from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, pause_seconds
 from tests.protocol.strategies import ANYTHING
 
@@ -76,28 +75,29 @@ class TestFailed:
 
     def test_trouble_is_borne_by_time(self) -> None:
         """However many looks it takes."""
-        wait = a_wait(trouble_tolerance=100.0)
+        wait = a_wait(error_tolerance=100.0)
         trouble = errors.SEIServerError("503")
         assert all(wait.failed(trouble, START + seconds) is None for seconds in range(100))
         assert wait.failed(trouble, START + 100) == WaitOutcome(error=trouble)
 
     def test_a_good_answer_ends_the_trouble(self) -> None:
         """What follows is new trouble."""
-        wait = a_wait(trouble_tolerance=100.0)
-        assert wait.failed(errors.SEINoAnswerError("cut off"), START) is None
+        wait = a_wait(error_tolerance=100.0)
+        assert wait.failed(errors.SEIConnectionError("cut off"), START) is None
         assert wait.saw(state("queued"), START + 99) is None
-        assert wait.failed(errors.SEINoAnswerError("cut off"), START + 150) is None
-        assert wait.failed(errors.SEINoAnswerError("cut off"), START + 249) is None
-        assert wait.failed(errors.SEINoAnswerError("cut off"), START + 250) is not None
+        assert wait.failed(errors.SEIConnectionError("cut off"), START + 150) is None
+        assert wait.failed(errors.SEIConnectionError("cut off"), START + 249) is None
+        assert wait.failed(errors.SEIConnectionError("cut off"), START + 250) is not None
 
-    @pytest.mark.parametrize("kind", [errors.SEIAuthError, errors.SEIRejectedError, errors.SEIUsageError])
+    @pytest.mark.parametrize("kind", [errors.SEIAuthError, errors.SEIBadRequestError, errors.SEIArgumentError])
     def test_trouble_that_cannot_pass_ends_the_wait_at_once(self, kind: type[errors.SEIError]) -> None:
         """A revoked key does not come back."""
         error = kind("no")
         assert a_wait().failed(error, START + 1) == WaitOutcome(error=error)
 
     @pytest.mark.parametrize(
-        "kind", [errors.SEINoAnswerError, errors.SEIThrottledError, errors.SEIServerError, errors.SEIUnreadableError]
+        "kind",
+        [errors.SEIConnectionError, errors.SEIRateLimitError, errors.SEIServerError, errors.SEIUnexpectedResponseError],
     )
     def test_trouble_that_can_pass_does_not(self, kind: type[errors.SEIError]) -> None:
         """A gateway's HTML page is a bad minute: the same URL has worked for the create call."""
@@ -115,7 +115,7 @@ class TestFailed:
 
     def test_an_export_that_was_never_seen_is_told_as_such(self) -> None:
         """There is no last state."""
-        outcome = a_wait().failed(errors.SEINoAnswerError("refused"), DEADLINE)
+        outcome = a_wait().failed(errors.SEIConnectionError("refused"), DEADLINE)
         assert outcome is not None
         assert "was never seen after 3600 s (last trouble: refused)" in str(outcome.error)
 
@@ -154,7 +154,7 @@ class TestMissing:
         assert wait.failed(errors.SEINotFoundError("404", status_code=404, vendor_code="NF"), START + 10) is None
         outcome = wait.failed(errors.SEINotFoundError("404", status_code=404, vendor_code="NF"), START + 40)
         assert outcome is not None
-        assert type(outcome.error) is errors.SEIExportVanishedError
+        assert type(outcome.error) is errors.SEIExportNotFoundError
         assert (outcome.error.status_code, outcome.error.vendor_code, outcome.error.export_id) == (404, "NF", "exp_1")
         assert "answered 404 after it had answered 'processing'; create it again" in str(outcome.error)
 
@@ -194,7 +194,7 @@ class TestPause:
     def test_retry_after_lengthens_the_pause_while_there_is_trouble(self) -> None:
         """Up to the deadline, and no longer than the trouble lasts."""
         wait = a_wait()
-        wait.failed(errors.SEIThrottledError("429", retry_after="120"), START)
+        wait.failed(errors.SEIRateLimitError("429", retry_after="120"), START)
         assert wait.pause(START, 0.5) == 120.0
         assert wait.pause(DEADLINE - 60, 0.5) == 60.0
         wait.saw(state("queued"), START + 120)
@@ -258,8 +258,8 @@ _looks = st.sampled_from(
         state("odd"),
         errors.SEIServerError("503"),
         errors.SEINotFoundError("404"),
-        errors.SEIThrottledError("429", retry_after="99999"),
-        errors.SEIUnreadableError("html"),
+        errors.SEIRateLimitError("429", retry_after="99999"),
+        errors.SEIUnexpectedResponseError("html"),
     ]
 )
 
@@ -315,7 +315,7 @@ class TestDetails:
         """From the moment of the look."""
         wait = a_wait()
         at = format_datetime(datetime.fromtimestamp(START + 600, UTC), usegmt=True)
-        wait.failed(errors.SEIThrottledError("slow", retry_after=at), START)
+        wait.failed(errors.SEIRateLimitError("slow", retry_after=at), START)
         assert wait.pause(START, 0.5) == pytest.approx(600, abs=1)
 
     def test_trouble_without_a_retry_after_changes_no_pause(self) -> None:
@@ -339,6 +339,6 @@ class TestDetails:
         wait.failed(error, START)
         outcome = wait.failed(error, DEADLINE)
         assert outcome is not None
-        assert isinstance(outcome.error, errors.SEIExportVanishedError)
+        assert isinstance(outcome.error, errors.SEIExportNotFoundError)
         told = outcome.error
         assert (told.status_code, told.vendor_code, told.vendor_message) == (404, "C", "m")

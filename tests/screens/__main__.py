@@ -142,7 +142,7 @@ class _Pictures:
 
     def links(self, dag_id: str, run_id: str) -> None:
         self._open(f"dags/{dag_id}/runs/{quote(run_id)}/tasks/export/details", 1200, 480)
-        self._page.shows("Delivered object")
+        self._page.shows("DeliveryResult object")
         self._shoot("links")
 
     def error(self, dag_id: str, run_id: str) -> None:

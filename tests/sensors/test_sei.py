@@ -116,7 +116,7 @@ class TestPoking:
     def test_a_vanished_export_is_an_error_of_its_own(self, sensor: Any, sei_server: Any) -> None:
         """A 404 that lasts, of an export that was known."""
         sei_server.faults.add("status", "answer", status=404, nth=2, times=None)
-        with pytest.raises(exceptions.SEIExportVanishedError, match="after it had answered 'queued'; create it again"):
+        with pytest.raises(exceptions.SEIExportNotFoundError, match="after it had answered 'queued'; create it again"):
             sensor(deferrable=False).execute({})
 
     def test_an_export_that_was_never_there_is_not_found(self, sensor: Any, sei_server: Any) -> None:
@@ -295,6 +295,6 @@ class TestBackstop:
         """It is refused after rendering."""
         task = sensor(poll_interval="{{ value }}")
         task.render_template_fields({"value": rendered})
-        with pytest.raises(exceptions.SEIUsageError, match="poll_interval must be a number of seconds"):
+        with pytest.raises(exceptions.SEIArgumentError, match="poll_interval must be a number of seconds"):
             task.execute({})
         assert looks(sei_server) == 0

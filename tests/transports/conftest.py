@@ -1,4 +1,4 @@
-"""The two transports behind one face, a server with a certificate, and a proxy."""
+"""Both transports behind one interface, a server with a certificate, and a proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_provider_sei.protocol.messages import Call
+from airflow_provider_sei.protocol.http import Call
+from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.transports.aio import AiohttpTransport
 from airflow_provider_sei.transports.sync import RequestsTransport
@@ -27,57 +28,49 @@ KEY = "demo-key"
 
 
 class Driver:
-    """Spends calls on one of the transports; its pauses are noted, not made."""
+    """Makes calls with one of the transports; its pauses are noted, not made."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, base_url: Callable[[], str]) -> None:
         self.kind = kind
         self.pauses: list[float] = []
+        self._base_url = base_url
 
-    def run(self, settings: SEISettings, *calls: Call[Any], **arguments: Any) -> list[Any]:
-        """Return what each call answers, all of them made by one transport."""
+    def run(
+        self, *calls: Call[Any], host: str = "", key: str = KEY, backoff: Backoff | None = None, **extra: Any
+    ) -> Any:
+        """Return what the last of the calls returns, all made by one transport, by default to the local SEI server."""
+        extra = {"project_identifier": "demo_project", "org_identifier": "default", **extra}
+        settings = SEISettings.from_fields(host=host or self._base_url(), password=key, extra=extra)
         if self.kind == "aiohttp":
-            return asyncio.run(self._run(settings, calls, arguments))
-        transport = RequestsTransport(settings, sleep=self.pauses.append, **arguments)
+            return asyncio.run(self._run(settings, calls, backoff))
+        transport = RequestsTransport(settings, sleep=self.pauses.append, backoff=backoff)
         try:
-            return [transport.run(call) for call in calls]
+            return [transport.run(call) for call in calls][-1]
         finally:
             transport.close()
 
-    async def _run(self, settings: SEISettings, calls: tuple[Call[Any], ...], arguments: dict[str, Any]) -> list[Any]:
+    async def _run(self, settings: SEISettings, calls: tuple[Call[Any], ...], backoff: Backoff | None) -> Any:
         async def sleep(seconds: float) -> None:
             self.pauses.append(seconds)
 
-        async with AiohttpTransport(settings, sleep=sleep, **arguments) as transport:
-            return [await transport.run(call) for call in calls]
+        async with AiohttpTransport(settings, sleep=sleep, backoff=backoff) as transport:
+            return [await transport.run(call) for call in calls][-1]
+
+
+def _local_server(request: pytest.FixtureRequest) -> Callable[[], str]:
+    return lambda: request.getfixturevalue("sei_server").base_url
 
 
 @pytest.fixture(params=["requests", "aiohttp"])
 def driver(request: pytest.FixtureRequest) -> Driver:
-    """Each of the two transports in turn."""
-    return Driver(request.param)
+    """Each of the two transports."""
+    return Driver(request.param, _local_server(request))
 
 
 @pytest.fixture
-def both() -> tuple[Driver, Driver]:
+def both(request: pytest.FixtureRequest) -> tuple[Driver, Driver]:
     """Both transports, to be compared."""
-    return Driver("requests"), Driver("aiohttp")
-
-
-@pytest.fixture
-def settings_for() -> Callable[..., SEISettings]:
-    """Make settings as a connection to ``host`` has them."""
-
-    def make(host: str, *, key: str = KEY, **extra: Any) -> SEISettings:
-        extra = {"project_identifier": "demo_project", "org_identifier": "default", **extra}
-        return SEISettings.from_fields(host=host, password=key, extra=extra)
-
-    return make
-
-
-@pytest.fixture
-def settings(sei_server: Any, settings_for: Callable[..., SEISettings]) -> SEISettings:
-    """A connection to the local SEI server."""
-    return settings_for(sei_server.base_url)
+    return Driver("requests", _local_server(request)), Driver("aiohttp", _local_server(request))
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +143,7 @@ def tls_server(certificate: Path) -> Iterator[TlsServer]:
 
 
 class Proxy:
-    """A proxy that tunnels every CONNECT to one port of this machine, and keeps what it was told."""
+    """A proxy that tunnels every CONNECT to one port of this machine, and keeps the requests."""
 
     def __init__(self, port: int) -> None:
         self.asked: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What both transports decide by: where a redirect may lead, and how a failure is put into words."""
+"""Where a redirect may lead, and the text of connection errors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.protocol.errors import SEIUnreadableError
-from airflow_provider_sei.protocol.messages import HttpRequest
+from airflow_provider_sei.exceptions import SEIUnexpectedResponseError
+from airflow_provider_sei.protocol.http import Call, HttpRequest
 from airflow_provider_sei.protocol.settings import SEISettings
-from airflow_provider_sei.transports.common import is_loopback, no_answer, redirect_target
+from airflow_provider_sei.transports._common import connection_error, is_loopback, make_response, redirect_target
 
 SETTINGS = SEISettings.from_fields(host="https://sei.example:8443/prod1/sei/api", password="secret-key-123")
-GET = HttpRequest(method="GET", path="v2/x")
-URL = SETTINGS.endpoint.url(GET.path)
+CALL = Call(HttpRequest(method="GET", path="v2/x"), lambda _: None, "look")
+URL = "https://sei.example:8443/prod1/sei/api/v2/x"
 
 hosts = st.sampled_from(
     [
@@ -29,23 +29,20 @@ hosts = st.sampled_from(
         "",
     ]
 )
-locations = st.one_of(
-    st.text(),
-    st.builds(
-        lambda scheme, host, rest: f"{scheme}{host}{rest}",
-        st.sampled_from(["https://", "http://", "//", "HTTPS://", "https:/\\", "ftp://", "https:", ""]),
-        hosts,
-        st.text(alphabet="/\\?#@:[]%.; \tax\r\n", max_size=8),
-    ),
+locations = st.text() | st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["https://", "http://", "//", "HTTPS://", "https:/\\", "ftp://", "https:", ""]),
+    hosts,
+    st.text(alphabet="/\\?#@:[]%.; \tax\r\n", max_size=8),
 )
 
 
 @given(locations)
-def test_a_redirect_leads_home_or_nowhere(location: str) -> None:
-    """Whatever a server writes: the same scheme, host and port without a user name, or an error of ours."""
+def test_a_redirect_stays_within_the_origin_or_is_an_error(location: str) -> None:
+    """Whatever a server sends: the same scheme, host and port without a user name, or our error."""
     try:
-        target = redirect_target(SETTINGS, GET, URL, location, "look")
-    except SEIUnreadableError:
+        target = redirect_target(SETTINGS, CALL, URL, location)
+    except SEIUnexpectedResponseError:
         return
     assert (urlsplit(target).scheme, urlsplit(target).netloc) == ("https", "sei.example:8443")
 
@@ -59,9 +56,9 @@ def test_a_redirect_leads_home_or_nowhere(location: str) -> None:
         ("https://user:word@sei.example:8443/z", "https://sei.example:8443/z"),
     ],
 )
-def test_a_redirect_is_read_as_browsers_read_it(location: str, target: str) -> None:
-    """Relative to where the request went."""
-    assert redirect_target(SETTINGS, GET, URL, location, "look") == target
+def test_a_location_is_relative_to_the_request(location: str, target: str) -> None:
+    """As in a browser."""
+    assert redirect_target(SETTINGS, CALL, URL, location) == target
 
 
 @pytest.mark.parametrize(
@@ -76,7 +73,7 @@ def test_a_redirect_is_read_as_browsers_read_it(location: str, target: str) -> N
         ("https://127.0.0.1.example", False),
     ],
 )
-def test_this_machine_is_known_by_its_addresses(host: str, *, loopback: bool) -> None:
+def test_loopback_hosts_are_recognised(host: str, *, loopback: bool) -> None:
     """By the host, not by the scheme."""
     assert is_loopback(SEISettings.from_fields(host=host, password="k")) is loopback
 
@@ -85,6 +82,12 @@ def _chained(*errors: Exception) -> Exception:
     for outer, inner in pairwise(errors):
         outer.__cause__ = inner
     return errors[0]
+
+
+def _circle() -> Exception:
+    first, second = RuntimeError("one"), RuntimeError("two")
+    first.__cause__, second.__context__ = second, first
+    return first
 
 
 @pytest.mark.parametrize(
@@ -96,21 +99,23 @@ def _chained(*errors: Exception) -> Exception:
         ),
         (lambda: _chained(RuntimeError("outer"), ValueError()), "(ValueError)"),
         (lambda: RuntimeError(ConnectionError("deep\n  inside")), "ConnectionError: deep inside"),
-        (lambda: RuntimeError("x" * 999), "x" * 200 + ")"),
+        (lambda: RuntimeError("x" * 999), "x" * 200 + "..."),
         (lambda: RuntimeError("sent secret-key-123"), "sent ***"),
+        (_circle, "RuntimeError: two"),
     ],
 )
-def test_a_failure_is_told_by_its_innermost_cause(make: Callable[[], Exception], words: str) -> None:
-    """In few words, on one line, without the key."""
-    message = str(no_answer("look", SETTINGS, make()))
-    assert words in message
+def test_a_connection_error_quotes_its_innermost_cause(make: Callable[[], Exception], words: str) -> None:
+    """In one short line, without the key."""
+    message = str(connection_error(SETTINGS, CALL, make()))
     assert message.startswith("could not look: no answer from https://sei.example:8443 (")
+    assert words in message
     assert "secret-key-123" not in message
-    assert "\n" not in message
+    assert message.isprintable()
 
 
-def test_a_circle_of_causes_ends() -> None:
-    """Libraries can tie exceptions to each other."""
-    first, second = RuntimeError("one"), RuntimeError("two")
-    first.__cause__, second.__context__ = second, first
-    assert "RuntimeError" in str(no_answer("look", SETTINGS, first))
+@pytest.mark.parametrize(("key", "text"), [("secret-key-123", "?k=***"), ("k", "?k=secret-key-123")])
+def test_a_response_is_without_the_key(key: str, text: str) -> None:
+    """Except for a text too short to be a key, whose replacement could change what the response means."""
+    settings = SEISettings.from_fields(host="prod1", password=key)
+    response = make_response(settings, 200, {"Location": "?k=secret-key-123"}, b"?k=secret-key-123")
+    assert (response.headers, response.body) == ({"location": text}, text.encode())

@@ -6,9 +6,9 @@ import json
 from unittest.mock import Mock
 
 import pytest  # noqa: TC002 - fixtures are annotated
+from airflow_provider_sei.triggers.turn import SEITurnTrigger
 
 from airflow_provider_sei.triggers.sei import SEIExportTrigger
-from airflow_provider_sei.triggers.turn import SEITurnTrigger
 
 # As release 0.1 wrote it. Never to be changed: such arguments lie in databases.
 VERSION_1 = json.loads(

@@ -14,24 +14,22 @@ from typing import Any
 
 import pytest
 import requests
+from airflow_provider_sei.protocol.budget import RateBudget
+from airflow_provider_sei.protocol.turns import CALLS_PER_EXPORT
 
 from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.exceptions import (
+    SEIArgumentError,
+    SEIAuthError,
+    SEIConnectionError,
+    SEIExportTimeoutError,
+)
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.local_server.running import RunningServer
-from airflow_provider_sei.protocol.budget import RateBudget
-from airflow_provider_sei.protocol.endpoint import Endpoint
-from airflow_provider_sei.protocol.errors import (
-    SEIAuthError,
-    SEIExportTimeoutError,
-    SEINoAnswerError,
-    SEIUsageError,
-)
-from airflow_provider_sei.protocol.settings import SEISettings
-from airflow_provider_sei.protocol.turns import CALLS_PER_EXPORT
+from airflow_provider_sei.protocol.settings import BaseUrl, SEISettings
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
 from airflow_provider_sei.triggers import sharing, stats
-from airflow_provider_sei.triggers.poller import Poller
-from airflow_provider_sei.triggers.sharing import wait_for_export, wait_for_turn
+from airflow_provider_sei.triggers._poller import Poller, wait_for_export, wait_for_turn
 
 MINUTE = 60.0
 TRIGGER = contextvars.ContextVar("TRIGGER", default="nobody")
@@ -48,7 +46,7 @@ class World:
         self.stops_at = float("inf")
         self.begun_at = self.ended_at = 0.0
         self.settings = SEISettings(
-            endpoint=Endpoint.from_host(server.base_url),
+            endpoint=BaseUrl.from_host(server.base_url),
             api_key=server.api_key,
             project_identifier=server.project,
             org_identifier=server.org,
@@ -104,19 +102,19 @@ class World:
             **fields,
         )
 
-    async def wait(self, plan: WaitPlan, **overridden: str) -> WaitOutcome:
+    async def wait(self, plan: WaitPlan, **with_overrides: str) -> WaitOutcome:
         """Wait as a trigger does."""
         return await wait_for_export(
             plan,
             "sei_default",
-            self.settings.overridden(**overridden),
+            self.settings.with_overrides(**with_overrides),
             lambda line: self.lines.append((TRIGGER.get(), line)),
             make_poller=self.make_poller,
         )
 
-    def start(self, plan: WaitPlan, **overridden: str) -> asyncio.Task[WaitOutcome]:
+    def start(self, plan: WaitPlan, **with_overrides: str) -> asyncio.Task[WaitOutcome]:
         """Wait in a task of its own."""
-        return asyncio.create_task(self.wait(plan, **overridden))
+        return asyncio.create_task(self.wait(plan, **with_overrides))
 
     async def turn(self, moment: float | None = None) -> float:
         """Wait for a turn as a trigger does; return when it came."""
@@ -349,7 +347,7 @@ class TestTrouble:
             assert (await world.wait(world.plan(ids[0]))).error is None, "a new poller serves the next"
             return outcomes
 
-        assert all(isinstance(outcome.error, SEINoAnswerError) for outcome in _run(test()))
+        assert all(isinstance(outcome.error, SEIConnectionError) for outcome in _run(test()))
 
     def test_an_answer_that_breaks_the_planner_is_asked_for_again(
         self, world: World, caplog: pytest.LogCaptureFixture
@@ -399,7 +397,7 @@ class TestTrouble:
             task.cancel()
             return await wait
 
-        assert isinstance(_run(test()).error, SEINoAnswerError)
+        assert isinstance(_run(test()).error, SEIConnectionError)
 
     @pytest.mark.parametrize(("field", "value"), [("export_id", "a/b"), ("family", "velocity")])
     def test_arguments_that_cannot_be_are_refused_to_their_own_trigger(
@@ -411,7 +409,7 @@ class TestTrouble:
         async def test() -> WaitOutcome:
             good = world.start(world.plan(name))
             await asyncio.sleep(0)
-            with pytest.raises(SEIUsageError) as refused:
+            with pytest.raises(SEIArgumentError) as refused:
                 await world.wait(replace(world.plan(name), **{field: value}))
             assert refused.value.field == field
             return await good
@@ -550,7 +548,7 @@ class TestTurns:
             turn = asyncio.create_task(world.turn())
             await asyncio.sleep(0)
             world.pollers[0]._pacer.next = lambda _now: _raise(RuntimeError())
-            with pytest.raises(SEINoAnswerError):
+            with pytest.raises(SEIConnectionError):
                 await turn
 
         _run(test())
@@ -590,7 +588,7 @@ async def _fan_out(world: World, hook: SEIHook, folder: Path, count: int) -> Non
         outcome = await world.wait(world.plan(export.export_id))
         assert outcome.export is not None
         assert outcome.error is None
-        hook.download_export(outcome.export, Destination.checked(f"{folder}/"))
+        hook.download_export(outcome.export, Destination.from_arguments(f"{folder}/"))
 
     await asyncio.gather(*(task(number) for number in range(count)))
     world.ended_at = world.now()

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.hooks.sei import SEIHook
-from airflow_provider_sei.protocol import errors
-from airflow_provider_sei.protocol.events import read_event
 from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.protocol.retry import Backoff
+from airflow_provider_sei.protocol.waiting import read_event
 from airflow_provider_sei.triggers.sei import SEIExportTrigger
 
 Fire = Callable[..., dict[str, Any]]
@@ -164,7 +165,7 @@ class TestOutcomes:
 
     @pytest.mark.parametrize(
         ("status", "kind"),
-        [(400, errors.SEIRejectedError), (401, errors.SEIAuthError), (403, errors.SEIAuthError)],
+        [(400, errors.SEIBadRequestError), (401, errors.SEIAuthError), (403, errors.SEIAuthError)],
     )
     def test_a_refusal_ends_it_at_once(
         self, trigger: Any, sei_server: Any, fire: Fire, *, status: int, kind: type[Exception]
@@ -178,7 +179,7 @@ class TestOutcomes:
     def test_an_export_that_vanishes_is_an_error_of_its_own(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
         """Known once, then 404 to the end."""
         sei_server.faults.add("status", "answer", status=404, nth=2, times=None)
-        with pytest.raises(errors.SEIExportVanishedError, match="after it had answered 'queued'"):
+        with pytest.raises(errors.SEIExportNotFoundError, match="after it had answered 'queued'"):
             read_event(fire(trigger(seconds=0.5)))
 
     def test_an_export_that_never_was_is_not_found(self, trigger: Any, fire: Fire) -> None:
@@ -214,7 +215,7 @@ class TestOutcomes:
         self, trigger: Any, sei_server: Any, fire: Fire, *, changes: dict[str, Any], words: str
     ) -> None:
         """An event, not a crash of the trigger."""
-        with pytest.raises(errors.SEIUsageError, match=words):
+        with pytest.raises(errors.SEIArgumentError, match=words):
             read_event(fire(trigger(**changes)))
         assert looks(sei_server) == 0
 
@@ -224,7 +225,7 @@ class TestOutcomes:
         """It names the connection and the field."""
         connection = json.loads(sei_server.connection_json()) | {"password": ""}
         monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(connection))
-        with pytest.raises(errors.SEIUsageError, match="connection 'sei_default': the API key is missing"):
+        with pytest.raises(errors.SEIArgumentError, match="connection 'sei_default': the API key is missing"):
             read_event(fire(trigger()))
 
 
@@ -235,9 +236,9 @@ class TestConnection:
         self, trigger: Any, fire: Fire, task_log: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Airflow calls a connection undefined then, which a retry may find."""
-        monkeypatch.setattr("airflow_provider_sei.triggers.common._LOOK_UP_PAUSES", (0.0, 0.0))
+        monkeypatch.setattr("airflow_provider_sei.triggers._poller._LOOK_UP_FAILED", Backoff(attempts=3, base=0.0))
         event = fire(trigger(sei_conn_id="nowhere"))
-        with pytest.raises(errors.SEINoAnswerError, match=r"could not wait for productivity export .*nowhere"):
+        with pytest.raises(errors.SEIConnectionError, match=r"could not wait for productivity export .*nowhere"):
             read_event(event)
         assert task_log.text.count("Could not look up connection 'nowhere'") == 2
 

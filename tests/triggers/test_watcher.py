@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_sei.connection import async_settings
+from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.hooks.sei import SEIHook
-from airflow_provider_sei.protocol.errors import SEIUsageError
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.listing import list_call
-from airflow_provider_sei.protocol.watching import completions_query
-from airflow_provider_sei.triggers.poller import Poller
+from airflow_provider_sei.triggers._poller import Poller
+from airflow_provider_sei.triggers.watcher import completions_query
 
 pytest.importorskip("airflow.sdk", reason="asset watchers are of Airflow 3.0 and newer")
 
@@ -317,7 +317,7 @@ class TestTrouble:
 
     def test_a_connection_that_is_not_there_is_borne(self, task_log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Somebody may still make it."""
-        monkeypatch.setattr("airflow_provider_sei.triggers.common._LOOK_UP_PAUSES", ())
+        monkeypatch.setattr("airflow_provider_sei.triggers._poller._LOOK_UP_PAUSES", ())
 
         async def run() -> bool:
             task = asyncio.ensure_future(anext(trigger(sei_conn_id="nowhere").run()))
@@ -427,7 +427,7 @@ class TestSerialize:
         from airflow.serialization.serialized_objects import DagSerialization
 
         made = SEIExportCompletedTrigger(**{"family": "ba"} | wrong)
-        with pytest.raises(SEIUsageError, match=f"(?i){words}"):
+        with pytest.raises(SEIArgumentError, match=f"(?i){words}"):
             made.serialize()
         dag = DAG("watches", schedule=[Asset("a", watchers=[AssetWatcher(name="w", trigger=made)])])
         with pytest.raises(Exception, match=f"(?i){words}"):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, DeltaDataIntervalTimetable
 
 from airflow_provider_sei.operators.sei import SEICreateExportOperator, SEIExportOperator, SEILegacyReportOperator
-from airflow_provider_sei.protocol.periods import split_period
+from airflow_provider_sei.periods import split_period
 from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 
 PARAMS = {"destination": "given by the run", "date_start": None, "date_end": None}

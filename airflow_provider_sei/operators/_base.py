@@ -1,0 +1,276 @@
+"""What the operators and the sensor share: the connection, waiting for an export, and delivering a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from math import inf
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.exceptions import SEIError
+from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
+from airflow_provider_sei.protocol.arguments import parse_names, parse_number
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_sei.assets import ExportScope
+    from airflow_provider_sei.delivery.pipeline import DeliveryResult
+    from airflow_provider_sei.hooks.sei import SEIHook
+    from airflow_provider_sei.protocol.exports import Export
+    from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
+
+MAX_SECONDS = 366 * 24 * 60 * 60.0  # Airflow cannot handle dates that are much later
+_GRACE = 300.0  # seconds after the deadline until Airflow itself ends a deferral whose triggerer did not
+
+
+class SEIBaseOperator(BaseOperator):
+    """Base of the operators and the sensor: the connection, and waiting for an export.
+
+    :param sei_conn_id: the Airflow connection, of type ``harness_sei``.
+    :param project_identifier: Harness project; overrides the connection's.
+    :param org_identifier: Harness organisation; overrides the connection's.
+    :param account_id: Harness account; overrides the connection's.
+    :param auth_header: header that carries the key: ``authorization``, ``x-api-key`` or ``SEI_API_KEY``; overrides the
+        connection's.
+    """
+
+    template_fields: Sequence[str] = (
+        "sei_conn_id",
+        "project_identifier",
+        "org_identifier",
+        "account_id",
+        "auth_header",
+    )
+    ui_color = "#e0f2f7"
+
+    def __init__(
+        self,
+        *,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sei_conn_id = sei_conn_id
+        self.project_identifier = project_identifier
+        self.org_identifier = org_identifier
+        self.account_id = account_id
+        self.auth_header = auth_header
+
+    @cached_property
+    def hook(self) -> SEIHook:
+        """The hook, for workers."""
+        from airflow_provider_sei.hooks.sei import SEIHook
+
+        return SEIHook(
+            self.sei_conn_id,
+            project_identifier=self.project_identifier,
+            org_identifier=self.org_identifier,
+            account_id=self.account_id,
+            auth_header=self.auth_header,
+        )
+
+    def _execution_deadline(self, context: Mapping[str, Any]) -> float:
+        """Return when ``execution_timeout`` ends this try, in epoch seconds; Airflow ignores it while deferred."""
+        if self.execution_timeout is None:
+            return inf
+        started = getattr(context.get("ti"), "start_date", None)
+        return (started.timestamp() if started else time.time()) + self.execution_timeout.total_seconds()
+
+    def _check_status(self, plan: WaitPlan, known: Export | None = None) -> WaitOutcome | None:
+        """Check the status once before deferring: a completed export needs no deferral, a failed one no wait.
+
+        :param known: the export, if its status was read just now.
+        """
+        from airflow_provider_sei.protocol.waiting import ExportWait
+
+        wait = ExportWait(plan)
+        try:
+            export = known or self.hook.get_export(plan.family, plan.export_id)
+            outcome = wait.on_status(export, plan.started_at)
+        except SEIError as error:
+            outcome = wait.on_error(error, plan.started_at)
+        for line in wait.messages():
+            self.log.info("%s", line)
+        return outcome
+
+    def _defer_until_completed(self, plan: WaitPlan, passthrough: Mapping[str, Any] | None = None) -> NoReturn:
+        from airflow_provider_sei.triggers.sei import SEIExportTrigger
+
+        self.log.info("Waiting for %s export %s in the triggerer", plan.family, plan.export_id)
+        settings = self.hook.settings
+        self.defer(
+            trigger=SEIExportTrigger(
+                family=plan.family,
+                export_id=plan.export_id,
+                started_at=plan.started_at,
+                deadline=plan.deadline,
+                poll_interval=plan.poll_interval,
+                passthrough=dict(passthrough or {}),
+                sei_conn_id=self.sei_conn_id,
+                project_identifier=settings.project_identifier,
+                org_identifier=settings.org_identifier,
+                auth_header=settings.auth_header,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, plan.deadline - time.time()) + _GRACE),
+        )
+
+
+class SEIDeliveryOperator(SEIBaseOperator):
+    """Base of the operators that deliver a file.
+
+    Asset events of the task's ``outlets`` carry the task's result and the requested scope.
+
+    :param destination: a folder (with a slash at its end) or an object name, as ``ObjectStoragePath`` takes it, with an
+        Airflow connection if the store needs one (``s3://aws_default@lake/sei/``), or a local path. A folder gets a
+        file named after the request. The name may have fields in single braces: ``{family}``, ``{team_id}``,
+        ``{org_tree_name}``, ``{date_start}``, ``{date_end}``, ``{period}``, ``{export_id}``, ``{account}``,
+        ``{project}``, ``{org}``, ``{fingerprint}``.
+    :param layout: name of the files in a folder. ``flat`` has all files in one folder, each with a name that identifies
+        its whole request. ``hive`` has a folder per family, period and team, which query engines read as columns, with
+        one file in each: ``family=productivity/period=2024-01/team=456/productivity.csv``. The rest of the request is
+        not in the name, so a changed request replaces the file: use separate destinations for exports that differ in
+        it.
+    :param compression: ``keep`` the file as the server sends it, or make it ``gzip`` or ``none``. The name's suffix
+        always matches.
+    :param overwrite: ``replace`` an existing object, ``skip`` writing if its content is the same, or ``fail`` if it
+        exists.
+    :param download_timeout: seconds for the whole download.
+    :param asset_partitions: partition keys for the events of the task's outlets (Airflow 3.3 and newer).
+    """
+
+    template_fields: Sequence[str] = ("destination", "asset_partitions", *SEIBaseOperator.template_fields)
+    operator_extra_links = (SEIInsightsLink(), SEIObjectLink())
+
+    def __init__(
+        self,
+        *,
+        destination: str,
+        layout: str = "flat",
+        compression: str = "keep",
+        overwrite: str = "replace",
+        download_timeout: float = 60 * 60,
+        asset_partitions: Sequence[str] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.destination = destination
+        self.layout = layout
+        self.compression = compression
+        self.overwrite = overwrite
+        self.download_timeout = download_timeout
+        self.asset_partitions = asset_partitions
+        self.sei_links: dict[str, str] = {}
+        self._scope: ExportScope | None = None
+        self._delivered: DeliveryResult | None = None
+        check_destination(vars(self))
+
+    def _parse_destination(self) -> Destination:
+        return Destination.from_arguments(
+            self.destination,
+            layout=self.layout,
+            compression=self.compression,
+            overwrite=self.overwrite,
+            timeout=self.download_timeout,
+        )
+
+    def _set_scope(self, scope: ExportScope, context: Mapping[str, Any], insights_page: str | None = None) -> None:
+        """Set what lineage reports, also of a task that fails later, and the Insights link."""
+        self._scope = scope
+        set_link(
+            self.sei_links, context, SEIInsightsLink, insights_url(self.hook.settings, insights_page, scope.team_id)
+        )
+
+    def _build_result(
+        self, context: Mapping[str, Any], delivered: DeliveryResult, export: Export | None = None
+    ) -> dict[str, Any]:
+        """Return the task's result, and add it to log, links, lineage and asset events. It has no personal data."""
+        from airflow_provider_sei.assets import emit_asset_events
+
+        self._delivered, scope = delivered, self._scope
+        self.log.info(
+            "%s %s: %d rows, %d bytes, sha256 %s",
+            "Delivered" if delivered.written else "Unchanged",
+            delivered.uri,
+            delivered.rows,
+            delivered.bytes,
+            delivered.sha256,
+        )
+        # A task that only downloads has not requested a period; the export's status has it.
+        period = scope if scope and scope.date_start else export
+        result = {
+            "uri": delivered.uri,
+            "bytes": delivered.bytes,
+            "rows": delivered.rows,
+            "sha256": delivered.sha256,
+            "written": delivered.written,
+            "export_id": export.export_id if export else None,
+            "family": scope.family if scope else None,
+            "date_start": period.date_start if period else None,
+            "date_end": period.date_end if period else None,
+            "reused": export.reused if export else None,
+            "created_at": export.created_at if export else None,
+            "completed_at": export.completed_at if export else None,
+        }
+        set_link(self.sei_links, context, SEIObjectLink, console_url(delivered.uri))
+        extra = {name: value for name, value in result.items() if value is not None}
+        partitions = list(parse_names(self.asset_partitions, "asset_partitions"))
+        emit_asset_events(context, self.outlets, {**(scope.as_extra() if scope else {}), **extra}, partitions)
+        return result
+
+    def on_kill(self) -> None:
+        """Interrupt a running download, so that it cleans up before the process is killed."""
+        if "hook" in vars(self):
+            self.hook.interrupt()
+        super().on_kill()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return where the delivered object came from; called by OpenLineage, if it is installed."""
+        from airflow_provider_sei.lineage import lineage
+
+        return lineage(self._scope.uri if self._scope else None, self._delivered)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return what was to be read, though nothing was delivered."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+
+def check_destination(arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of a delivery when a DAG is parsed; of the templates, only those without template syntax.
+
+    :param arguments: by name; missing ones have their defaults.
+    :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
+    """
+    names = ("layout", "compression", "overwrite")
+    url = arguments["destination"] if is_known(arguments["destination"]) else "/"
+    given = {name: arguments[name] for name in names if name in arguments}
+    Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 3600))
+
+
+def parse_wait(wait_timeout: object, poll_interval: object) -> tuple[float, float | None]:
+    """Return both in seconds: the longest wait, and the time between two polls (``None``: the default schedule)."""
+    timeout = parse_number(wait_timeout, "wait_timeout", least=0, most=MAX_SECONDS)
+    if poll_interval is None:
+        return timeout, None
+    return timeout, parse_number(poll_interval, "poll_interval", least=1, most=MAX_SECONDS)
+
+
+def is_known(value: object) -> bool:
+    """Return whether an argument has its final value when a DAG is parsed: no template, no other task's output."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    if isinstance(value, Mapping):
+        return all(map(is_known, value.values()))
+    if isinstance(value, list | tuple | set):
+        return all(map(is_known, value))
+    return not hasattr(value, "resolve")

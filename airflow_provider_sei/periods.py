@@ -1,0 +1,239 @@
+"""The period of an export: calendar periods, and the period that a DAG run stands for.
+
+A period is a first and a last day, both inclusive, as the vendor takes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pendulum
+
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_period
+
+__all__ = [
+    "UNITS",
+    "Period",
+    "last_full_period",
+    "period_from_key",
+    "period_label",
+    "run_period",
+    "split_period",
+    "with_run_period",
+]
+
+log = logging.getLogger("airflow_provider_sei")
+
+UNITS = ("day", "week", "month", "quarter", "year")
+_UNIT_OF_GRANULARITY = {"daily": "day", "weekly": "week", "monthly": "month", "quarterly": "quarter"}
+_KEY_FORMS: tuple[tuple[re.Pattern[str], str, Callable[..., date]], ...] = (
+    (re.compile(r"(\d{4})-?[Qq]([1-4])"), "quarter", lambda year, quarter: date(year, 3 * quarter - 2, 1)),
+    (re.compile(r"(\d{4})-?[Ww](\d{2})"), "week", lambda year, week: date.fromisocalendar(year, week, 1)),
+    (re.compile(r"(\d{4})-(\d{2})"), "month", lambda year, month: date(year, month, 1)),
+    (re.compile(r"(\d{4})"), "year", lambda year: date(year, 1, 1)),
+)
+_DAYS = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[/_](\d{4}-\d{2}-\d{2}))?")
+_DATE_TIME = re.compile(r"\d{4}-?\d{2}-?\d{2}[T ]\d{2}.*")
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """Days from ``start`` to ``end``, both inclusive."""
+
+    start: date
+    end: date
+
+    def arguments(self) -> dict[str, str]:
+        """Return the period as operator arguments."""
+        return {"date_start": self.start.isoformat(), "date_end": self.end.isoformat()}
+
+
+def split_period(date_start: object, date_end: object, by: str = "month") -> list[dict[str, str]]:
+    """Split a long period along the calendar, for ``SEIExportOperator.partial(...).expand_kwargs(...)``.
+
+    ::
+
+        SEIExportOperator.partial(task_id="export", family="ba", team_id="456", destination="/tmp/sei/").expand_kwargs(
+            split_period("2023-01-01", "2024-12-31", by="quarter")
+        )
+
+    :param date_start: first day, yyyy-MM-dd.
+    :param date_end: last day, inclusive.
+    :param by: ``day``, ``week`` (from Monday), ``month``, ``quarter`` or ``year``. The first and the last part end
+        at the given days.
+    :return: ``[{"date_start": "2024-01-01", "date_end": "2024-01-31"}, ...]``
+    :raises SEIArgumentError: the days or the unit are invalid.
+    """
+    unit = parse_choice(by, UNITS, "by")
+    start, end = (date.fromisoformat(day) for day in parse_period(date_start, date_end))
+    return [part.arguments() for part in _parts(start, end, unit)]
+
+
+def last_full_period(granularity: object, before: date) -> Period:
+    """Return the last whole period that ended before a day.
+
+    :param granularity: of the export, in any case. ``None`` and those that are no calendar unit (``sprint``) mean
+        months.
+    :param before: the day.
+    """
+    unit = _unit_of(granularity)
+    return _period_around(_period_around(before, unit).start - timedelta(days=1), unit)
+
+
+def period_from_key(key: str) -> Period | None:
+    """Return the period that a partition key names, or ``None`` if it names none.
+
+    :param key: ``2026``, ``2026-Q1``, ``2026-01``, ``2026-W05``, ``2026-01-15``, or two days joined by ``/`` or ``_``.
+    """
+    text = key.strip()
+    try:
+        for form, unit, first_day in _KEY_FORMS:
+            if match := form.fullmatch(text):
+                return _period_around(first_day(*map(int, match.groups())), unit)
+        if match := _DAYS.fullmatch(text):
+            start, end = match.groups()
+            period = Period(date.fromisoformat(start), date.fromisoformat(end or start))
+            return period if period.start <= period.end else None
+    except ValueError:
+        pass
+    return None
+
+
+def period_label(period: Period) -> str:
+    """Return the shortest name of a period that :func:`period_from_key` reads back.
+
+    :return: ``2024``, ``2024-Q1``, ``2024-01``, ``2024-W05`` or ``2024-01-15`` for a unit of the calendar, otherwise
+        both days: ``2024-01-03_2024-02-05``.
+    """
+    start, end = period.start, period.end
+    match next((unit for unit in reversed(UNITS) if _period_around(start, unit) == period), None):
+        case "year":
+            return f"{start.year:04d}"
+        case "quarter":
+            return f"{start.year:04d}-Q{(start.month + 2) // 3}"
+        case "month":
+            return f"{start.year:04d}-{start.month:02d}"
+        case "week":
+            year, week, _ = start.isocalendar()
+            return f"{year:04d}-W{week:02d}"
+        case "day":
+            return start.isoformat()
+    return f"{start.isoformat()}_{end.isoformat()}"
+
+
+def run_period(
+    *,
+    granularity: object,
+    partition_key: str | None,
+    interval_start: datetime | None,
+    interval_end: datetime | None,
+    at: datetime,
+    timezone: tzinfo,
+) -> tuple[Period, str]:
+    """Return the period that a DAG run stands for, and the reason in words.
+
+    The partition key if it names a period; else the data interval; else, if the schedule has none (Airflow 3's cron
+    schedules have an empty one), the last full period of the granularity before the run.
+
+    An interval covers the days from the one it starts on to the day before the one it ends on, whatever the time of
+    day: those of a monthly schedule at 03:00 are whole months, and no day is in two of them. One within a day means
+    that day.
+
+    :param granularity: of the export, as in :func:`last_full_period`.
+    :param partition_key: of the run, or ``None``.
+    :param interval_start: of the run's data interval, or ``None``.
+    :param interval_end: of the run's data interval, exclusive, or ``None``.
+    :param at: the run's logical date, or when it was to start.
+    :param timezone: the schedule's; days begin and end in it.
+    :raises SEIArgumentError: the partition key is a date and time, which does not say how long its partition is.
+    """
+    if partition_key and (named := period_from_key(partition_key)):
+        return named, f"the partition key {partition_key!r}"
+    if partition_key and _DATE_TIME.fullmatch(partition_key.strip()):
+        msg = (
+            f"the partition key {partition_key!r} is a date and time, not a period: give the timetable a key_format"
+            " such as '%Y-%m' or '%Y-%m-%d', or give date_start and date_end"
+        )
+        raise SEIArgumentError(msg, field="date_start")
+    if interval_start is not None and interval_end is not None and interval_start < interval_end:
+        first, next_first = (edge.astimezone(timezone).date() for edge in (interval_start, interval_end))
+        return Period(first, max(first, next_first - timedelta(days=1))), "the run's data interval"
+    before = at.astimezone(timezone).date()
+    return last_full_period(granularity, before), f"the last full {_unit_of(granularity)} before {before}"
+
+
+def with_run_period(
+    request: Mapping[str, Any], context: Mapping[str, Any], *, granularity: object = None
+) -> dict[str, Any]:
+    """Return ``request`` with the run's period, unless it has ``date_start`` or ``date_end``.
+
+    The period is derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same one.
+
+    :param request: a request's arguments, rendered.
+    :param context: of the running task.
+    :param granularity: as in :func:`last_full_period`.
+    :raises SEIArgumentError: there is no run to take a period from.
+    """
+    if not (is_missing(request["date_start"]) and is_missing(request["date_end"])):
+        return dict(request)
+    dag_run = context.get("dag_run")
+    # Asset-triggered, partitioned and manual runs can be without a logical date.
+    at = context.get("logical_date") or getattr(dag_run, "run_after", None)
+    if at is None:
+        msg = "date_start and date_end are missing, and there is no DAG run to take a period from: give both"
+        raise SEIArgumentError(msg, field="date_start")
+    period, reason = run_period(
+        granularity=granularity,
+        partition_key=getattr(dag_run, "partition_key", None),
+        interval_start=context.get("data_interval_start"),
+        interval_end=context.get("data_interval_end"),
+        at=at,
+        timezone=_timezone(context.get("dag")),
+    )
+    log.info("No dates are given. Exporting %s to %s: %s", period.start, period.end, reason)
+    return {**request, **period.arguments()}
+
+
+def _timezone(dag: Any) -> tzinfo:
+    """Return the timezone of the schedule: the timetable's own if it has one, else the DAG's."""
+    zones = [*_zones(getattr(dag, "timetable", None)), getattr(dag, "timezone", None)]
+    zone = next((zone for zone in zones if zone), UTC)
+    return ZoneInfo(zone) if isinstance(zone, str) else zone
+
+
+def _zones(timetable: Any) -> Iterator[Any]:
+    # A timetable can consist of others. Airflow's own timetables keep their timezone private before 3.1.
+    inner = [getattr(timetable, name, None) for name in ("timetable", "timetables", "_timetables")]
+    for one in (timetable, *(each for found in inner for each in (found if isinstance(found, list) else [found]))):
+        yield from (getattr(one, name, None) for name in ("timezone", "_timezone"))
+
+
+def _unit_of(granularity: object) -> str:
+    return _UNIT_OF_GRANULARITY.get(str(granularity).strip().casefold(), "month")
+
+
+def _parts(start: date, end: date, unit: str) -> Iterator[Period]:
+    while start <= end:
+        last = min(end, _period_around(start, unit).end)
+        yield Period(start, last)
+        if last == date.max:
+            return
+        start = last + timedelta(days=1)
+
+
+def _period_around(day: date, unit: str) -> Period:
+    at = pendulum.Date(day.year, day.month, day.day)
+    first = at.first_of(unit) if unit == "quarter" else at.start_of(unit)
+    last: date
+    try:
+        last = at.last_of(unit) if unit == "quarter" else at.end_of(unit)
+    except OverflowError:  # the last week of the year 9999
+        last = date.max
+    return Period(date(first.year, first.month, first.day), date(last.year, last.month, last.day))

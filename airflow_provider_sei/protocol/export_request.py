@@ -1,0 +1,224 @@
+"""What may be requested of an export family, and the body of the create call.
+
+Certain mistakes are rejected before anything is sent. What the vendor may have added since (a metric, a group, a scope
+key) is sent as written, with a warning. ``extra_body`` is merged last and is not checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.arguments import (
+    check_period,
+    is_missing,
+    merged,
+    parse_mapping,
+    parse_names,
+    parse_period,
+    parse_text,
+    undocumented,
+)
+from airflow_provider_sei.protocol.families import ExportFamily, did_you_mean, get_family
+
+__all__ = ["OPTION_FIELDS", "REQUEST_FIELDS", "ExportRequest", "check_request", "fingerprint"]
+
+OPTION_FIELDS = (
+    *("aggregation", "level", "granularity", "file_format", "export_compression"),
+    *("computation_mode", "terminal_date_column"),
+)
+REQUEST_FIELDS = (
+    *("family", "date_start", "date_end", "org_tree_name", "team_id", "scope", "metric_groups", "metrics"),
+    *("issue_statuses", *OPTION_FIELDS, "extra_body"),
+)
+
+# The vendor's OpenAPI document has further ways to say whose metrics are exported.
+_OTHER_SCOPES = ("managerEmailId", "developerIds", "developerAttributes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """A valid request for one export. Build it with :meth:`from_arguments`."""
+
+    family: ExportFamily
+    scope: Mapping[str, Any]
+    date_start: str
+    """yyyy-MM-dd, first day of the period."""
+    date_end: str
+    """yyyy-MM-dd, last day of the period (inclusive)."""
+    metric_groups: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    issue_statuses: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """Sentences to log before the request is sent."""
+
+    @classmethod
+    def from_arguments(
+        cls,
+        *,
+        family: object,
+        date_start: object,
+        date_end: object,
+        **arguments: object,
+    ) -> ExportRequest:
+        """Parse a user's arguments.
+
+        :param family: name of one of the families.
+        :param date_start: first day, yyyy-MM-dd (or a date).
+        :param date_end: last day, inclusive.
+        :param arguments: ``org_tree_name`` and ``team_id`` (text; integers are sent as text); ``scope`` (further keys
+            of the request's ``scope`` object, sent as written); ``metric_groups``, ``metrics`` and ``issue_statuses``
+            (a name or a list); the family's options by argument name (``granularity``, ``level``, ...); ``extra_body``
+            (merged into the finished body, unchecked). ``None`` and blank text mean "not given".
+        :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
+        """
+        given = {"family": family, "date_start": date_start, "date_end": date_end, **arguments}
+        if unknown := sorted(given.keys() - set(REQUEST_FIELDS)):
+            msg = f"{unknown[0]} is not an argument of an export{did_you_mean(unknown[0], REQUEST_FIELDS)}"
+            raise SEIArgumentError(msg, field=unknown[0])
+        known, warnings = get_family(family), list[str]()
+        parsed: dict[str, Any] = {}
+        for names, parse in _GROUPS.items():
+            parsed |= parse(known, {name: given.get(name) for name in names}, warnings)
+        return cls(family=known, **parsed, warnings=tuple(warnings))
+
+    def body(self, *, org_identifier: str | None = None, project_identifier: str | None = None) -> dict[str, Any]:
+        """Return the JSON body of the create call.
+
+        :param org_identifier: added to ``scope`` for families that need it beside ``orgTreeName``.
+        :param project_identifier: likewise.
+        """
+        scope = dict(self.scope)
+        if self.family.identifiers_in_scope and "orgTreeName" in scope:
+            if org_identifier:
+                scope.setdefault("orgIdentifier", org_identifier)
+            if project_identifier:
+                scope.setdefault("projectIdentifier", project_identifier)
+        body: dict[str, Any] = {"scope": scope, "dateRange": {"start": self.date_start, "end": self.date_end}}
+        lists = {"metricGroups": self.metric_groups, "metrics": self.metrics, "issueStatuses": self.issue_statuses}
+        body |= {key: list(names) for key, names in lists.items() if names}
+        if self.options:
+            body["options"] = dict(self.options)
+        return merged(body, self.extra_body)
+
+    def fingerprint(self, *, org_identifier: str | None = None, project_identifier: str | None = None) -> str:
+        """Return 64 hexadecimal characters that identify the request, whoever sends it and whenever."""
+        return fingerprint([self.family.name, org_identifier, project_identifier, self.body()])
+
+    @property
+    def level(self) -> str | None:
+        """The requested level, whatever its key."""
+        option = self.family.option("level")
+        return self.options.get(option.key) if option else None
+
+
+def check_request(arguments: Mapping[str, object], is_known: Callable[[object], bool]) -> None:
+    """Check the arguments that are known already, as when a DAG is parsed; templates are not.
+
+    :param arguments: by the names of ``REQUEST_FIELDS``.
+    :param is_known: whether an argument has its final value.
+    :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
+    """
+    check_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
+    if not is_known(arguments["family"]):
+        return
+    family = get_family(arguments["family"])
+    for names, parse in _GROUPS.items():
+        known = {name: value for name in names if is_known(value := arguments.get(name))}
+        if names == OPTION_FIELDS or (names != _PERIOD_FIELDS and len(known) == len(names)):
+            parse(family, known, [])
+
+
+def fingerprint(request: Any) -> str:
+    """Return the sha256 of a request's canonical JSON, in hexadecimal."""
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parse_period(_: ExportFamily, given: Mapping[str, object], warnings: list[str]) -> dict[str, Any]:
+    start, end = parse_period(given["date_start"], given["date_end"])
+    if start == end:
+        warnings.append(f"date_start and date_end are the same day, {start}: the server may refuse a one-day period")
+    return {"date_start": start, "date_end": end}
+
+
+def _parse_scope(family: ExportFamily, given: Mapping[str, object], warnings: list[str]) -> dict[str, Any]:
+    further, extra = parse_mapping(given["scope"], "scope"), parse_mapping(given["extra_body"], "extra_body")
+    scope: dict[str, Any] = {}
+    for key, name in (("orgTreeName", "org_tree_name"), ("teamId", "team_id")):
+        if text := parse_text(given[name], name):
+            scope[key] = text
+        if key in scope and key in further and str(further[key]) != scope[key]:
+            msg = f"scope has {key} {further[key]!r}, but {name} is {scope[key]!r}: give it once"
+            raise SEIArgumentError(msg, field="scope")
+        if key in further and (text := parse_text(further[key], f"scope {key}")):
+            further[key] = text  # as text, like the arguments: a rendered scope may have a number
+    scope |= further
+    sent = merged({"scope": scope}, extra)["scope"]
+    if isinstance(sent, dict) and not any(sent.get(key) for key in ("orgTreeName", "teamId", *_OTHER_SCOPES)):
+        msg = "neither team_id nor org_tree_name is given: say which team or organisation tree to export"
+        raise SEIArgumentError(msg, field="team_id")
+    if {"orgTreeName", "teamId"} <= scope.keys() and not family.team_and_org_tree:
+        warnings.append(
+            f"both team_id and org_tree_name are given: the vendor documents one or the other for {family.name} exports"
+        )
+    return {"scope": scope, "extra_body": extra}
+
+
+def _parse_metrics(family: ExportFamily, given: Mapping[str, object], warnings: list[str]) -> dict[str, Any]:
+    groups, names = (parse_names(given[name], name) for name in ("metric_groups", "metrics"))
+    extra = parse_mapping(given["extra_body"], "extra_body")
+    if family.needs_metrics and not (groups or names or extra.keys() & {"metricGroups", "metrics"}):
+        known = ", ".join(family.metric_groups)
+        msg = f"metric_groups is missing: {family.name} exports need some of {known} (or metrics)"
+        raise SEIArgumentError(msg, field="metric_groups")
+    warnings += undocumented(groups, family.metric_groups, "metric_groups", f"{family.name} exports")
+    if names:
+        warnings += undocumented(names, family.metrics, "metrics", f"{family.name} exports")
+    return {"metric_groups": groups, "metrics": names}
+
+
+def _parse_statuses(family: ExportFamily, given: Mapping[str, object], _: list[str]) -> dict[str, Any]:
+    statuses = parse_names(given["issue_statuses"], "issue_statuses")
+    if statuses and not family.takes_issue_statuses:
+        msg = f"issue_statuses is not a field of {family.name} exports"
+        raise SEIArgumentError(msg, field="issue_statuses")
+    return {"issue_statuses": statuses}
+
+
+def _parse_options(family: ExportFamily, given: Mapping[str, object], _: list[str]) -> dict[str, Any]:
+    for argument, value in given.items():
+        if not is_missing(value) and family.option(argument) is None:
+            known = [option.argument for option in family.options]
+            guess = did_you_mean(argument, known)
+            msg = f"{argument} is not an option of {family.name} exports{guess}; known: {', '.join(known)}"
+            raise SEIArgumentError(msg, field=argument)
+    options: dict[str, str] = {}
+    for option in family.options:
+        value = option.default if is_missing(given.get(option.argument)) else given[option.argument]
+        if value is None:
+            continue
+        documented = option.documented(value) if isinstance(value, str) else None
+        if documented is None:
+            guess = did_you_mean(value, option.values) or " is not documented"
+            known_values = ", ".join(option.values) or "text"
+            msg = f"{option.argument} {value!r}{guess}; {family.name} exports take {known_values}"
+            raise SEIArgumentError(msg, field=option.argument)
+        options[option.key] = documented
+    return {"options": options}
+
+
+_PERIOD_FIELDS = ("date_start", "date_end")
+_GROUPS: dict[tuple[str, ...], Callable[[ExportFamily, Mapping[str, object], list[str]], dict[str, Any]]] = {
+    _PERIOD_FIELDS: _parse_period,
+    ("org_tree_name", "team_id", "scope", "extra_body"): _parse_scope,
+    ("metric_groups", "metrics", "extra_body"): _parse_metrics,
+    ("issue_statuses",): _parse_statuses,
+    OPTION_FIELDS: _parse_options,
+}

@@ -1,0 +1,217 @@
+"""The legacy reports: one request, one CSV in the response.
+
+Two kinds share one endpoint: the team report (``productivity`` and/or ``efficiency``) and the contributor report
+(``productivityContributors``). Source: the customer's API document, "Legacy Reports API", read 2026-11-23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol.arguments import (
+    check_period,
+    is_missing,
+    merged,
+    parse_boolean,
+    parse_choice,
+    parse_mapping,
+    parse_names,
+    parse_period,
+    parse_text,
+    undocumented,
+)
+from airflow_provider_sei.protocol.http import Api, HttpRequest
+from airflow_provider_sei.protocol.metrics import (
+    CONTRIBUTOR_REPORT,
+    TEAM_REPORT_EFFICIENCY,
+    TEAM_REPORT_PRODUCTIVITY,
+    metric_names,
+)
+
+__all__ = ["CALCULATION_TYPES", "REPORT_FIELDS", "REPORT_PATH", "REPORT_TYPES", "ReportRequest", "check_report"]
+
+REPORT_PATH = "v2/insights/teams/reports"
+REPORT_TYPES = ("team", "contributor")
+REPORT_FIELDS = (
+    *("collection_id", "date_start", "date_end", "report_type", "granularity", "productivity_metrics"),
+    *("efficiency_metrics", "calculation_type", "include_ratings", "contributor_metrics", "identifier_fields"),
+    "extra_body",
+)
+CALCULATION_TYPES = ("MEAN", "MEDIAN", "P90", "P95")
+_GRANULARITIES = ("daily", "weekly", "monthly")
+_IDENTIFIER_FIELDS = ("collectionId", "teamRefId")
+_DOCUMENTED_IDENTIFIERS = {"team": _IDENTIFIER_FIELDS, "contributor": ("collectionId",)}
+_ARGUMENTS_OF = {
+    "team": ("productivity_metrics", "efficiency_metrics", "calculation_type"),
+    "contributor": ("contributor_metrics", "include_ratings"),
+}
+_METRICS_OF = {
+    "productivity_metrics": TEAM_REPORT_PRODUCTIVITY,
+    "efficiency_metrics": TEAM_REPORT_EFFICIENCY,
+    "contributor_metrics": CONTRIBUTOR_REPORT,
+}
+_MAX_DIGITS = 18  # of a 64-bit integer
+_REPORT_SECONDS = 300.0  # the server computes the report before it responds; large teams take minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRequest:
+    """A valid request for one legacy report. Build it with :meth:`from_arguments`."""
+
+    report_type: str
+    collection_id: str
+    date_start: str
+    """yyyy-MM-dd."""
+    date_end: str
+    """yyyy-MM-dd, inclusive."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """The complete JSON body."""
+    warnings: tuple[str, ...] = ()
+    """Sentences to log before the request is sent."""
+
+    @classmethod
+    def from_arguments(cls, *, date_start: object, date_end: object, **arguments: object) -> ReportRequest:
+        """Parse a user's arguments.
+
+        :param date_start: first day, yyyy-MM-dd.
+        :param date_end: last day, inclusive.
+        :param arguments: ``report_type``: ``team`` (a row per team, child teams included) or ``contributor`` (a row per
+            developer). ``collection_id``: the team; ``collectionId`` and ``teamRefId`` are the same identifier, both
+            are set from it. ``granularity``: ``daily``, ``weekly`` or ``monthly``, in any case; ``None`` omits it.
+            ``identifier_fields``: which of the two identifiers to send; ``None``: those that the documents show (both
+            for teams, ``collectionId`` for contributors). ``extra_body``: merged into the finished body, unchecked.
+            For a team report ``productivity_metrics`` and ``efficiency_metrics`` (an empty list means all metrics,
+            ``None`` omits the part, both omitted means all of both) and ``calculation_type`` of the efficiency part;
+            for a contributor report ``contributor_metrics`` (empty or ``None``: all) and ``include_ratings``.
+        :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
+        """
+        start, end = parse_period(date_start, date_end)
+        kind, collection, identifiers, rest = _parse(**arguments)
+        body = {"dateStart": start, "dateEnd": end}
+        if "collectionId" in identifiers:
+            body = {"collectionId": collection, **body}
+        if "teamRefId" in identifiers:
+            body["teamRefId"] = identifiers["teamRefId"]
+        warnings = [
+            warning
+            for name, report in _METRICS_OF.items()
+            for warning in undocumented(
+                parse_names(arguments.get(name), name), metric_names(report), name, "legacy reports"
+            )
+        ]
+        return cls(
+            report_type=kind,
+            collection_id=collection,
+            date_start=start,
+            date_end=end,
+            body=merged({**body, **rest}, parse_mapping(arguments.get("extra_body"), "extra_body")),
+            warnings=tuple(warnings),
+        )
+
+    @property
+    def description(self) -> str:
+        """For messages."""
+        return f"{self.report_type} report of collection {self.collection_id}"
+
+    def http_request(self) -> HttpRequest:
+        """Return the request. ``format=csv`` is the vendor's only format."""
+        return HttpRequest(
+            method="POST",
+            path=REPORT_PATH,
+            query=(("format", "csv"),),
+            body=self.body,
+            api=Api.LEGACY,
+            identifiers_required=False,
+            account_parameter="accountId",
+            accept="text/csv, */*;q=0.5",
+            timeout=_REPORT_SECONDS,
+        )
+
+
+def check_report(arguments: Mapping[str, object], is_known: Callable[[object], bool]) -> None:
+    """Check the arguments that are known already, as when a DAG is parsed; templates are not.
+
+    :param arguments: by the names of ``REPORT_FIELDS``.
+    :param is_known: whether an argument has its final value.
+    :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
+    """
+    check_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
+    rest = {name: value for name, value in arguments.items() if name not in ("date_start", "date_end")}
+    if all(map(is_known, rest.values())):
+        _parse(**rest)
+
+
+def _parse(
+    *,
+    report_type: object = "team",
+    collection_id: object = None,
+    granularity: object = "weekly",
+    identifier_fields: object = None,
+    extra_body: object = None,
+    **parts: object,
+) -> tuple[str, str, dict[str, Any], dict[str, Any]]:
+    kind = parse_choice(report_type, REPORT_TYPES, "report_type")
+    collection = _parse_collection_id(collection_id)
+    names = parse_names(identifier_fields, "identifier_fields") or _DOCUMENTED_IDENTIFIERS[kind]
+    fields = [parse_choice(name, _IDENTIFIER_FIELDS, "identifier_fields") for name in names]
+    identifiers = {name: collection if name == "collectionId" else _team_ref_id(collection) for name in fields}
+    parse_mapping(extra_body, "extra_body")
+    body: dict[str, Any] = {}
+    if not is_missing(granularity):
+        parse_choice(granularity, _GRANULARITIES, "granularity")
+        body["granularity"] = str(granularity).strip()  # the documents show both cases
+    given = {name: value for name, value in parts.items() if value is not None and value != ""}
+    for name in given:
+        if name not in _ARGUMENTS_OF[kind]:
+            msg = f"{name} does not apply to a {kind} report"
+            raise SEIArgumentError(msg, field=name)
+    body |= _team_part(given) if kind == "team" else _contributor_part(given)
+    return kind, collection, identifiers, body
+
+
+def _team_part(given: Mapping[str, object]) -> dict[str, Any]:
+    part: dict[str, Any] = {
+        name.removesuffix("_metrics"): {"metrics": list(parse_names(given[name], name))}
+        for name in ("productivity_metrics", "efficiency_metrics")
+        if name in given
+    }
+    if "calculation_type" in given:
+        if "efficiency" not in part:
+            msg = "calculation_type applies to efficiency_metrics, which is not given"
+            raise SEIArgumentError(msg, field="calculation_type")
+        calculation = parse_choice(given["calculation_type"], CALCULATION_TYPES, "calculation_type")
+        part["efficiency"]["calculationType"] = calculation
+    # The vendor: a category whose metrics are empty or absent exports all of its metrics.
+    return part or {"productivity": {"metrics": []}, "efficiency": {"metrics": []}}
+
+
+def _contributor_part(given: Mapping[str, object]) -> dict[str, Any]:
+    part: dict[str, Any] = {}
+    if "include_ratings" in given:
+        part["includeRatings"] = parse_boolean(given["include_ratings"], "include_ratings")
+    metrics = parse_names(given.get("contributor_metrics"), "contributor_metrics")
+    return part | {"productivityContributors": {"metrics": list(metrics)}}
+
+
+def _parse_collection_id(value: object) -> str:
+    text = parse_text(value, "collection_id")
+    if text is None:
+        msg = (
+            "collection_id is missing: open the team on SEI's Insights page and copy the number after"
+            " collectionId= in the address"
+        )
+        raise SEIArgumentError(msg, field="collection_id")
+    return text
+
+
+def _team_ref_id(collection_id: str) -> int:
+    if not (collection_id.isascii() and collection_id.isdigit()) or len(collection_id) > _MAX_DIGITS:
+        msg = (
+            f"collection_id {collection_id!r} is not a number, as teamRefId must be;"
+            ' identifier_fields=["collectionId"] omits teamRefId'
+        )
+        raise SEIArgumentError(msg, field="collection_id")
+    return int(collection_id)

@@ -1,0 +1,205 @@
+"""One delivery: lengths, time, progress and forms."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, deliver
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError
+
+CSV = b"a,b\n1,2\n3,4\n"
+GZ = gzip.compress(CSV, mtime=0)  # it is part of tests' names, which must not change from process to process
+
+
+def delivered(folder: Path, opened: Any, expected: ExpectedFile) -> DeliveryResult:
+    """Deliver to ``folder``."""
+    return deliver(opened, Destination.from_arguments(f"{folder}/request.csv"), expected)
+
+
+class TestLength:
+    """Whether it is all."""
+
+    def test_fewer_bytes_than_announced_are_a_cut_file(self, tmp_path: Path, body: Any, expected: ExpectedFile) -> None:
+        """Expected and received are both named."""
+        with pytest.raises(SEIDownloadError, match="announced 100 bytes, 12 were received"):
+            delivered(tmp_path, body(CSV, content_length=100), expected)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_that_ends_within_quotes_is_delivered_with_a_warning(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is all that the server sends, and the server may always write it so."""
+        assert delivered(tmp_path, body(b'a,b\n1,"x\n'), expected).rows == 1
+        assert "ends within quotes: it may be cut at the server" in caplog.text
+
+    @pytest.mark.parametrize("length", [None, "12, 12", "-1", "²"])
+    def test_a_length_that_nobody_announced_is_refused(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile, length: Any
+    ) -> None:
+        """A connection that just ends may have ended early."""
+        with pytest.raises(SEIDownloadError, match="no length in any form, 12 bytes"):
+            delivered(tmp_path, body(CSV, content_length=length), expected)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_chunks_say_themselves_which_is_the_last(self, tmp_path: Path, body: Any, expected: ExpectedFile) -> None:
+        """So no length is needed."""
+        opened = body(CSV, content_length=None, transfer_encoding="chunked")
+        assert delivered(tmp_path, opened, expected).rows == 2
+
+    @pytest.mark.parametrize("data", [CSV, GZ])
+    @pytest.mark.parametrize("size", [len(CSV), len(GZ)])
+    def test_the_promised_size_may_be_meant_before_or_after_compression(
+        self, tmp_path: Path, body: Any, data: bytes, size: int
+    ) -> None:
+        """The vendor does not say; for a plain file there is one only."""
+        expected = ExpectedFile(description="the file", size_bytes=size)
+        opened = body(data, content_length=None)
+        if data == CSV and size == len(GZ):
+            with pytest.raises(SEIDownloadError, match=f"sizeBytes {size}, received were 12 bytes"):
+                delivered(tmp_path, opened, expected)
+        else:
+            assert delivered(tmp_path, opened, expected).rows == 2
+
+
+class TestTime:
+    """How long it may take."""
+
+    def test_a_file_that_drips_ends_at_the_limit(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile, ticking: Any
+    ) -> None:
+        """Though each byte comes soon after the one before."""
+        opened = body(*[b"x"] * 10_000, content_length=20_000)
+        destination = Destination.from_arguments(f"{tmp_path}/x.csv", timeout=60)
+        with pytest.raises(SEIDownloadError, match=r"not complete in time: 0\.0 of 0\.0 MB received \(0 %\) in 61 s"):
+            deliver(opened, destination, expected, clock=ticking(1.0))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_progress_is_told_at_intervals(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile, ticking: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By share where the length is known, by megabytes where not; never for each piece."""
+        caplog.set_level(logging.INFO, "airflow_provider_sei")
+        pieces = [b"1\n" * 500_000] * 10
+        deliver(body(*pieces), Destination.from_arguments(f"{tmp_path}/x.csv"), expected, clock=ticking(10.0))
+        assert caplog.messages == [
+            "the file: 3.0 of 10.0 MB received (30 %)",
+            "the file: 6.0 of 10.0 MB received (60 %)",
+            "the file: 9.0 of 10.0 MB received (90 %)",
+        ]
+        caplog.clear()
+        opened = body(*pieces, content_length=None, transfer_encoding="chunked")
+        deliver(opened, Destination.from_arguments(f"{tmp_path}/x.csv"), expected, clock=ticking(10.0))
+        assert caplog.messages[0] == "the file: 3.0 MB received"
+
+
+class TestForm:
+    """What is stored, and how it is called."""
+
+    @pytest.mark.parametrize(
+        ("sent", "compression", "named", "stored"),
+        [
+            (CSV, "keep", "x.csv", ("x.csv", CSV)),
+            (CSV, "keep", "x.csv.gz", ("x.csv", CSV)),
+            (CSV, "none", "x.csv", ("x.csv", CSV)),
+            (GZ, "keep", "x.csv", ("x.csv.gz", GZ)),
+            (GZ, "keep", "x.csv.GZ", ("x.csv.GZ", GZ)),
+            (GZ, "gzip", "x.csv", ("x.csv.gz", GZ)),
+            (GZ, "none", "x.csv.gz", ("x.csv", CSV)),
+            (b"", "keep", "x.csv.gz", ("x.csv", b"")),
+        ],
+    )
+    def test_name_and_content_agree(
+        self,
+        tmp_path: Path,
+        body: Any,
+        expected: ExpectedFile,
+        *,
+        sent: bytes,
+        compression: str,
+        named: str,
+        stored: Any,
+    ) -> None:
+        """Whatever the server's labels or the user's name say."""
+        destination = Destination.from_arguments(str(tmp_path / named), compression=compression)
+        result = deliver(body(sent, content_type="application/octet-stream"), destination, expected)
+        [file] = tmp_path.iterdir()
+        assert (file.name, file.read_bytes()) == stored
+        assert (result.bytes, result.rows) == (len(stored[1]), 2 if sent else 0)
+        assert result.uri == f"file://{file}"
+
+    def test_what_is_gzip_inside_a_content_encoding_stays_gzip(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile
+    ) -> None:
+        """Only the transport's wrapping is undone."""
+        result = delivered(tmp_path, body(gzip.compress(GZ), content_encoding="gzip"), expected)
+        [file] = tmp_path.iterdir()
+        assert (file.name, file.read_bytes(), result.rows) == ("request.csv.gz", GZ, 2)
+
+    def test_the_description_has_the_header(self, tmp_path: Path, body: Any, expected: ExpectedFile) -> None:
+        """For lineage, which wants column names."""
+        assert delivered(tmp_path, body(GZ), expected).header == "a,b"
+
+    def test_a_page_that_comes_byte_by_byte_is_still_a_page(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile
+    ) -> None:
+        """Also inside gzip, whose first member may be empty."""
+        page = gzip.compress(b"") + gzip.compress(b"<") + gzip.compress(b"html>" + b"x" * 2000)
+        with pytest.raises(SEIDownloadError, match="HTML page"):
+            delivered(tmp_path, body(*[bytes([byte]) for byte in page]), expected)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestDestination:
+    """What cannot be delivered to is refused before anything is fetched."""
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("nope://bucket/x.csv", "nope"),
+            ("s3://bucket", "names no object"),
+            ("://x", "names no object"),
+            ("", "is not a path"),
+            ("a\nb", "is not"),
+        ],
+    )
+    def test_a_destination_that_cannot_work_is_refused(
+        self, body: Any, expected: ExpectedFile, url: str, words: str
+    ) -> None:
+        """With the argument's name."""
+        opened: list[bool] = []
+
+        def open_body() -> Any:
+            opened.append(True)
+            return body(CSV)()
+
+        with pytest.raises(SEIArgumentError, match=words) as caught:
+            deliver(open_body, Destination.from_arguments(url), expected)
+        assert caught.value.field == "destination"
+        assert opened == []
+
+    def test_an_existing_folder_is_no_file_name(self, tmp_path: Path, body: Any, expected: ExpectedFile) -> None:
+        """Nobody wants a file where a folder was meant."""
+        with pytest.raises(SEIArgumentError, match="end it with a slash"):
+            deliver(body(CSV), Destination.from_arguments(str(tmp_path)), expected)
+
+    @pytest.mark.parametrize("url", ["x.csv", "./x.csv", "{folder}/x.csv", "file://{folder}/x.csv"])
+    def test_a_local_file_has_several_spellings(
+        self, *, tmp_path: Path, body: Any, expected: ExpectedFile, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        """A bare name is in the current folder."""
+        monkeypatch.chdir(tmp_path)
+        deliver(body(CSV), Destination.from_arguments(url.replace("{folder}", str(tmp_path))), expected)
+        assert (tmp_path / "x.csv").read_bytes() == CSV
+
+    def test_a_local_path_may_hold_what_means_something_in_a_url(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile
+    ) -> None:
+        """Question marks, hashes and percent signs."""
+        deliver(body(CSV), Destination.from_arguments(str(tmp_path / "50%20?a#b.csv")), expected)
+        assert [path.name for path in tmp_path.iterdir()] == ["50%20?a#b.csv"]

@@ -1,0 +1,227 @@
+"""What an HTTP status means, and how a response is quoted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_sei import exceptions as errors
+from airflow_provider_sei.protocol.http import (
+    HttpResponse,
+    check_file_status,
+    check_status,
+    encode_json,
+    excerpt,
+    json_value,
+    looks_like_markup,
+)
+from tests.protocol.strategies import ANYTHING, outcome, responses, texts
+
+
+def refused(response: HttpResponse) -> errors.SEIResponseError:
+    """Return the error for a response that is no success."""
+    with pytest.raises(errors.SEIResponseError) as caught:
+        check_status(response, "list exports", export_id="exp_1")
+    return caught.value
+
+
+class TestStatus:
+    """Which status is an error, and of which class."""
+
+    @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+    def test_a_success_passes(self, status: int) -> None:
+        """Every 2xx is one."""
+        check_status(HttpResponse(status), "list exports")
+
+    @pytest.mark.parametrize(
+        ("status", "kind", "advice"),
+        [
+            (199, errors.SEIUnexpectedResponseError, ""),
+            (300, errors.SEIUnexpectedResponseError, ""),
+            (302, errors.SEIUnexpectedResponseError, ""),
+            (400, errors.SEIBadRequestError, "arguments"),
+            (401, errors.SEIAuthError, "API key"),
+            (403, errors.SEIAuthError, "role"),
+            (404, errors.SEINotFoundError, "base URL"),
+            (405, errors.SEIBadRequestError, "base URL"),
+            (407, errors.SEIBadRequestError, "proxy"),
+            (422, errors.SEIBadRequestError, ""),
+            (499, errors.SEIBadRequestError, ""),
+            (429, errors.SEIRateLimitError, "calls_per_minute"),
+            (500, errors.SEIServerError, ""),
+            (503, errors.SEIServerError, ""),
+            (504, errors.SEIServerError, "one team at a time"),
+            (599, errors.SEIServerError, ""),
+        ],
+    )
+    def test_each_status_has_its_error(self, status: int, kind: type[errors.SEIError], advice: str) -> None:
+        """With advice where there is any; only rate limits and server errors are retried."""
+        error = refused(HttpResponse(status))
+        assert type(error) is kind
+        assert error.retryable is (status == 429 or status >= 500)
+        assert (error.status_code, error.vendor_message, error.export_id) == (status, None, "exp_1")
+        assert str(error).startswith(f"could not list exports: the server answered {status}")
+        assert advice in str(error)
+
+    def test_retry_after_is_kept_as_sent(self) -> None:
+        """The header is read where the wait is computed."""
+        error = refused(HttpResponse(429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}))
+        assert error.retry_after == "Wed, 21 Oct 2026 07:28:00 GMT"
+
+    def test_200_comes_with_a_file(self) -> None:
+        """No other status does."""
+        check_file_status(HttpResponse(200), "download export exp_1")
+
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (101, errors.SEIUnexpectedResponseError),
+            (304, errors.SEIUnexpectedResponseError),
+            (404, errors.SEINotFoundError),
+            *((status, errors.SEIDownloadError) for status in (201, 202, 203, 204, 205, 206, 226, 299)),
+        ],
+    )
+    def test_another_status_comes_without_a_file(self, status: int, kind: type[errors.SEIError]) -> None:
+        """A 2xx may be accepted, empty or in part: a torn file, or an empty one over last month's."""
+        with pytest.raises(kind, match=f"the server answered {status}") as caught:
+            check_file_status(HttpResponse(status), "download export exp_1", export_id="exp_1")
+        assert caught.value.export_id == "exp_1"
+
+
+class TestVendorMessage:
+    """The vendor's error code and message."""
+
+    @pytest.mark.parametrize(
+        ("body", "code", "message"),
+        [
+            (
+                b'{"status": 400, "error": "Bad Request", "message": "Invalid date range"}',
+                "Bad Request",
+                "Invalid date range",
+            ),
+            (b'{"status": 500, "error": "Oops", "message": "m", "errorId": "e38c"}', "e38c", "m"),
+            (b'{"code": "INVALID", "message": "No such team"}', "INVALID", "No such team"),
+            (b'{"code": 17, "detail": "No such team"}', "17", "No such team"),
+            (b'{"code": true, "errorId": "e", "message": "m"}', "e", "m"),
+            (b'{"message": "", "detail": "no such tree"}', None, "no such tree"),
+            (b'{"error": "Bad Request"}', "Bad Request", "Bad Request"),
+            (b'{"error": {"deep": 1}}', None, '{"error": {"deep": 1}}'),
+            (b'"Export not ready"', None, "Export not ready"),
+            (b"Access denied", None, "Access denied"),
+            (b"[1, 2]", None, "[1, 2]"),
+            (b"", None, None),
+            (b"\xff\xfe\xfa", None, "\ufffd\ufffd\ufffd"),
+            (b"<html><head><title>502 Bad\n Gateway</title></head></html>", None, "(an HTML page) 502 Bad Gateway"),
+            (b"<!DOCTYPE html><script>var a=1</script><p>Sign in</p>", None, "(an HTML page) Sign in"),
+        ],
+    )
+    def test_every_documented_error_body_is_read(self, body: bytes, code: str | None, message: str | None) -> None:
+        """JSON objects, bare strings, plain text and a gateway's HTML."""
+        error = refused(HttpResponse(400, {}, body))
+        assert (error.vendor_code, error.vendor_message) == (code, message)
+        assert message is None or f'"{message}"' in str(error)
+
+
+class TestExcerpt:
+    """How a text is quoted."""
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            ("a" * 200, "a" * 200),
+            ("a" * 201, "a" * 200 + "..."),
+            ("word " * 1000, "word " * 40 + "..."),
+            ("a\n\x00 b", "a b"),
+            ("a\r\nINFO\tforged\x1b[31m\u2028b\x00", "a INFO forged [31m b"),
+            ("<html><TITLE lang=x>Sign\nin</TITLE><p>now", "(an HTML page) Sign in"),
+            ("<head><style>\np {}\n</style><script>\nx()\n</script><b>Gateway</b>", "(an HTML page) Gateway"),
+            ("a < b > c", "a < b > c"),
+        ],
+    )
+    def test_it_is_one_line_of_at_most_200_characters(self, text: str, line: str) -> None:
+        """Of a page its title, or else its words."""
+        assert excerpt(text) == line
+
+    def test_megabytes_of_markup_are_not_searched(self) -> None:
+        """Only the start is read: a search through all of it would take minutes."""
+        assert excerpt("<html>" + "<script " * 1_000_000).startswith("(an HTML page)")
+
+    @ANYTHING
+    @given(texts | st.text())
+    def test_any_text_becomes_a_short_printable_line(self, text: str) -> None:
+        """It can be logged."""
+        line = excerpt(text)
+        assert len(line) <= 203
+        assert line.isprintable()
+        line.encode()
+
+    @pytest.mark.parametrize(
+        "start", [b"<head>", b"<HTML", b"\xef\xbb\xbf\r\n\t <body", b"<!DOCTYPE", b"<!doctype HTML>", b"<?xml"]
+    )
+    def test_markup_is_recognised_by_its_start(self, start: bytes) -> None:
+        """A byte order mark, blanks and capitals do not hide it."""
+        assert looks_like_markup(start)
+        assert not looks_like_markup(b"X" + start)
+
+    @pytest.mark.parametrize("body", [b"", b"team,value\n", b'"<html>",1', b"{}"])
+    def test_csv_and_json_are_no_markup(self, body: bytes) -> None:
+        """A cell may mention HTML."""
+        assert not looks_like_markup(body)
+
+
+class TestJson:
+    """Bodies that are sent and received."""
+
+    def test_json_is_returned(self) -> None:
+        """The value is whatever the body is."""
+        assert json_value(HttpResponse(200, {}, b'{"a": [1]}'), "list exports") == {"a": [1]}
+
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            (b"", None),
+            (b"Sign in, please", "Sign in, please"),
+            (b"<html><title>Login</title></html>", "(an HTML page) Login"),
+            (b"[" * 100_000, "[" * 200 + "..."),
+            (b"\xff\xfe{", "\ufffd\ufffd{"),
+            (b"9" * 5_000, "9" * 200 + "..."),
+        ],
+    )
+    def test_a_body_without_json_is_quoted(self, body: bytes, message: str | None) -> None:
+        """A login page in place of a response points at the base URL."""
+        with pytest.raises(
+            errors.SEIUnexpectedResponseError, match=r"without JSON.*check the connection's base URL"
+        ) as caught:
+            json_value(HttpResponse(200, {}, body), "list exports", export_id="exp_1")
+        error = caught.value
+        assert (error.status_code, error.vendor_message, error.export_id) == (200, message, "exp_1")
+
+    @ANYTHING
+    @given(responses())
+    def test_any_response_is_a_value_or_our_error(self, response: HttpResponse) -> None:
+        """No status, no header and no body raises anything else."""
+        read = outcome(errors.SEIResponseError, json_value, response, "list exports")
+        if isinstance(read, errors.SEIResponseError):
+            assert len(str(read)) < 700
+            assert str(read).isprintable()
+        else:
+            assert 200 <= response.status < 300
+            json.dumps(read)
+
+    @pytest.mark.parametrize(
+        "body", [{"b": "Zürich", "a": [1, None, True]}, {"scope": {"orgTreeName": 'Ünï "quoted" \\ \u2028'}}]
+    )
+    def test_keys_keep_their_order_and_text_its_letters(self, body: dict[str, Any]) -> None:
+        """Both transports send the same bytes."""
+        sent = encode_json(body)
+        assert list(json.loads(sent).items()) == list(body.items())
+        assert b"\\u" not in sent
+
+    def test_nan_is_refused(self) -> None:
+        """It is no JSON, though Python's encoder would write it."""
+        with pytest.raises(ValueError, match=r"not JSON compliant"):
+            encode_json({"a": float("nan")})
