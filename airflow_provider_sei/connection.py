@@ -15,8 +15,6 @@ from airflow_provider_sei.protocol.settings import SEISettings
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-__all__ = ["async_settings", "field_behaviour", "form_widgets", "sync_settings"]
-
 
 def sync_settings(sei_conn_id: str) -> SEISettings:
     """Return the settings of a connection.

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["get_provider_info"]
-
 _INTEGRATION = "Harness SEI"
 
 _CONNECTION_TYPE: dict[str, Any] = {
@@ -105,7 +103,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "schemes": ["sei"],
                 "handler": "airflow_provider_sei.assets.sanitize_uri",
-                "to_openlineage_converter": "airflow_provider_sei.lineage.asset_dataset",
+                "to_openlineage_converter": "airflow_provider_sei.assets.asset_dataset",
             },
         ],
     }

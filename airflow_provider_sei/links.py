@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_sei.protocol.settings import SEISettings
 
-__all__ = ["SEIInsightsLink", "SEIObjectLink", "console_url", "insights_url", "set_link"]
-
 
 class _XComLink(BaseOperatorLink):
     key = ""

@@ -18,17 +18,6 @@ import pendulum
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_period
 
-__all__ = [
-    "UNITS",
-    "Period",
-    "last_full_period",
-    "period_from_key",
-    "period_label",
-    "run_period",
-    "split_period",
-    "with_run_period",
-]
-
 log = logging.getLogger("airflow_provider_sei")
 
 UNITS = ("day", "week", "month", "quarter", "year")

@@ -24,7 +24,6 @@ from airflow_provider_sei.protocol.retry import retry_after_seconds
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["SEIRetryPolicy"]
 
 _MAX_DELAY = 6 * 60 * 60.0  # seconds
 

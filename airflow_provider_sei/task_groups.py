@@ -13,8 +13,6 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
 
-__all__ = ["SEITeamExportsTaskGroup"]
-
 CREATE_JITTER = 30.0
 """Seconds. The default of the exports in the group, which start together."""
 

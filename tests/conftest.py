@@ -42,7 +42,7 @@ _OUTSIDE = (
     "CURL_CA_BUNDLE",
     "SSL_CERT_FILE",
 )
-_TIMED = ("hooks.sei", "operators._base", "operators._resume", "operators.sei", "sensors.sei")
+_TIMED = ("hooks.sei", "operators._base", "operators.sei", "sensors.sei")
 
 
 @pytest.fixture(autouse=True)

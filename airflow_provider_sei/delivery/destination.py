@@ -82,8 +82,8 @@ class Destination:
     def resolve(self, fields: Mapping[str, str | None]) -> Destination:
         """Return the destination with its full object name; one that has it already is returned unchanged.
 
-        :param fields: values for :data:`~airflow_provider_sei.delivery.filenames.FIELDS`, as far as they are known.
-            ``period`` is derived from ``date_start`` and ``date_end``.
+        :param fields: values for :data:`~airflow_provider_sei.delivery.filenames.FIELDS`, as far as they are known; others stay in
+            the name, to be resolved later, and ``None`` means that there is none. ``period`` is derived from ``date_start`` and ``date_end``.
         :raises SEIArgumentError: the name depends on a field without a value.
         """
         pattern = full_pattern(self.url, fields, hive=self.layout == "hive")

@@ -77,6 +77,8 @@ def fill_pattern(pattern: str, fields: Mapping[str, str | None]) -> str:
         name, value = braces[1], fields.get(braces[1])
         if name == "period" and not value and (start := fields.get("date_start")) and (end := fields.get("date_end")):
             value = period_label(Period(date.fromisoformat(start), date.fromisoformat(end)))
+        if not value and name not in fields:
+            return braces[0]  # resolved later
         if not value:
             msg = f"destination {pattern!r} needs {braces[0]}, but this request has none"
             raise SEIArgumentError(msg, field="destination")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from tenacity import Retrying
 
 from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.delivery.filenames import FIELDS
 from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, deliver
 from airflow_provider_sei.exceptions import SEIDownloadError, SEINotFoundError
 from airflow_provider_sei.protocol.export_request import fingerprint
@@ -101,7 +102,7 @@ class Downloads:
             "date_end": request.date_end,
             "fingerprint": fingerprint([family, request.body]),
         }
-        target = destination.resolve(fields | self._scope())
+        target = destination.resolve(dict.fromkeys(FIELDS) | fields | self._scope())
         expected = ExpectedFile(description=request.description)
         description = f"get the {expected.description}"
 
@@ -122,7 +123,7 @@ class Downloads:
         }
         if destination.needs(("date_start", "date_end", "period")):
             fields["date_start"], fields["date_end"] = export_period(export)
-        return destination.resolve(fields | self._scope())
+        return destination.resolve(dict.fromkeys(FIELDS) | fields | self._scope())
 
     def _scope(self) -> dict[str, str | None]:
         settings = self._transport.settings

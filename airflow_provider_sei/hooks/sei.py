@@ -218,7 +218,7 @@ class SEIHook(BaseHook):
         for warning in request.warnings:
             self.log.warning("%s", warning)
         delivered = self._downloads.report(request, destination)
-        self._report_lineage(f"{request.report_type}-report", request.collection_id, delivered)
+        self._report_lineage(request.family, request.collection_id, delivered)
         return delivered
 
     def interrupt(self) -> None:
@@ -259,8 +259,7 @@ class SEIHook(BaseHook):
         return self._transport.run(call, backoff=backoff)
 
     def _report_lineage(self, family: str, team_id: str | None, delivered: DeliveryResult) -> None:
-        from airflow_provider_sei.assets import ExportScope
-        from airflow_provider_sei.lineage import report_lineage
+        from airflow_provider_sei.assets import ExportScope, report_lineage
 
         scope = ExportScope(
             family=family,

@@ -1,9 +1,11 @@
-"""What the operators and the sensor share: the connection, waiting for an export, and delivering a file."""
+"""What the operators share: the connection, creating an export once, waiting for it, and delivering its file."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from math import inf
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.exceptions import SEIError
+from airflow_provider_sei.exceptions import SEIError, SEINotFoundError
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
 from airflow_provider_sei.protocol.arguments import parse_names, parse_number
 
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from airflow_provider_sei.assets import ExportScope
     from airflow_provider_sei.delivery.pipeline import DeliveryResult
     from airflow_provider_sei.hooks.sei import SEIHook
+    from airflow_provider_sei.protocol.export_request import ExportRequest
     from airflow_provider_sei.protocol.exports import Export
     from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
 
 MAX_SECONDS = 366 * 24 * 60 * 60.0  # Airflow cannot handle dates that are much later
+log = logging.getLogger("airflow_provider_sei")
+_STORE_KEY = "sei_export"
+_STORE_VERSION = 1
 _GRACE = 300.0  # seconds after the deadline until Airflow itself ends a deferral whose triggerer did not
 
 
@@ -126,6 +132,92 @@ class SEIBaseOperator(BaseOperator):
         )
 
 
+class StoredExport:
+    """The export that the tries of one task instance share, in Airflow's task state store (3.3 and newer).
+
+    The store survives retries and deferrals. Without it, a retry repeats the create call, and within 30 minutes SEI
+    responds with the same export. A task that a user has cleared creates another: clearing requests a fresh result.
+
+    :param context: of the running task.
+    :param fingerprint: of the request; another request is another export.
+    """
+
+    def __init__(self, context: Mapping[str, Any], fingerprint: str) -> None:
+        self._store = context.get("task_state_store")
+        # Retries keep max_tries, clearing the task raises it. Airflow 3.3 keeps the store through a clear.
+        max_tries = getattr(context.get("ti"), "max_tries", None)
+        self._identity = {"version": _STORE_VERSION, "fingerprint": fingerprint, "max_tries": max_tries}
+
+    def load(self) -> dict[str, Any] | None:
+        """Return ``export_id`` and ``reused`` of the export that an earlier try saved for the same request."""
+        if self._store is None:
+            return None
+        try:
+            record = self._store.get(_STORE_KEY)
+        except Exception:
+            log.warning("Could not read the task state store; an earlier try's export is unknown", exc_info=True)
+            return None
+        if not isinstance(record, dict) or not isinstance(record.get("export_id"), str):
+            return None
+        return record if self._identity.items() <= record.items() else None
+
+    def save(self, export: Export) -> None:
+        """Save a created export."""
+        if self._store is None:
+            return
+        try:
+            self._store.set(_STORE_KEY, {**self._identity, "export_id": export.export_id, "reused": export.reused})
+        except Exception:
+            words = "Could not save export %s in the task state store; a retry would create it again"
+            log.warning(words, export.export_id, exc_info=True)
+
+
+def create_or_resume(
+    hook: SEIHook, request: ExportRequest, stored: StoredExport, reused_failed: str
+) -> tuple[Export, bool]:
+    """Return the export that an earlier try created, or create it; and whether its status is up to date.
+
+    A retry resumes an export that is queued, processing or completed; after a failed or deleted one it creates another.
+
+    :param reused_failed: what to do if SEI reuses an older, failed export: ``fail`` or ``retry``.
+    """
+    from airflow_provider_sei.protocol.exports import check_reused
+
+    if export := _resume(hook, request, stored):
+        return export, True
+    export = hook.submit(request)
+    stored.save(export)
+    if not export.reused:
+        hook.log.info("Created %s", export.description)
+        return export, False
+    current = hook.get_export(export.family, export.export_id)
+    hook.log.info(
+        "Reusing %s (created %s, status: %s, possibly another user's): SEI returns the same export for identical"
+        " requests within 30 minutes",
+        export.description,
+        current.created_at or "within the last 30 minutes",
+        current.status_word,
+    )
+    check_reused(current, reused_failed, now=time.time())
+    return replace(current, reused=True), True
+
+
+def _resume(hook: SEIHook, request: ExportRequest, stored: StoredExport) -> Export | None:
+    if (record := stored.load()) is None:
+        return None
+    export_id = record["export_id"]
+    try:
+        export = hook.get_export(request.family.name, export_id)
+    except SEINotFoundError:
+        hook.log.warning("Export %s of an earlier try no longer exists; creating it again", export_id)
+        return None
+    if export.status.is_terminal and not export.status.is_successful:
+        hook.log.warning("Export %s of an earlier try: status %s; creating it again", export_id, export.status_word)
+        return None
+    hook.log.info("Resuming %s of an earlier try (status: %s)", export.description, export.status_word)
+    return replace(export, reused=record.get("reused"))
+
+
 class SEIDeliveryOperator(SEIBaseOperator):
     """Base of the operators that deliver a file.
 
@@ -175,21 +267,30 @@ class SEIDeliveryOperator(SEIBaseOperator):
         self._delivered: DeliveryResult | None = None
         check_destination(vars(self))
 
-    def _parse_destination(self) -> Destination:
-        return Destination.from_arguments(
+    def _set_scope(self, context: Mapping[str, Any], insights_page: str | None, fields: Mapping[str, Any]) -> None:
+        """Set what lineage reports, also of a task that fails later, and the Insights link."""
+        from airflow_provider_sei.assets import ExportScope
+
+        settings = self.hook.settings
+        identifiers = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
+        self._scope = ExportScope(**{**identifiers, **fields})
+        url = insights_url(settings, insights_page, self._scope.team_id)
+        set_link(self.sei_links, context, SEIInsightsLink, url)
+
+    def _parse_destination(self, names: Mapping[str, str | None] | None = None) -> Destination:
+        """Return the destination, resolved with ``names`` and the connection if they are given."""
+        destination = Destination.from_arguments(
             self.destination,
             layout=self.layout,
             compression=self.compression,
             overwrite=self.overwrite,
             timeout=self.download_timeout,
         )
-
-    def _set_scope(self, scope: ExportScope, context: Mapping[str, Any], insights_page: str | None = None) -> None:
-        """Set what lineage reports, also of a task that fails later, and the Insights link."""
-        self._scope = scope
-        set_link(
-            self.sei_links, context, SEIInsightsLink, insights_url(self.hook.settings, insights_page, scope.team_id)
-        )
+        if names is None:
+            return destination
+        settings = self.hook.settings
+        account, project, org = settings.account_id, settings.project_identifier, settings.org_identifier
+        return destination.resolve({"account": account, "project": project, "org": org, **names})
 
     def _build_result(
         self, context: Mapping[str, Any], delivered: DeliveryResult, export: Export | None = None
@@ -236,7 +337,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return where the delivered object came from; called by OpenLineage, if it is installed."""
-        from airflow_provider_sei.lineage import lineage
+        from airflow_provider_sei.assets import lineage
 
         return lineage(self._scope.uri if self._scope else None, self._delivered)
 

@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError
-from airflow_provider_sei.operators._base import SEIBaseOperator, SEIDeliveryOperator, is_known, parse_wait
+from airflow_provider_sei.operators._base import (
+    SEIBaseOperator,
+    SEIDeliveryOperator,
+    StoredExport,
+    create_or_resume,
+    is_known,
+    parse_wait,
+)
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
+from airflow_provider_sei.periods import with_run_period
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
     parse_boolean,
@@ -26,14 +34,13 @@ from airflow_provider_sei.protocol.arguments import (
     parse_export_id,
     parse_number,
 )
-from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request, fingerprint
+from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_sei.operators._resume import StoredExport
     from airflow_provider_sei.protocol.exports import Export
 
 __all__ = [
@@ -135,15 +142,13 @@ class SEICreateExportOperator(SEIBaseOperator):
     def execute(self, context: Context) -> Any:
         """Create the export; its id is the task's result."""
         request = self._parse_request(context)
-        stored = self._stored_export(request, context)
+        stored = StoredExport(context, self._fingerprint(request))
         if delay := self._create_delay(stored):
             time.sleep(delay)
         return self._create_export(request, stored)[0].export_id
 
     def _parse_request(self, context: Context) -> ExportRequest:
         """Return the request, with the run's period if it has none."""
-        from airflow_provider_sei.periods import with_run_period
-
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
         return ExportRequest.from_arguments(**with_run_period(arguments, context, granularity=self.granularity))
 
@@ -153,11 +158,6 @@ class SEICreateExportOperator(SEIBaseOperator):
             org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
         )
 
-    def _stored_export(self, request: ExportRequest, context: Context) -> StoredExport:
-        from airflow_provider_sei.operators._resume import StoredExport
-
-        return StoredExport(context, self._fingerprint(request))
-
     def _create_delay(self, stored: StoredExport) -> float:
         if not self.create_jitter or stored.load():
             return 0.0
@@ -166,9 +166,6 @@ class SEICreateExportOperator(SEIBaseOperator):
         return delay
 
     def _create_export(self, request: ExportRequest, stored: StoredExport) -> tuple[Export, bool]:
-        """Return the export, created or resumed, and whether its status is up to date."""
-        from airflow_provider_sei.operators._resume import create_or_resume
-
         self._export, is_current = create_or_resume(self.hook, request, stored, self.reused_failed)
         return self._export, is_current
 
@@ -221,8 +218,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create the export, and deliver it immediately or after a deferral."""
-        request, destination = self._parse_request(context), self._parse_destination()
-        stored, deadline = self._stored_export(request, context), self._execution_deadline(context)
+        request, destination, stored = self._prepare(context)
+        deadline = self._execution_deadline(context)
         if delay := self._create_delay(stored):
             if self.deferrable:
                 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
@@ -240,9 +237,22 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
         :param deadline: epoch seconds when ``execution_timeout`` ends the try that was deferred.
         """
-        request, destination = self._parse_request(context), self._parse_destination()
-        stored = self._stored_export(request, context)
-        return self._create_and_deliver(context, request, destination, stored, inf if deadline is None else deadline)
+        return self._create_and_deliver(context, *self._prepare(context), inf if deadline is None else deadline)
+
+    def _prepare(self, context: Context) -> tuple[ExportRequest, Destination, StoredExport]:
+        """Parse all arguments, so that nothing is created if one is invalid."""
+        request = self._parse_request(context)
+        fingerprint = self._fingerprint(request)
+        names = {
+            "family": request.family.name,
+            "team_id": request.scope.get("teamId"),
+            "org_tree_name": request.scope.get("orgTreeName"),
+            "date_start": request.date_start,
+            "date_end": request.date_end,
+        }
+        self._set_scope(context, request.family.insights_page, names)
+        destination = self._parse_destination({**names, "fingerprint": fingerprint})
+        return request, destination, StoredExport(context, fingerprint)
 
     def _create_and_deliver(
         self,
@@ -252,34 +262,13 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         stored: StoredExport,
         execution_deadline: float,
     ) -> dict[str, Any]:
-        from airflow_provider_sei.assets import ExportScope
         from airflow_provider_sei.protocol.waiting import WaitPlan
 
-        settings, started_at = self.hook.settings, time.time()
+        started_at = time.time()
         if started_at >= execution_deadline:
             msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
             raise SEIExportTimeoutError(msg)
-        scope = ExportScope(
-            family=request.family.name,
-            org_identifier=settings.org_identifier,
-            project_identifier=settings.project_identifier,
-            team_id=request.scope.get("teamId"),
-            org_tree_name=request.scope.get("orgTreeName"),
-            date_start=request.date_start,
-            date_end=request.date_end,
-        )
-        self._set_scope(scope, context, request.family.insights_page)
         export, is_current = self._create_export(request, stored)
-        destination = destination.resolve(
-            {
-                **asdict(scope),
-                "export_id": export.export_id,
-                "fingerprint": self._fingerprint(request),
-                "account": settings.account_id,
-                "project": settings.project_identifier,
-                "org": settings.org_identifier,
-            }
-        )
         plan = WaitPlan(
             family=export.family,
             export_id=export.export_id,
@@ -287,38 +276,37 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
             deadline=min(started_at + self.wait_timeout, execution_deadline),
             poll_interval=self.poll_interval,
         )
-        if self.deferrable:
-            outcome = self._check_status(plan, export if is_current else None)
-            if outcome is None:
-                decisions = {"scope": asdict(scope), "destination": asdict(destination), "reused": export.reused}
-                self._defer_until_completed(plan, decisions)
-        else:
+        if not self.deferrable:
             outcome = self.hook.wait_for_export(plan)
-        return self._deliver(context, outcome.export_or_raise(), destination, reused=export.reused)
+        elif (polled := self._check_status(plan, export if is_current else None)) is not None:
+            outcome = polled
+        else:
+            scope = self._scope.as_extra() if self._scope else {}
+            self._defer_until_completed(
+                plan, {"scope": scope, "destination": asdict(destination), "reused": export.reused}
+            )
+        return self._deliver(context, replace(outcome.export_or_raise(), reused=export.reused), destination)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Deliver the completed export. All decisions of the first part of the task come with the event."""
-        from airflow_provider_sei.assets import ExportScope
         from airflow_provider_sei.protocol.waiting import read_event
 
         decisions = event.get("passthrough") if isinstance(event, Mapping) else None
-        if not isinstance(decisions, Mapping) or not {"scope", "destination"} <= decisions.keys():
-            export = read_event(event)
-            msg = f"the trigger's event for {export.description} has no destination; clear the task to deliver it"
-            raise SEIError(msg, export_id=export.export_id)
-        scope = ExportScope(**decisions["scope"])
+        if not isinstance(decisions, Mapping) or not {"scope", "destination", "reused"} <= decisions.keys():
+            msg = f"the trigger's event for {read_event(event).description} has no destination; clear the task"
+            raise SEIError(msg)
+        scope = decisions["scope"]
         # Before an error is raised: lineage reports what was to be read also if the task fails.
-        self._set_scope(scope, context, get_family(scope.family).insights_page)
-        self._export = export = read_event(event)
-        return self._deliver(context, export, Destination(**decisions["destination"]), reused=decisions.get("reused"))
+        self._set_scope(context, get_family(scope["family"]).insights_page, scope)
+        self._export = read_event(event)
+        export = replace(self._export, reused=decisions["reused"])
+        return self._deliver(context, export, Destination(**decisions["destination"]))
 
-    def _deliver(
-        self, context: Context, export: Export, destination: Destination, *, reused: bool | None
-    ) -> dict[str, Any]:
-        for warning in export.mismatches(asdict(self._scope) if self._scope else {}):
+    def _deliver(self, context: Context, export: Export, destination: Destination) -> dict[str, Any]:
+        for warning in export.mismatches(self._scope.as_extra() if self._scope else {}):
             self.log.warning("%s", warning)
         delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
-        return self._build_result(context, delivered, replace(export, reused=reused))
+        return self._build_result(context, delivered, export)
 
 
 class SEIDownloadExportOperator(SEIDeliveryOperator):
@@ -348,15 +336,8 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the export's status and deliver its file."""
-        from airflow_provider_sei.assets import ExportScope
-
-        destination, family, settings = self._parse_destination(), get_family(self.family), self.hook.settings
-        scope = ExportScope(
-            family=family.name,
-            org_identifier=settings.org_identifier,
-            project_identifier=settings.project_identifier,
-        )
-        self._set_scope(scope, context, family.insights_page)
+        destination, family = self._parse_destination(), get_family(self.family)
+        self._set_scope(context, family.insights_page, {"family": family.name})
         export = self.hook.get_export(family.name, self.export_id)
         delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
         return self._build_result(context, delivered, export)
@@ -425,29 +406,14 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the report and deliver the response."""
-        from airflow_provider_sei.assets import ExportScope
-        from airflow_provider_sei.periods import with_run_period
-
         arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
         request = ReportRequest.from_arguments(**with_run_period(arguments, context))
-        destination, settings = self._parse_destination(), self.hook.settings
-        family = f"{request.report_type}-report"
-        scope = ExportScope(
-            family=family,
-            org_identifier=settings.org_identifier,
-            project_identifier=settings.project_identifier,
-            team_id=request.collection_id,
-            date_start=request.date_start,
-            date_end=request.date_end,
-        )
-        self._set_scope(scope, context, "productivity")
-        destination = destination.resolve(
-            {
-                **asdict(scope),
-                "fingerprint": fingerprint([family, request.body]),
-                "account": settings.account_id,
-                "project": settings.project_identifier,
-                "org": settings.org_identifier,
-            }
-        )
+        names = {
+            "family": request.family,
+            "team_id": request.collection_id,
+            "date_start": request.date_start,
+            "date_end": request.date_end,
+        }
+        self._set_scope(context, "productivity", names)
+        destination = self._parse_destination({**names, "fingerprint": request.fingerprint()})
         return self._build_result(context, self.hook.download_report(request, destination))

@@ -16,7 +16,6 @@ from airflow_provider_sei.protocol.arguments import parse_boolean, parse_names, 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["OUTCOMES", "TEAMS_KEY", "SEIExportSummaryOperator", "SEIListTeamsOperator", "TeamExport"]
 
 TEAMS_KEY = "teams"
 """XCom key of the teams with their names; the task's result has only their ids."""

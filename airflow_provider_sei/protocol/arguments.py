@@ -18,24 +18,6 @@ from typing import Any
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.families import did_you_mean
 
-__all__ = [
-    "LAYOUTS",
-    "REUSED_FAILED",
-    "check_period",
-    "is_missing",
-    "merged",
-    "parse_boolean",
-    "parse_choice",
-    "parse_date",
-    "parse_export_id",
-    "parse_mapping",
-    "parse_names",
-    "parse_number",
-    "parse_period",
-    "parse_text",
-    "undocumented",
-]
-
 LAYOUTS = ("flat", "hive")
 REUSED_FAILED = ("fail", "retry")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -50,8 +32,14 @@ def parse_text(value: object, field: str) -> str | None:
     """Return text, or an integer as text; ``None`` if it is missing."""
     if value is None:
         return None
-    text = _encodable(value, field)
-    _reject_rendered_none(text, field)
+    text = _text(value, field)
+    if text == "None":
+        # Airflow renders a template whose value is None to this text, which would request a team of that name.
+        msg = (
+            f"{field} is the text 'None', which a template renders to if its value is None: give it a value,"
+            " or render it to nothing ({{ ... or '' }})"
+        )
+        raise SEIArgumentError(msg, field=field)
     return text or None
 
 
@@ -59,11 +47,10 @@ def parse_date(value: object, field: str) -> str:
     """Return a day as yyyy-MM-dd, the only form that the vendor accepts."""
     if isinstance(value, date):
         return (value.date() if isinstance(value, datetime) else value).isoformat()
-    if is_missing(value):
+    text = parse_text(value, field)
+    if text is None:
         msg = f"{field} is missing: give a day as yyyy-MM-dd"
         raise SEIArgumentError(msg, field=field)
-    text = value.strip() if isinstance(value, str) else ""
-    _reject_rendered_none(text, field)
     with suppress(ValueError):
         if _DATE.fullmatch(text):
             return date.fromisoformat(text).isoformat()
@@ -116,7 +103,7 @@ def parse_names(value: object, field: str, *, separator: str | None = ",") -> tu
         if not isinstance(name, str):
             msg = f"{field} must be a list of names; {name!r} is not text"
             raise SEIArgumentError(msg, field=field)
-        names[_encodable(name, field)] = None  # a workflow status may be called None
+        names[_text(name, field)] = None  # a workflow status may be called None
     names.pop("", None)
     return tuple(names)
 
@@ -207,17 +194,7 @@ def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _reject_rendered_none(text: str, field: str) -> None:
-    # Airflow renders a template whose value is None to this text, which would request a team of that name.
-    if text == "None":
-        msg = (
-            f"{field} is the text 'None', which a template renders to if its value is None: give it a value,"
-            " or render it to nothing ({{ ... or '' }})"
-        )
-        raise SEIArgumentError(msg, field=field)
-
-
-def _encodable(value: object, field: str) -> str:
+def _text(value: object, field: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         msg = f"{field} must be text, not {type(value).__name__}: {value!r}"
         raise SEIArgumentError(msg, field=field)

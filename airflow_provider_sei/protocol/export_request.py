@@ -25,8 +25,6 @@ from airflow_provider_sei.protocol.arguments import (
 )
 from airflow_provider_sei.protocol.families import ExportFamily, did_you_mean, get_family
 
-__all__ = ["OPTION_FIELDS", "REQUEST_FIELDS", "ExportRequest", "check_request", "fingerprint"]
-
 OPTION_FIELDS = (
     *("aggregation", "level", "granularity", "file_format", "export_compression"),
     *("computation_mode", "terminal_date_column"),

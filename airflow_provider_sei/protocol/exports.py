@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from airflow_provider_sei.exceptions import (
     SEIArgumentError,
@@ -27,20 +27,6 @@ from airflow_provider_sei.exceptions import (
 from airflow_provider_sei.protocol.arguments import parse_export_id, parse_period
 from airflow_provider_sei.protocol.families import ExportFamily, get_family
 from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable
-
-__all__ = [
-    "Export",
-    "ExportStatus",
-    "check_completed",
-    "check_reused",
-    "create_call",
-    "download_requests",
-    "export_period",
-    "failed_export_error",
-    "read_export",
-    "read_status",
-    "status_call",
-]
 
 _REUSE_SECONDS = 30 * 60
 """How long the server responds to an identical request with the existing export."""
@@ -61,6 +47,11 @@ class ExportStatus(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> ExportStatus:
+        word = value.strip().casefold() if isinstance(value, str) else None
+        return next((status for status in cls if status.value == word), cls.UNKNOWN)
 
     @property
     def is_terminal(self) -> bool:
@@ -152,7 +143,7 @@ def status_call(family: ExportFamily, export_id: str) -> Call[Export]:
             raise SEIUnexpectedResponseError(msg, status_code=response.status, export_id=export_id)
         return export
 
-    return Call(HttpRequest(method="GET", path=_item_path(family, export_id)), parse, description, export_id)
+    return Call(HttpRequest(method="GET", path=family.export_path(export_id)), parse, description, export_id)
 
 
 def download_requests(export: Export) -> list[HttpRequest]:
@@ -162,7 +153,7 @@ def download_requests(export: Export) -> list[HttpRequest]:
 
     :raises SEIUnexpectedResponseError: the status has the address of another export's file.
     """
-    conventional = f"{_item_path(get_family(export.family), export.export_id)}/download"
+    conventional = f"{get_family(export.family).export_path(export.export_id)}/download"
     path = export.download_url or conventional
     match = _DOWNLOAD_PATH.search(re.split(r"[?#]", path)[0])
     if match and unquote(match.group(1)) != export.export_id:
@@ -200,28 +191,21 @@ def read_export(value: Any, family: ExportFamily, description: str, *, expected_
     return Export(
         export_id=export_id,
         family=family.name,
-        status=read_status(value.get("status")),
-        status_word=_word(value.get("status"), 40),
-        created_at=_word(value.get("createdAt"), 64),
-        completed_at=_word(value.get("completedAt"), 64),
+        status=ExportStatus(value.get("status")),
+        status_word=_text(value.get("status"), 40, clean=True),
+        created_at=_text(value.get("createdAt"), 64, clean=True),
+        completed_at=_text(value.get("completedAt"), 64, clean=True),
         error_code=code,
         error_message=message,
         download_url=_text(download.get("url")) or _text(value.get("downloadUrl")),
         filename=_text(download.get("filename")),
         size_bytes=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
-        level=_word(options.get("metricLevel"), 40) or _word(options.get("aggregationLevel"), 40),
+        level=_text(options.get("metricLevel") or options.get("aggregationLevel"), 40, clean=True),
         team_id=_text(scope.get("teamId"), 200),
         org_tree_name=_text(scope.get("orgTreeName"), 200),
-        date_start=_word(period.get("start"), 64),
-        date_end=_word(period.get("end"), 64),
+        date_start=_text(period.get("start"), 64, clean=True),
+        date_end=_text(period.get("end"), 64, clean=True),
     )
-
-
-def read_status(word: object) -> ExportStatus:
-    """Return the status that ``word`` is; anything undocumented, missing or not text is ``UNKNOWN``."""
-    with suppress(ValueError):
-        return ExportStatus(word.strip().casefold() if isinstance(word, str) else word)
-    return ExportStatus.UNKNOWN
 
 
 def failed_export_error(export: Export) -> SEIExportError:
@@ -300,10 +284,6 @@ def export_period(export: Export) -> tuple[str, str]:
         raise SEIUnexpectedResponseError(msg, export_id=export.export_id) from None
 
 
-def _item_path(family: ExportFamily, export_id: str) -> str:
-    return f"{family.item_path}/{quote(export_id, safe='')}"
-
-
 def _read_error(error: object) -> tuple[str | None, str | None]:
     # The prose shows a sentence, the OpenAPI document an object {code, message}.
     if error is None or error == "" or isinstance(error, bool):
@@ -319,12 +299,9 @@ def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: object, limit: int | None = None) -> str | None:
+def _text(value: object, limit: int | None = None, *, clean: bool = False) -> str | None:
+    # Cleaned for logs, except what is compared with an argument (ids, names).
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value).strip()[:limit] or None
-
-
-def _word(value: object, limit: int) -> str | None:
-    # For logs. What is compared with an argument (ids, names) is kept as it was sent.
-    return printable(_text(value, limit) or "").strip() or None
+    text = str(value).strip()[:limit]
+    return (printable(text).strip() if clean else text) or None

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from airflow_provider_sei.protocol.metrics import metric_names
-
-__all__ = ["FAMILIES", "ExportFamily", "Option", "did_you_mean", "get_family"]
 
 _ROOT = "v2/insights"
 
@@ -82,6 +81,10 @@ class ExportFamily:
         if status_code not in (404, 405) or self.alternate_collection_path is None:
             return None
         return replace(self, collection_path=self.alternate_collection_path, alternate_collection_path=None)
+
+    def export_path(self, export_id: str) -> str:
+        """Return the conventional path of an export."""
+        return f"{self.item_path}/{quote(export_id, safe='')}"
 
     def option(self, argument: str) -> Option | None:
         """Return the option whose operator argument is ``argument``, or ``None``."""

@@ -14,18 +14,6 @@ from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_exp
 from airflow_provider_sei.protocol.families import ExportFamily
 from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, json_value
 
-__all__ = [
-    "MAX_LIMIT",
-    "Page",
-    "Pager",
-    "Query",
-    "export_pager",
-    "list_call",
-    "list_query",
-    "on_page",
-    "with_plain_dates",
-]
-
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
 

@@ -11,17 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-__all__ = [
-    "CONTRIBUTOR_REPORT",
-    "TEAM_REPORT_EFFICIENCY",
-    "TEAM_REPORT_PRODUCTIVITY",
-    "UNKNOWN_UNIT",
-    "Metric",
-    "metric",
-    "metric_names",
-    "metrics",
-]
-
 UNKNOWN_UNIT = "not documented"
 
 TEAM_REPORT_PRODUCTIVITY = "team-report/productivity"

@@ -23,6 +23,7 @@ from airflow_provider_sei.protocol.arguments import (
     parse_text,
     undocumented,
 )
+from airflow_provider_sei.protocol.export_request import fingerprint
 from airflow_provider_sei.protocol.http import Api, HttpRequest
 from airflow_provider_sei.protocol.metrics import (
     CONTRIBUTOR_REPORT,
@@ -30,8 +31,6 @@ from airflow_provider_sei.protocol.metrics import (
     TEAM_REPORT_PRODUCTIVITY,
     metric_names,
 )
-
-__all__ = ["CALCULATION_TYPES", "REPORT_FIELDS", "REPORT_PATH", "REPORT_TYPES", "ReportRequest", "check_report"]
 
 REPORT_PATH = "v2/insights/teams/reports"
 REPORT_TYPES = ("team", "contributor")
@@ -110,6 +109,15 @@ class ReportRequest:
             body=merged({**body, **rest}, parse_mapping(arguments.get("extra_body"), "extra_body")),
             warnings=tuple(warnings),
         )
+
+    @property
+    def family(self) -> str:
+        """The report's name in place of an export family's."""
+        return f"{self.report_type}-report"
+
+    def fingerprint(self) -> str:
+        """Return 64 hexadecimal characters that identify the request."""
+        return fingerprint([self.family, self.body])
 
     @property
     def description(self) -> str:

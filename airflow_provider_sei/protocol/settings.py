@@ -13,8 +13,6 @@ from airflow_provider_sei.protocol.arguments import parse_choice, parse_number, 
 from airflow_provider_sei.protocol.families import did_you_mean
 from airflow_provider_sei.protocol.http import Api, HttpRequest
 
-__all__ = ["ALIASES", "AUTH_HEADERS", "BaseUrl", "SEISettings"]
-
 ALIASES = {
     "prod1": "https://app.harness.io/prod1/sei/api",
     "prod2": "https://app.harness.io/gratis/sei/api",

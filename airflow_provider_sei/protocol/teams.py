@@ -18,20 +18,6 @@ from airflow_provider_sei.protocol.families import did_you_mean
 from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable
 from airflow_provider_sei.protocol.listing import Page, Pager
 
-__all__ = [
-    "PAUSE_BETWEEN_PAGES",
-    "Record",
-    "Team",
-    "leaf_teams",
-    "org_tree_id",
-    "org_tree_teams_call",
-    "org_trees_page_call",
-    "record_pager",
-    "select_teams",
-    "teams_page_call",
-    "without_match",
-]
-
 Record = Mapping[str, Any]
 _PAGE_SIZE = 50  # the vendor's default
 _MAX_PAGES = 2_000  # 100,000 teams

@@ -24,7 +24,7 @@ from airflow_provider_sei.exceptions import (
     SEINotFoundError,
     SEIUnexpectedResponseError,
 )
-from airflow_provider_sei.protocol.exports import Export, ExportStatus, failed_export_error, read_status
+from airflow_provider_sei.protocol.exports import Export, ExportStatus, failed_export_error
 from airflow_provider_sei.protocol.retry import retry_after_seconds
 
 __all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "pause_seconds", "read_event"]
@@ -207,7 +207,7 @@ def read_event(event: object) -> Export:
     if wrong or not known.get("export_id") or "family" not in known:
         msg = f"the trigger returned an event without a usable {wrong[0] if wrong else 'export id or family'}"
         raise SEIError(msg)
-    export = Export(**known | {"status": read_status(known.get("status"))})
+    export = Export(**known | {"status": ExportStatus(known.get("status"))})
     if not export.status.is_successful:
         msg = f"the trigger reported export {export.export_id} as ready, but its status is {export.status.value}"
         raise SEIError(msg, export_id=export.export_id)

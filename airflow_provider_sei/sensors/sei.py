@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
-__all__ = ["SEIExportSensor"]
-
 
 class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
     """Wait until an export is completed; the export's id is the task's result.
