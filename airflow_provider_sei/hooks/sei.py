@@ -126,17 +126,24 @@ class SEIHook(BaseHook):
     def wait_for_export(self, plan: WaitPlan) -> WaitOutcome:
         """Block until the export is completed or failed, or the deadline has passed; none of these raises an error."""
         wait = ExportWait(plan)
-        while True:
-            try:
-                # Without retries: the wait itself retries, and has the deadline.
-                outcome = wait.on_status(self.get_export(plan.family, plan.export_id, retry=False), time.time())
-            except SEIError as error:
-                outcome = wait.on_error(error, time.time())
-            for line in wait.messages():
-                self.log.info("%s", line)
-            if outcome is not None:
-                return outcome
+        while (outcome := self.poll_export(wait)) is None:
             self._pause(wait.pause(time.time(), random.random()))  # noqa: S311 - jitter, not a secret
+        return outcome
+
+    def poll_export(self, wait: ExportWait, known: Export | None = None) -> WaitOutcome | None:
+        """Poll an export's status once, and log what is new; return how the wait ends, or ``None`` to go on.
+
+        :param known: the export, if its status was read just now.
+        """
+        try:
+            # Without retries: the wait itself retries, and has the deadline.
+            export = known or self.get_export(wait.plan.family, wait.plan.export_id, retry=False)
+            outcome = wait.on_status(export, time.time())
+        except SEIError as error:
+            outcome = wait.on_error(error, time.time())
+        for line in wait.messages():
+            self.log.info("%s", line)
+        return outcome
 
     def iter_exports(self, family: str, *, limit: int = listing.MAX_LIMIT, **filters: Any) -> Iterator[Export]:
         """Iterate over all exports that the server lists, page by page.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.exceptions import SEIError, SEINotFoundError
+from airflow_provider_sei.exceptions import SEINotFoundError
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
 from airflow_provider_sei.protocol.arguments import parse_names, parse_number
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_sei.hooks.sei import SEIHook
     from airflow_provider_sei.protocol.export_request import ExportRequest
     from airflow_provider_sei.protocol.exports import Export
-    from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
+    from airflow_provider_sei.protocol.waiting import WaitPlan
 
 MAX_SECONDS = 366 * 24 * 60 * 60.0  # Airflow cannot handle dates that are much later
 log = logging.getLogger("airflow_provider_sei")
@@ -91,23 +91,6 @@ class SEIBaseOperator(BaseOperator):
             return inf
         started = getattr(context.get("ti"), "start_date", None)
         return (started.timestamp() if started else time.time()) + self.execution_timeout.total_seconds()
-
-    def _check_status(self, plan: WaitPlan, known: Export | None = None) -> WaitOutcome | None:
-        """Check the status once before deferring: a completed export needs no deferral, a failed one no wait.
-
-        :param known: the export, if its status was read just now.
-        """
-        from airflow_provider_sei.protocol.waiting import ExportWait
-
-        wait = ExportWait(plan)
-        try:
-            export = known or self.hook.get_export(plan.family, plan.export_id)
-            outcome = wait.on_status(export, plan.started_at)
-        except SEIError as error:
-            outcome = wait.on_error(error, plan.started_at)
-        for line in wait.messages():
-            self.log.info("%s", line)
-        return outcome
 
     def _defer_until_completed(self, plan: WaitPlan, passthrough: Mapping[str, Any] | None = None) -> NoReturn:
         from airflow_provider_sei.triggers.sei import SEIExportTrigger

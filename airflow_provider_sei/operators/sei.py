@@ -262,7 +262,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         stored: StoredExport,
         execution_deadline: float,
     ) -> dict[str, Any]:
-        from airflow_provider_sei.protocol.waiting import WaitPlan
+        from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
         started_at = time.time()
         if started_at >= execution_deadline:
@@ -278,7 +278,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         )
         if not self.deferrable:
             outcome = self.hook.wait_for_export(plan)
-        elif (polled := self._check_status(plan, export if is_current else None)) is not None:
+        elif polled := self.hook.poll_export(ExportWait(plan), export if is_current else None):
             outcome = polled
         else:
             scope = self._scope.as_extra() if self._scope else {}

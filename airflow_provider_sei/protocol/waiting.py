@@ -88,12 +88,12 @@ class ExportWait:
 
     __slots__ = ("_error", "_error_since", "_last", "_messages", "_missing_since", "plan")
 
-    def __init__(self, plan: WaitPlan) -> None:
+    def __init__(self, plan: WaitPlan, *, missing_since: float | None = None) -> None:
         self.plan = plan
         self._last: Export | None = None
         self._error: SEIError | None = None
         self._error_since: float | None = None
-        self._missing_since: float | None = None
+        self._missing_since = missing_since
         self._messages: list[str] = []
 
     def on_status(self, export: Export, now: float) -> WaitOutcome | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -17,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError, SEINotFoundError
+from airflow_provider_sei.exceptions import SEIExportTimeoutError
 from airflow_provider_sei.operators._base import SEIBaseOperator, is_known, parse_wait
 from airflow_provider_sei.protocol.arguments import parse_boolean, parse_export_id
 from airflow_provider_sei.protocol.families import get_family
@@ -58,6 +57,7 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
         self.export_id = export_id
         self.deferrable = parse_boolean(deferrable, "deferrable")
         self.poll_interval = parse_wait(0, poll_interval)[1]
+        self._wait: ExportWait | None = None
         if is_known(family):
             get_family(family)
         if is_known(export_id):
@@ -68,8 +68,10 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         try:
+            from airflow_provider_sei.protocol.waiting import ExportWait
+
             plan = self._plan(context)
-            outcome = self._check_status(plan)
+            outcome = self.hook.poll_export(ExportWait(plan))
             if outcome is None:
                 self._defer_until_completed(plan)
             with _sensor_timeout():
@@ -89,29 +91,17 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the status; errors that can pass are logged and tolerated."""
-        wait = self._wait
-        try:
-            # Without retries: the next poke is the retry, and Airflow's own loop has the timeout.
-            export = self.hook.get_export(wait.plan.family, wait.plan.export_id, retry=False)
-            outcome = wait.on_status(export, time.time())
-        except SEIError as error:
-            if self.reschedule and isinstance(error, SEINotFoundError):
-                # Each poke is a new process, which does not know how long the export has been missing.
-                first_poke = context["ti"].get_first_reschedule_date(context)
-                wait.on_error(error, first_poke.timestamp() if first_poke else time.time())
-            outcome = wait.on_error(error, time.time())
-        for line in wait.messages():
-            self.log.info("%s", line)
+        if self._wait is None:
+            from airflow_provider_sei.protocol.waiting import ExportWait
+
+            # Rescheduled pokes are new processes, which do not know how long the export has been missing.
+            first_poke = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+            self._wait = ExportWait(self._plan({}), missing_since=first_poke.timestamp() if first_poke else None)
+        outcome = self.hook.poll_export(self._wait)
         if outcome is None:
             return PokeReturnValue(is_done=False)
         with _sensor_timeout():
             return PokeReturnValue(is_done=True, xcom_value=outcome.export_or_raise().export_id)
-
-    @cached_property
-    def _wait(self) -> ExportWait:
-        from airflow_provider_sei.protocol.waiting import ExportWait
-
-        return ExportWait(self._plan({}))  # Airflow's own loop has the time here
 
     def _plan(self, context: Mapping[str, Any]) -> WaitPlan:
         from airflow_provider_sei.protocol.waiting import WaitPlan

@@ -79,11 +79,12 @@ def make_response(settings: SEISettings, status: int, headers: Mapping[str, str]
     return HttpResponse(status, {name.lower(): value for name, value in headers.items()}, body)
 
 
-def check_size(received: int, description: str) -> None:
+def check_size(call: Call[Any], received: int) -> None:
     """Raise ``SEIUnexpectedResponseError`` for a body that is too large for this API."""
     if received > MAX_BODY_BYTES:
-        msg = f"could not {description}: the response exceeds {MAX_BODY_BYTES} bytes; check the connection's base URL"
-        raise SEIUnexpectedResponseError(msg)
+        reason = f"the response exceeds {MAX_BODY_BYTES} bytes; check the connection's base URL"
+        msg = f"could not {call.description}: {reason}"
+        raise SEIUnexpectedResponseError(msg, export_id=call.export_id)
 
 
 def redirect_target(settings: SEISettings, call: Call[Any], url: str, location: str | None, sent: int = 1) -> str:
@@ -92,8 +93,7 @@ def redirect_target(settings: SEISettings, call: Call[Any], url: str, location: 
     :param url: the URL that answered with the redirect.
     :param location: its ``Location`` header.
     :param sent: how many requests the call has made.
-    :raises SEIUnexpectedResponseError: there are too many redirects, or this one leads to another origin or repeats a
-        POST.
+    :raises SEIUnexpectedResponseError: there are too many redirects, or this one leads to another origin or repeats a POST.
     """
     base_url = settings.base_url
     try:

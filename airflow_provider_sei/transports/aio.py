@@ -97,7 +97,7 @@ class AiohttpTransport:
                         body = bytearray()
                         async for chunk in response.content.iter_any():
                             body += chunk
-                            _common.check_size(len(body), call.description)
+                            _common.check_size(call, len(body))
                         return _common.make_response(settings, response.status, response.headers, bytes(body))
                     location = response.headers.get("Location")
             except _ERRORS as error:

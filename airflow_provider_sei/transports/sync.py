@@ -167,7 +167,7 @@ class RequestsTransport:
         body = bytearray()
         for chunk in StreamedBody(self.settings, call, response).chunks():
             body += chunk
-            _common.check_size(len(body), call.description)
+            _common.check_size(call, len(body))
             if time.monotonic() > give_up_at:
                 msg = f"could not {call.description}: the response took more than {_common.MAX_BODY_SECONDS:.0f} s"
                 raise SEIConnectionError(msg, export_id=call.export_id)
