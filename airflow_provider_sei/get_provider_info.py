@@ -1,7 +1,7 @@
-"""What Airflow reads about this package: names, the connection's form, and where the classes are.
+"""The provider's metadata: names, the connection's form, and the modules of its classes.
 
-The entry point ``apache_airflow_provider`` leads here and every Airflow process calls it, so this module imports
-nothing of the package. Airflow 3.3 builds the connection form from this alone; older versions ask the hook.
+Every Airflow process loads it by the entry point ``apache_airflow_provider``, so it imports nothing of the package.
+Airflow 3.2 and newer build the connection form from it; older versions ask the hook.
 """
 
 from __future__ import annotations
@@ -9,6 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 _INTEGRATION = "Harness SEI"
+
+
+def _field(label: str, description: str, *, kind: str = "string", **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
 
 _CONNECTION_TYPE: dict[str, Any] = {
     "connection-type": "harness_sei",
@@ -23,50 +28,30 @@ _CONNECTION_TYPE: dict[str, Any] = {
         },
     },
     "conn-fields": {
-        "project_identifier": {
-            "label": "Project identifier",
-            "description": "Every export call needs it: here, or in the task, which goes first.",
-            "schema": {"type": ["string", "null"]},
-        },
-        "org_identifier": {
-            "label": "Organization identifier",
-            "description": "Every export call needs it: here, or in the task, which goes first.",
-            "schema": {"type": ["string", "null"]},
-        },
-        "account_id": {
-            "label": "Account id",
-            "description": "Optional. For links to Insights pages; also sent where a call takes it.",
-            "schema": {"type": ["string", "null"]},
-        },
-        "auth_header": {
-            "label": "Header of the API key",
-            "description": "As documented: authorization for exports, x-api-key for legacy reports.",
-            "schema": {
-                "type": ["string", "null"],
-                "enum": [None, "authorization", "x-api-key", "SEI_API_KEY"],
-                "values_display": {"null": "as documented"},
-            },
-        },
-        "calls_per_minute": {
-            "label": "Calls per minute",
-            "description": "For one triggerer to spend on waiting. Empty: 240. Harness allows 1000, by x-api-key 400.",
-            "schema": {"type": ["integer", "null"], "minimum": 1},
-        },
-        "connect_timeout": {
-            "label": "Connect timeout (seconds)",
-            "description": "How long one call may take to reach Harness. Empty: 10.",
-            "schema": {"type": ["number", "null"], "minimum": 0},
-        },
-        "read_timeout": {
-            "label": "Read timeout (seconds)",
-            "description": "How long Harness may stay silent within one call. Empty: 60.",
-            "schema": {"type": ["number", "null"], "minimum": 0},
-        },
-        "ca_bundle": {
-            "label": "CA bundle",
-            "description": "Path of a PEM file on workers and triggerers. Empty: REQUESTS_CA_BUNDLE's or certifi's.",
-            "schema": {"type": ["string", "null"]},
-        },
+        "project_identifier": _field("Project identifier", "Required for exports; a task's own value overrides it."),
+        "org_identifier": _field("Organization identifier", "Required for exports; a task's own value overrides it."),
+        "account_id": _field("Account id", "Optional. For links to Insights pages, and sent with calls that take it."),
+        "auth_header": _field(
+            "Header of the API key",
+            "As documented: authorization for exports, x-api-key for legacy reports.",
+            enum=[None, "authorization", "x-api-key", "SEI_API_KEY"],
+            values_display={"null": "as documented"},
+        ),
+        "calls_per_minute": _field(
+            "Calls per minute",
+            "Rate limit of one triggerer's polling. Empty: 240. Harness allows 1000, by x-api-key 400.",
+            kind="integer",
+            minimum=1,
+        ),
+        "connect_timeout": _field(
+            "Connect timeout (seconds)", "Longest time to connect. Empty: 10.", kind="number", minimum=0
+        ),
+        "read_timeout": _field(
+            "Read timeout (seconds)", "Longest time without a byte. Empty: 60.", kind="number", minimum=0
+        ),
+        "ca_bundle": _field(
+            "CA bundle", "Path of a PEM file on workers and triggerers. Empty: REQUESTS_CA_BUNDLE's or certifi's."
+        ),
     },
 }
 
@@ -92,11 +77,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("airflow_provider_sei.hooks.sei"),
         "operators": _modules("airflow_provider_sei.operators.sei"),
         "sensors": _modules("airflow_provider_sei.sensors.sei"),
-        "triggers": _modules(
-            "airflow_provider_sei.triggers.sei",
-            "airflow_provider_sei.triggers.turn",
-            "airflow_provider_sei.triggers.watcher",
-        ),
+        "triggers": _modules("airflow_provider_sei.triggers.sei", "airflow_provider_sei.triggers.watcher"),
         "connection-types": [_CONNECTION_TYPE],
         "extra-links": ["airflow_provider_sei.links.SEIInsightsLink", "airflow_provider_sei.links.SEIObjectLink"],
         "asset-uris": [

@@ -66,12 +66,7 @@ def split_period(date_start: object, date_end: object, by: str = "month") -> lis
 
 
 def last_full_period(granularity: object, before: date) -> Period:
-    """Return the last whole period that ended before a day.
-
-    :param granularity: of the export, in any case. ``None`` and those that are no calendar unit (``sprint``) mean
-        months.
-    :param before: the day.
-    """
+    """Return the last whole period that ended before a day; ``None`` and ``sprint`` mean a month."""
     unit = _unit_of(granularity)
     return _period_around(_period_around(before, unit).start - timedelta(days=1), unit)
 
@@ -135,13 +130,8 @@ def run_period(
     day: those of a monthly schedule at 03:00 are whole months, and no day is in two of them. One within a day means
     that day.
 
-    :param granularity: of the export, as in :func:`last_full_period`.
-    :param partition_key: of the run, or ``None``.
-    :param interval_start: of the run's data interval, or ``None``.
-    :param interval_end: of the run's data interval, exclusive, or ``None``.
     :param at: the run's logical date, or when it was to start.
     :param timezone: the schedule's; days begin and end in it.
-    :raises SEIArgumentError: the partition key is a date and time, which does not say how long its partition is.
     """
     if partition_key and (named := period_from_key(partition_key)):
         return named, f"the partition key {partition_key!r}"
@@ -165,10 +155,7 @@ def with_run_period(
 
     The period is derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same one.
 
-    :param request: a request's arguments, rendered.
-    :param context: of the running task.
-    :param granularity: as in :func:`last_full_period`.
-    :raises SEIArgumentError: there is no run to take a period from.
+    :param granularity: decides the unit of the last full period.
     """
     if not (is_missing(request["date_start"]) and is_missing(request["date_end"])):
         return dict(request)

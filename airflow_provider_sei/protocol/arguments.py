@@ -72,10 +72,7 @@ def parse_period(start: object, end: object) -> tuple[str, str]:
 
 
 def check_period(start: object, end: object, is_known: Callable[[object], bool]) -> None:
-    """Check the days of a period that are known already; if both are missing, the run's own period is meant.
-
-    :param is_known: whether an argument has its final value.
-    """
+    """Check the days of a period that are known already; if both are missing, the run's own period is meant."""
     for day, field in ((start, "date_start"), (end, "date_end")):
         if is_known(day) and not is_missing(day):
             parse_date(day, field)
@@ -141,10 +138,7 @@ def parse_number(value: object, field: str, *, least: float, most: float, unit: 
 
 
 def parse_mapping(value: object, field: str) -> dict[str, Any]:
-    """Return a JSON object as a copy; empty if it is missing.
-
-    :param value: a mapping, or its text as a template renders it.
-    """
+    """Return a copy of a mapping, or of its text as a template renders it; empty if it is missing."""
     if is_missing(value):
         return {}
     read = _unrendered(value) if isinstance(value, str) else value
@@ -160,11 +154,7 @@ def parse_mapping(value: object, field: str) -> dict[str, Any]:
 
 
 def parse_export_id(export_id: object) -> str:
-    """Return an export id that is safe in a URL path.
-
-    Ids are opaque (``exp_7a8b9c0d`` in the documents, without a promised pattern), so only what would change the
-    meaning of a URL is rejected.
-    """
+    """Return an export id. Ids are opaque, so only what would change the meaning of a URL is rejected."""
     text = export_id.strip() if isinstance(export_id, str) else ""
     if not text or len(text) > 200 or not text.isprintable() or re.search(r"[\s/\\?#%]|^\.+$", text):  # noqa: PLR2004 - no id is that long
         msg = f"export_id {str(export_id)[:80]!r} is not an export id; use the text that creating an export returned"
@@ -173,10 +163,7 @@ def parse_export_id(export_id: object) -> str:
 
 
 def undocumented(names: Iterable[str], known: Iterable[str], field: str, exports: str) -> list[str]:
-    """Return a warning for each name that is not documented: the vendor may have added it since.
-
-    :param exports: what the names are for, in the plural, for the message.
-    """
+    """Return a warning for each name that is not documented: the vendor may have added it since."""
     documented = {name.casefold(): name for name in known}
     return [
         f"{field} has {name!r}, which is not documented for {exports}{did_you_mean(name, documented.values())}"

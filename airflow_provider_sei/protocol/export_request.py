@@ -87,11 +87,7 @@ class ExportRequest:
         return cls(family=known, **parsed, warnings=tuple(warnings))
 
     def body(self, *, org_identifier: str | None = None, project_identifier: str | None = None) -> dict[str, Any]:
-        """Return the JSON body of the create call.
-
-        :param org_identifier: added to ``scope`` for families that need it beside ``orgTreeName``.
-        :param project_identifier: likewise.
-        """
+        """Return the JSON body of the create call; the identifiers are added to ``scope`` if the family needs them."""
         scope = dict(self.scope)
         if self.family.identifiers_in_scope and "orgTreeName" in scope:
             if org_identifier:
@@ -117,12 +113,7 @@ class ExportRequest:
 
 
 def check_request(arguments: Mapping[str, object], is_known: Callable[[object], bool]) -> None:
-    """Check the arguments that are known already, as when a DAG is parsed; templates are not.
-
-    :param arguments: by the names of ``REQUEST_FIELDS``.
-    :param is_known: whether an argument has its final value.
-    :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
-    """
+    """Check the arguments that have their final value when a DAG is parsed, by groups."""
     check_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
     if not is_known(arguments["family"]):
         return

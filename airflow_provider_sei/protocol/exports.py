@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,7 +31,6 @@ from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, 
 
 _REUSE_SECONDS = 30 * 60
 """How long the server responds to an identical request with the existing export."""
-_REUSED = 200  # an existing export; 202 is a new one. The message says so too, in varying words.
 # Both of the vendor's forms: .../exports/{id}/download and .../export/{id}/download.
 _DOWNLOAD_PATH = re.compile(r"/exports?/([^/]+)/download/?$")
 
@@ -83,11 +83,10 @@ class Export:
     """The server's reason for a failed export."""
     download_url: str | None = None
     """The file's address; ``None`` means the conventional path."""
-    filename: str | None = None
     size_bytes: int | None = None
     """The announced size, without saying whether before or after compression."""
     summary: bool = False
-    """Whether this was read from a list, which has neither the file's name nor its size."""
+    """Whether this was read from a list, which does not have the file's size."""
     level: str | None = None
     """The level that the server exports by, to compare with the requested one."""
     team_id: str | None = None
@@ -102,30 +101,25 @@ class Export:
         return f"{self.family} export {self.export_id}"
 
     def mismatches(self, requested: Mapping[str, str | None]) -> list[str]:
-        """Return a warning for each field that the server repeats differently from what was requested.
-
-        :param requested: ``team_id``, ``org_tree_name``, ``date_start``, ``date_end``; missing ones are not compared.
-        """
-        found = {name: getattr(self, name) for name in ("team_id", "org_tree_name", "date_start", "date_end")}
+        """Return a warning for each field that the server repeats differently from what was requested."""
         return [
-            f"{self.description}: the server reports {name} {value!r}, but {requested[name]!r} was requested"
-            for name, value in found.items()
-            if value and requested.get(name) and (value[:10] if name.startswith("date") else value) != requested[name]
+            f"{self.description}: the server reports {name} {reported!r}, but {wanted!r} was requested"
+            for name in ("team_id", "org_tree_name", "date_start", "date_end")
+            if (reported := getattr(self, name))
+            and (wanted := requested.get(name))
+            and (reported[:10] if name.startswith("date") else reported) != wanted
         ]
 
 
 def create_call(family: ExportFamily, body: Mapping[str, Any]) -> Call[Export]:
-    """Return the call that creates an export.
-
-    It can be repeated safely: within 30 minutes the server responds to an identical request with the existing export.
-
-    :param body: from ``ExportRequest.body``.
-    """
+    """Return the call that creates an export. Repeated within 30 minutes, it returns the existing export."""
     description = f"create the {family.name} export"
 
     def parse(response: HttpResponse) -> Export:
         value = json_value(response, description)
-        return replace(read_export(value, family, description), reused=response.status == _REUSED)
+        return replace(
+            read_export(value, family, description), reused=response.status == HTTPStatus.OK
+        )  # a new one is 202
 
     return Call(HttpRequest(method="POST", path=family.collection_path, body=body), parse, description)
 
@@ -150,8 +144,6 @@ def download_requests(export: Export) -> list[HttpRequest]:
     """Return the requests to try for a completed export's file: the address from its status, then the conventional one.
 
     The vendor's example of a sprint export has an address that is not among the documented paths.
-
-    :raises SEIUnexpectedResponseError: the status has the address of another export's file.
     """
     conventional = f"{get_family(export.family).export_path(export.export_id)}/download"
     path = export.download_url or conventional
@@ -165,12 +157,9 @@ def download_requests(export: Export) -> list[HttpRequest]:
 
 
 def read_export(value: Any, family: ExportFamily, description: str, *, expected_id: str | None = None) -> Export:
-    """Read one export record from a create, status or list response.
+    """Read one export record, of any shape, from a create, status or list response.
 
-    :param value: the JSON value, of any shape.
-    :param description: completes the sentence "could not ...".
     :param expected_id: the export that was asked for, if one was.
-    :raises SEIUnexpectedResponseError: no object, no usable ``exportId``, or another export.
     """
     if not isinstance(value, dict):
         msg = f"could not {description}: the response is not a JSON object; check the connection's base URL"
@@ -198,7 +187,6 @@ def read_export(value: Any, family: ExportFamily, description: str, *, expected_
         error_code=code,
         error_message=message,
         download_url=_text(download.get("url")) or _text(value.get("downloadUrl")),
-        filename=_text(download.get("filename")),
         size_bytes=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
         level=_text(options.get("metricLevel") or options.get("aggregationLevel"), 40, clean=True),
         team_id=_text(scope.get("teamId"), 200),
@@ -226,12 +214,7 @@ def failed_export_error(export: Export) -> SEIExportError:
 
 
 def check_completed(export: Export) -> None:
-    """Raise an error unless the export is completed.
-
-    :raises SEIExportFailedError: it failed.
-    :raises SEIExportCancelledError: it was cancelled.
-    :raises SEIDownloadError: it is not completed yet.
-    """
+    """Raise an error unless the export is completed."""
     if export.status.is_successful:
         return
     if export.status.is_terminal:
@@ -246,11 +229,8 @@ def check_completed(export: Export) -> None:
 def check_reused(export: Export, policy: str, *, now: float) -> None:
     """Raise an error if an export that the server reused has failed.
 
-    :param export: its current status.
     :param policy: ``fail``, or ``retry`` with a retryable error whose ``retry_after`` is when a new one can be created.
     :param now: epoch seconds.
-    :raises SEIExportFailedError: it failed, and the policy is ``fail`` (or SEIExportCancelledError).
-    :raises SEIReusedExportFailedError: it failed or was cancelled, and the policy is ``retry``.
     """
     if export.status.is_successful or not export.status.is_terminal:
         return
@@ -272,10 +252,7 @@ def check_reused(export: Export, policy: str, *, now: float) -> None:
 
 
 def export_period(export: Export) -> tuple[str, str]:
-    """Return the first and the last day, yyyy-MM-dd, that the server reports for an export.
-
-    :raises SEIUnexpectedResponseError: it reports none, or not in this form.
-    """
+    """Return the first and the last day, yyyy-MM-dd, that the server reports for an export."""
     try:
         return parse_period(*(day and day[:10] for day in (export.date_start, export.date_end)))
     except SEIArgumentError:

@@ -140,12 +140,7 @@ class ReportRequest:
 
 
 def check_report(arguments: Mapping[str, object], is_known: Callable[[object], bool]) -> None:
-    """Check the arguments that are known already, as when a DAG is parsed; templates are not.
-
-    :param arguments: by the names of ``REPORT_FIELDS``.
-    :param is_known: whether an argument has its final value.
-    :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
-    """
+    """Check the arguments that have their final value when a DAG is parsed, by groups."""
     check_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
     rest = {name: value for name, value in arguments.items() if name not in ("date_start", "date_end")}
     if all(map(is_known, rest.values())):

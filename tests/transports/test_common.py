@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_sei.exceptions import SEIUnexpectedResponseError
 from airflow_provider_sei.protocol.http import Call, HttpRequest
 from airflow_provider_sei.protocol.settings import SEISettings
-from airflow_provider_sei.transports._common import connection_error, is_loopback, make_response, redirect_target
+from airflow_provider_sei.transports._common import connection_error, make_response, redirect_target
 
 SETTINGS = SEISettings.from_fields(host="https://sei.example:8443/prod1/sei/api", password="secret-key-123")
 CALL = Call(HttpRequest(method="GET", path="v2/x"), lambda _: None, "look")
@@ -75,7 +75,7 @@ def test_a_location_is_relative_to_the_request(location: str, target: str) -> No
 )
 def test_loopback_hosts_are_recognised(host: str, *, loopback: bool) -> None:
     """By the host, not by the scheme."""
-    assert is_loopback(SEISettings.from_fields(host=host, password="k")) is loopback
+    assert SEISettings.from_fields(host=host, password="k").base_url.is_loopback is loopback
 
 
 def _chained(*errors: Exception) -> Exception:
