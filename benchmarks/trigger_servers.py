@@ -17,10 +17,10 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_sei.local_server.app import LocalServer
 from airflow_provider_sei.local_server.organisation import OWNER
+from airflow_provider_sei.local_server.server import LocalServer
 from airflow_provider_sei.local_server.settings import ServerSettings
-from airflow_provider_sei.local_server.world import World
+from airflow_provider_sei.local_server.state import ServerState
 from airflow_provider_sei.protocol.families import get_family
 
 FOR_EVER = 1e9
@@ -49,9 +49,9 @@ class DbtStub:
 async def serve(exports: int, rate_limit: int | None) -> None:
     """Serve until stdin ends."""
     settings = ServerSettings(seconds_to_complete=FOR_EVER, rate_limit_per_minute=rate_limit)
-    server, stub = LocalServer(World(settings)), DbtStub(exports)
-    made = [_export(server.world, number) for number in range(exports)]
-    runner, port = await server.start("127.0.0.1", 0)
+    server, stub = LocalServer(ServerState(settings)), DbtStub(exports)
+    made = [_export(server.state, number) for number in range(exports)]
+    port = await server.start("127.0.0.1", 0)
     app = web.Application()
     app.router.add_get("/{path:.*}", stub.handle)
     dbt = web.AppRunner(app, access_log=None)
@@ -70,7 +70,7 @@ async def serve(exports: int, rate_limit: int | None) -> None:
             stub.ends = ends
             _say(ends)
         else:
-            counts = server.world.journal.counts()
+            counts = server.state.request_log.counts
             calls = sum(counts["operations"].values())
             _say(
                 {
@@ -78,13 +78,13 @@ async def serve(exports: int, rate_limit: int | None) -> None:
                     "dbt": [stub.requests, stub.connections, 0],
                 }
             )
-    await server.stop(runner)
+    await server.stop()
     await dbt.cleanup()
 
 
-def _export(world: World, number: int) -> Any:
+def _export(state: ServerState, number: int) -> Any:
     request = {"scope": {"orgTreeName": "Engineering"}, "dateRange": {"start": "2024-01-01", "end": f"+{number}"}}
-    export, _ = world.store.create(get_family("productivity"), request, OWNER, None)
+    export, _ = state.store.create(get_family("productivity"), request, OWNER, None)
     return export
 
 

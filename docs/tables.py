@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from airflow_provider_sei.get_provider_info import get_provider_info
-from airflow_provider_sei.local_server.fault_table import EFFECTS, OPERATIONS
+from airflow_provider_sei.local_server.faults import EFFECTS, OPERATIONS
 from airflow_provider_sei.local_server.settings import ServerSettings
 from airflow_provider_sei.protocol import catalogue
 from airflow_provider_sei.protocol.families import FAMILIES, Option

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow_provider_sei.operators._resume import create_or_resume
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.hooks.sei import SEIHook
-from airflow_provider_sei.operators._resume import create_or_resume
 from airflow_provider_sei.protocol.export_request import ExportRequest
 
 REQUEST = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_provider_sei.delivery.pipeline import DeliveryResult
 
 from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.delivery.pipeline import DeliveryResult
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator
 from airflow_provider_sei.protocol.report_request import ReportRequest

@@ -81,6 +81,8 @@ def fill_pattern(pattern: str, fields: Mapping[str, str | None]) -> str:
             return braces[0]  # resolved later
         if not value and name not in fields:
             return braces[0]  # resolved later
+        if not value and name not in fields:
+            return braces[0]  # resolved later
         if not value:
             msg = f"destination {pattern!r} needs {braces[0]}, but this request has none"
             raise SEIArgumentError(msg, field="destination")

@@ -1,7 +1,4 @@
-"""Bytes to be sent, described rather than held: a gigabyte is one block and how often it comes.
-
-Everything here is a value; a body can be measured, hashed, cut, damaged and gzipped without ever being in memory whole.
-"""
+"""Bytes to send, described as repeated blocks, so that a file of gigabytes is never in memory."""
 
 from __future__ import annotations
 
@@ -9,8 +6,9 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
-__all__ = ["Body", "gzipped", "gzipped_in_members"]
+from airflow_provider_sei.local_server.faults import ActiveFaults
 
 # RFC 1952: magic, deflate, no flags, mtime 0 (same content, same bytes), no extra flags, unknown system.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -34,17 +32,19 @@ class Body:
     def __add__(self, other: Body) -> Body:
         return Body(self.parts + other.parts)
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes in pieces of at most 1 MiB."""
+    @property
+    def is_gzip(self) -> bool:
+        """Whether the body starts with gzip's magic bytes."""
+        return self.split(2)[0].content() == _GZIP_HEADER[:2]
+
+    def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
+        """Yield the bytes in pieces of at most ``size``, 1 MiB by default."""
         for block, times in self.parts:
             for _ in range(times):
-                if len(block) <= _CHUNK:
-                    yield block
-                else:
-                    yield from (block[start : start + _CHUNK] for start in range(0, len(block), _CHUNK))
+                yield from (block[start : start + size] for start in range(0, len(block), size))
 
     def content(self) -> bytes:
-        """Return all bytes at once; for small bodies."""
+        """Return all bytes; for small bodies."""
         return b"".join(self.chunks())
 
     def sha256(self) -> str:
@@ -67,21 +67,19 @@ class Body:
                 first.append((block[:left], 1))
                 rest += [(block[left:], 1), (block, times - whole - 1)]
                 left = 0
-        return Body(_without_nothing(first)), Body(_without_nothing(rest))
+        halves = (tuple((block, times) for block, times in parts if block and times) for parts in (first, rest))
+        before, after = map(Body, halves)
+        return before, after
 
     def flipped(self, at: int) -> Body:
-        """Return this body with all bits of the byte at ``at`` turned over."""
+        """Return this body with all bits of the byte at ``at`` inverted."""
         before, rest = self.split(at)
         byte, after = rest.split(1)
         return before + Body.of(bytes(value ^ 0xFF for value in byte.content())) + after
 
 
-def _without_nothing(parts: list[tuple[bytes, int]]) -> tuple[tuple[bytes, int], ...]:
-    return tuple((block, times) for block, times in parts if block and times)
-
-
 def gzipped(body: Body) -> Body:
-    """Return ``body`` as one gzip member; a block that comes a thousand times is compressed once."""
+    """Return ``body`` as one gzip member; a repeated block is compressed once."""
     fragments: list[tuple[bytes, int]] = [(_GZIP_HEADER, 1)]
     check = 0
     for block, times in body.parts:
@@ -97,10 +95,38 @@ def gzipped(body: Body) -> Body:
 
 
 def gzipped_in_members(body: Body, members: int) -> Body:
-    """Return ``body`` as ``members`` gzip members of about the same size, one after the other."""
+    """Return ``body`` as ``members`` gzip members of about the same size."""
     size = len(body)
     result = Body()
     for number in range(members, 0, -1):
         piece, body = body.split(size // members if number > 1 else len(body))
         result += gzipped(piece)
     return result
+
+
+def with_faults(csv: Body, file: Body, faults: ActiveFaults) -> Body:
+    """Return the bytes to send: ``file`` (``csv``, or ``csv`` compressed) unless a fault changes it."""
+    if "empty" in faults:
+        file = Body()
+    elif "mislabel" in faults:
+        file = csv if file.is_gzip else gzipped(csv)
+    elif "multi_member" in faults:
+        file = gzipped_in_members(csv, faults.value("multi_member", "members"))
+    elif "corrupt_gzip" in faults:
+        file = gzipped(csv)
+        trailer = faults.value("corrupt_gzip", "where") == "trailer"  # 8 bytes, RFC 1952
+        file = file.split(len(file) - 8)[0] if trailer else file.flipped(len(file) // 2)
+    elif "content_encoding" in faults:
+        file = gzipped(csv if faults.value("content_encoding", "of") == "plain" else gzipped(csv))
+    elif "bomb" in faults:
+        blocks, rest = divmod(faults.value("bomb", "expanded_bytes"), _CHUNK)
+        file = gzipped(Body(((b"0" * _CHUNK, blocks), (b"0" * rest, 1))))
+    return file
+
+
+def content_disposition(name: str, *, only_rfc5987: bool = False) -> str:
+    """Return the header for a file called ``name``, in the RFC 5987 form if a quoted string cannot hold the name."""
+    if name.isascii() and name.isprintable() and not only_rfc5987:
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'attachment; filename="{escaped}"'
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"

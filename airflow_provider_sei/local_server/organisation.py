@@ -1,25 +1,20 @@
-"""The organisation that the local server knows: two org trees of nested teams, and developers in the leaves.
+"""The organisation of the local server: two org trees of nested teams, with developers in the leaf teams.
 
-Names hold what real ones hold and scripts stumble over: commas, quotes, slashes, letters outside ASCII, line breaks.
+Names have what breaks careless scripts: commas, quotes, slashes, non-ASCII letters, line breaks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 __all__ = ["COLLEAGUE", "OWNER", "Developer", "OrgTree", "Organisation", "Team", "User"]
 
-# Ids of the vendor's example requests, so that each of them finds a team here.
+# Team ids of the vendor's example requests.
 _EXAMPLE_IDS = (456, 123, 789, 6036, 1)
 _LEAF_NAMES = (
-    "Platform",
-    'Search, "Ranking" & Feeds',
-    "Données et qualité",
-    "R&D / Labs",
-    "平台工程",
-    "Mobile – iOS",
+    *("Platform", 'Search, "Ranking" & Feeds', "Données et qualité", "R&D / Labs", "平台工程", "Mobile – iOS"),
     "Café Straße",
 )
 _GROUP_NAMES = ("Products", "Foundations", "Emerging, Markets")
@@ -31,7 +26,7 @@ _ROOT_ID, _FIRST_GROUP_ID, _SUPPORT_ID = 1_000_000, 1_000_001, 2_000_001
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who holds a key; answers carry this as ``createdBy``, which is personal data."""
+    """The owner of a key; answers have this as ``createdBy``, which is personal data."""
 
     user_id: str
     name: str
@@ -52,7 +47,7 @@ class Developer:
 
 @dataclass(frozen=True)
 class Team:
-    """A node of an org tree; a leaf has developers (or none), any other node has children."""
+    """A node of an org tree: a leaf has developers (or none), any other node has children."""
 
     ref_id: int
     name: str
@@ -88,21 +83,21 @@ class OrgTree:
 
 @dataclass(frozen=True)
 class Organisation:
-    """Two org trees: Engineering, with as many leaf teams as asked for, and Support, with two."""
+    """Two org trees: Engineering, with ``leaf_teams`` leaf teams, and Support, with two."""
 
     leaf_teams: int
     developers_per_team: int
-    trees: tuple[OrgTree, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        engineering = OrgTree(1, "Engineering", self._engineering())
+    @cached_property
+    def trees(self) -> tuple[OrgTree, ...]:
+        """The org trees."""
         tiers = [(_SUPPORT_ID + 1, "Tier 1"), (_SUPPORT_ID + 2, "Tier 2")]
-        support = OrgTree(2, "Support", self._group(_SUPPORT_ID, "Support", None, "", tiers))
-        object.__setattr__(self, "trees", (engineering, support))
+        support = self._group(_SUPPORT_ID, "Support", None, tiers)
+        return OrgTree(1, "Engineering", self._engineering()), OrgTree(2, "Support", support)
 
     @cached_property
     def teams(self) -> dict[str, Team]:
-        """All teams of all trees by their id, written as the text that ``teamId`` takes."""
+        """All teams of all trees by id, as text."""
         return {str(team.ref_id): team for tree in self.trees for team in tree.root.walk()}
 
     @cached_property
@@ -111,55 +106,46 @@ class Organisation:
         return {tree.name: tree for tree in self.trees}
 
     def _engineering(self) -> Team:
+        root = Team(_ROOT_ID, "Engineering", "Engineering")
         leaves = [(_leaf_id(number), _numbered(_LEAF_NAMES, number)) for number in range(self.leaf_teams)]
         groups: list[Team] = []
         for number, start in enumerate(range(0, len(leaves), _TEAMS_PER_GROUP)):
+            # The second group is below the first, so that leaves are at different depths.
+            above = groups[0] if number == 1 else root
             chunk = leaves[start : start + _TEAMS_PER_GROUP]
-            groups.append(
-                self._group(_FIRST_GROUP_ID + number, _numbered(_GROUP_NAMES, number), _ROOT_ID, "Engineering", chunk)
-            )
-        # One group hangs below another, so that leaves lie at different depths.
-        if len(groups) > 1:
-            first, second, *others = groups
-            nested = self._moved(second, first)
-            groups = [Team(first.ref_id, first.name, first.path, _ROOT_ID, (*first.children, nested)), *others]
-        return Team(_ROOT_ID, "Engineering", "Engineering", None, tuple(groups))
+            group = self._group(_FIRST_GROUP_ID + number, _numbered(_GROUP_NAMES, number), above, chunk)
+            if number == 1:
+                groups = [replace(above, children=(*above.children, group))]
+            else:
+                groups.append(group)
+        return replace(root, children=tuple(groups))
 
-    def _group(self, ref_id: int, name: str, parent: int | None, above: str, leaves: list[tuple[int, str]]) -> Team:
-        path = f"{above} > {name}" if above else name
+    def _group(self, ref_id: int, name: str, above: Team | None, leaves: list[tuple[int, str]]) -> Team:
+        path = f"{above.path} > {name}" if above else name
         children = tuple(
             Team(leaf_id, leaf, f"{path} > {leaf}", ref_id, (), self._developers(leaf_id)) for leaf_id, leaf in leaves
         )
-        return Team(ref_id, name, path, parent, children)
-
-    def _moved(self, team: Team, parent: Team) -> Team:
-        path = f"{parent.path} > {team.name}"
-        children = tuple(
-            Team(child.ref_id, child.name, f"{path} > {child.name}", team.ref_id, (), child.developers)
-            for child in team.children
-        )
-        return Team(team.ref_id, team.name, path, parent.ref_id, children)
+        return Team(ref_id, name, path, above.ref_id if above else None, children)
 
     def _developers(self, team_id: int) -> tuple[Developer, ...]:
         if self.leaf_teams > 1 and team_id == _leaf_id(self.leaf_teams - 1):
             return ()
-        return tuple(_developer(team_id, number) for number in range(self.developers_per_team))
+        people = []
+        for number in range(self.developers_per_team):
+            first = _FIRST_NAMES[(team_id + 3 * number) % len(_FIRST_NAMES)]
+            last = _LAST_NAMES[(team_id // 7 + number) % len(_LAST_NAMES)]
+            people.append(Developer(f"{first} {last}", f"developer.{team_id}.{number}@company.example"))
+        return tuple(people)
 
 
 def _leaf_id(number: int) -> int:
     if number < len(_EXAMPLE_IDS):
         return _EXAMPLE_IDS[number]
     ref_id = 1001 + number
-    return ref_id + (ref_id >= max(_EXAMPLE_IDS))  # that one is taken
+    return ref_id + (ref_id >= max(_EXAMPLE_IDS))  # skips an id that is taken
 
 
 def _numbered(names: tuple[str, ...], number: int) -> str:
-    """Return the name at ``number``; past the end, the names come again with a number behind them."""
+    """Return the name at ``number``; past the end, names repeat with a number appended."""
     rounds, index = divmod(number, len(names))
     return names[index] if rounds == 0 else f"{names[index]} {rounds + 1}"
-
-
-def _developer(team_id: int, number: int) -> Developer:
-    first = _FIRST_NAMES[(team_id + 3 * number) % len(_FIRST_NAMES)]
-    last = _LAST_NAMES[(team_id // 7 + number) % len(_LAST_NAMES)]
-    return Developer(f"{first} {last}", f"developer.{team_id}.{number}@company.example")

@@ -1,56 +1,38 @@
-"""A local SEI server in a thread of this process, for tests."""
+"""A local server in a thread of this process, for tests."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
-from types import TracebackType
+from dataclasses import replace
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-from airflow_provider_sei.local_server.app import LocalServer
-from airflow_provider_sei.local_server.clock import ServerClock
-from airflow_provider_sei.local_server.exports import Outcome
 from airflow_provider_sei.local_server.faults import Faults
-from airflow_provider_sei.local_server.journal import ExportRecord, LegacyRecord, RequestRecord, export_record
 from airflow_provider_sei.local_server.organisation import Organisation
+from airflow_provider_sei.local_server.request_log import ExportRecord, LegacyRecord, RequestRecord
+from airflow_provider_sei.local_server.server import LocalServer
 from airflow_provider_sei.local_server.settings import ServerSettings
-from airflow_provider_sei.local_server.world import World
+from airflow_provider_sei.local_server.state import Outcome, ServerClock, ServerState
 
 __all__ = ["RunningServer"]
 
-_START_SECONDS = 30.0
-
 
 class RunningServer:
-    """A server on a free loopback port, from entering the context to leaving it.
+    """Run a server on a free loopback port while the context is open: ``with RunningServer() as server: ...``.
 
-    ::
+    All attributes may be used from the test's thread while the server runs.
 
-        with RunningServer(ServerSettings(seconds_to_complete=0)) as server:
-            requests.post(server.base_url + "/v2/insights/productivity/exports", ...)
-            assert server.exports[0].requested == 1
-
-    Everything here may be used from the thread of the test while the server works.
-
-    Args:
-        settings: how it behaves; the defaults if ``None``.
-        clock: its time; by default the wall clock, as fast as ``settings.clock_speed`` says.
-        host: where it listens.
-        port: 0 takes any free one.
+    :param settings: its settings; the defaults if ``None``.
+    :param clock: its clock; by default the system time at ``settings.clock_speed``.
+    :param port: the port to listen on; 0 takes a free one.
     """
 
     def __init__(
-        self,
-        settings: ServerSettings | None = None,
-        *,
-        clock: ServerClock | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
+        self, settings: ServerSettings | None = None, *, clock: ServerClock | None = None, port: int = 0
     ) -> None:
-        self._world = World(settings or ServerSettings(), clock)
-        self._host = host
+        self._first_state = ServerState(settings or ServerSettings(), clock)
         self._port = port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
@@ -62,19 +44,16 @@ class RunningServer:
     def __enter__(self) -> Self:
         """Start the server and wait until it listens.
 
-        Raises:
-            RuntimeError: it could not listen; the cause says why.
+        :raises RuntimeError: it could not listen; the cause says why.
         """
         self._thread.start()
-        self._ready.wait(_START_SECONDS)
+        self._ready.wait(timeout=30.0)
         if self._failure is not None or self._server is None:
-            msg = f"the local SEI server did not start on {self._host}:{self._port}"
+            msg = f"the local SEI server did not start on port {self._port}"
             raise RuntimeError(msg) from self._failure
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close all connections and wait until the thread has ended."""
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopped.set)
@@ -82,101 +61,92 @@ class RunningServer:
 
     @property
     def settings(self) -> ServerSettings:
-        """How the server behaves."""
-        return self._running().world.settings
+        """The server's settings."""
+        return self._running.state.settings
 
     @property
     def origin(self) -> str:
         """Scheme, host and port: ``http://127.0.0.1:43210``."""
-        return f"http://{self._host}:{self._port}"
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def base_url(self) -> str:
-        """What a connection's host field takes: the origin and the base path."""
+        """The host of a connection: the origin and the base path."""
         return self.origin + self.settings.base_path.rstrip("/")
 
     @property
     def api_key(self) -> str:
-        """The key that may do everything."""
+        """The key with access to everything."""
         return self.settings.api_key
 
     @property
     def project(self) -> str:
-        """The ``projectIdentifier`` that the key belongs to."""
+        """The ``projectIdentifier`` of the key."""
         return self.settings.project
 
     @property
     def org(self) -> str:
-        """The ``orgIdentifier`` that the key belongs to."""
+        """The ``orgIdentifier`` of the key."""
         return self.settings.org
 
     @property
     def clock(self) -> ServerClock:
-        """The server's time; ``server.clock.advance(60)`` lets a minute pass."""
-        return self._running().world.clock
+        """The server's clock; ``server.clock.advance(60)`` moves it forward by a minute."""
+        return self._running.state.clock
 
     @property
     def faults(self) -> Faults:
         """The armed faults; ``server.faults.add("download", "cut", after_bytes=10)`` arms one."""
-        return self._running().world.faults
+        return self._running.state.faults
 
     @property
     def organisation(self) -> Organisation:
-        """The teams and org trees that the server knows."""
-        return self._running().world.organisation
+        """The server's teams and org trees."""
+        return self._running.state.organisation
 
     @property
     def exports(self) -> list[ExportRecord]:
-        """Every export ever created, with its file."""
-        world = self._running().world
-        now = world.clock()
-        return [export_record(world.store, export, now) for export in world.store.all()]
+        """Every export, oldest first, with its file."""
+        return self._running.state.store.records()
 
     @property
     def requests(self) -> list[RequestRecord]:
         """Every request to the API, in the order of the answers."""
-        return self._running().world.journal.requests()
+        return list(self._running.state.request_log.requests)
 
     @property
     def legacy_reports(self) -> list[LegacyRecord]:
-        """Every legacy report that was handed out."""
-        return self._running().world.journal.legacy_reports()
+        """Every legacy report that was sent."""
+        return list(self._running.state.request_log.legacy_reports)
 
     @property
     def connections(self) -> int:
-        """How many TCP connections have carried a request."""
-        return self._running().connections
+        """The number of TCP connections that have carried a request."""
+        return self._running.connections
 
     def end_export(self, export_id: str, status: str, error: Any = None) -> None:
-        """Let an export end otherwise than it would have: ``server.end_export(export_id, "cancelled")``.
+        """Change how an export ends: ``server.end_export(export_id, "cancelled")``.
 
-        Raises:
-            LookupError: the server knows no such export.
+        :raises LookupError: there is no such export.
         """
-        export = self._running().world.store.get(None, export_id)
+        export = self._running.state.store.get(None, export_id)
         if export is None:
             msg = f"no such export: {export_id}"
             raise LookupError(msg)
         export.outcome = Outcome(status=status, error=error)
 
     def reset(self, clock: ServerClock | None = None, **settings: Any) -> None:
-        """Forget all exports, requests and faults; change the named settings, keep the others.
+        """Forget all exports, requests and faults; change the given settings, keep the others.
 
-        Raises:
-            ValueError: a name is not a setting.
+        :raises TypeError: a name is not a setting.
         """
-        self._running().world = World(self.settings.changed(settings), clock)
+        self._running.state = ServerState(replace(self.settings, **settings), clock)
 
     def connection_json(self, **extra: Any) -> str:
         """Return an Airflow connection to this server as JSON, for ``AIRFLOW_CONN_SEI_DEFAULT``."""
-        return json.dumps(
-            {
-                "conn_type": "harness_sei",
-                "host": self.base_url,
-                "password": self.api_key,
-                "extra": {"project_identifier": self.project, "org_identifier": self.org, **extra},
-            }
-        )
+        identifiers = {"project_identifier": self.project, "org_identifier": self.org}
+        fields = {"conn_type": "harness_sei", "host": self.base_url, "password": self.api_key}
+        return json.dumps(fields | {"extra": identifiers | extra})
 
     @property
     def connection_uri(self) -> str:
@@ -184,6 +154,7 @@ class RunningServer:
         query = urlencode({"project_identifier": self.project, "org_identifier": self.org})
         return f"harness-sei://:{quote(self.api_key, safe='')}@{quote(self.base_url, safe='')}/?{query}"
 
+    @property
     def _running(self) -> LocalServer:
         if self._server is None:
             msg = "the local SEI server is not running: use it as a context manager"
@@ -200,9 +171,9 @@ class RunningServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        server = LocalServer(self._world)
-        runner, self._port = await server.start(self._host, self._port)
+        server = LocalServer(self._first_state)
+        self._port = await server.start("127.0.0.1", self._port)
         self._server = server
         self._ready.set()
         await self._stopped.wait()
-        await server.stop(runner)
+        await server.stop()

@@ -1,4 +1,4 @@
-"""A server whose clock stands still, and a plain HTTP client for it."""
+"""A server with a stopped clock, and a plain HTTP client for it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_sei.local_server.clock import ManualClock
 from airflow_provider_sei.local_server.running import RunningServer
+from airflow_provider_sei.local_server.settings import ServerSettings
 from airflow_provider_sei.protocol.families import get_family
 
 
 class Api:
-    """The calls of the API, made with nothing but an HTTP library; answers come back as they are."""
+    """The calls of the API, made with an HTTP library only; returns the answers unchanged."""
 
     def __init__(self, server: RunningServer) -> None:
         self.server = server
@@ -54,7 +54,7 @@ class Api:
         return export_id
 
     def status(self, export_id: str, family: str = "productivity") -> requests.Response:
-        """Ask for the status."""
+        """Get the status."""
         return self.call("GET", f"{get_family(family).item_path}/{export_id}")
 
     def download(self, export_id: str, family: str = "productivity", **arguments: Any) -> requests.Response:
@@ -66,7 +66,7 @@ class Api:
         return self.call("GET", get_family(family).collection_path, self.identifiers | filters)
 
     def legacy(self, **changes: Any) -> requests.Response:
-        """Ask for a legacy team report."""
+        """Request a legacy team report."""
         body = {
             "collectionId": "456",
             "dateStart": "2024-01-01",
@@ -80,8 +80,8 @@ class Api:
 
 @pytest.fixture
 def server() -> Iterator[RunningServer]:
-    """A server with default settings whose clock moves only when told."""
-    with RunningServer(clock=ManualClock()) as running:
+    """A server with default settings and a stopped clock."""
+    with RunningServer(ServerSettings(clock_speed=0)) as running:
         yield running
 
 

@@ -74,10 +74,10 @@ def connection(token_uri: str, storage: str) -> dict[str, Any]:
 def main() -> None:
     """Deliver one file."""
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # else it waits a minute for gRPC
-    from airflow_provider_sei.delivery.pipeline import ExpectedFile, deliver
     from gcp_storage_emulator.server import create_server
 
     from airflow_provider_sei.delivery.destination import Destination
+    from airflow_provider_sei.delivery.pipeline import ExpectedFile, deliver
 
     tokens = ThreadingHTTPServer(("127.0.0.1", 0), TokenHandler)
     threading.Thread(target=tokens.serve_forever, daemon=True).start()

@@ -51,7 +51,7 @@ def main() -> int:
         print("there is no chromium here; on Debian and Ubuntu: apt-get install chromium", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
-    settings = ServerSettings().changed({"clock_speed": 0.0, "seconds_to_complete": EXPORT_SECONDS})
+    settings = ServerSettings(clock_speed=0.0, seconds_to_complete=EXPORT_SECONDS)
     with RunningServer(settings) as sei, s3_server() as s3, tempfile.TemporaryDirectory() as scratch:
         _make_bucket(s3)
         aws = {"conn_type": "aws", "login": "x", "password": "x"}

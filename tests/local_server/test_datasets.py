@@ -1,0 +1,198 @@
+"""The content of the files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import itertools
+from datetime import date
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei.local_server.bodies import Body
+from airflow_provider_sei.local_server.datasets import CsvFile, export_csv, periods, sized, teams_in_scope
+from airflow_provider_sei.local_server.organisation import Organisation
+from airflow_provider_sei.local_server.running import RunningServer
+from airflow_provider_sei.protocol.families import get_family
+
+ORGANISATION = Organisation(7, 5)
+JANUARY = {"start": "2024-01-01", "end": "2024-01-31"}
+
+
+def export(family: str = "productivity", **changes: Any) -> CsvFile:
+    """Return the file of a request for a month of the org tree Engineering."""
+    request = {"scope": {"orgTreeName": "Engineering"}, "dateRange": JANUARY} | changes
+    return export_csv(get_family(family), request, ORGANISATION)
+
+
+def records(content: bytes) -> list[list[str]]:
+    """Return the records of a file, its header first."""
+    return list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("family", "sha256"),
+    [
+        ("productivity", "ce80ab1f85b9169c1e940728998eaa695b88f7d3dfe1ba9c8c60bc95de0936d8"),
+        ("efficiency", "4b4d2318ca25a59578d8bbe4806f3a2f0753e3a1ddd46bac435b9affe942160b"),
+        ("sprint", "4c8ec642d4b4aadffc18ffb6de1206ee5cbaa61d65a4814db6bd991799648b88"),
+        ("ba", "42d15ceadc5f5efcaec4d16671ee50ef2324432e09f6ff15cde14e65d0efeb81"),
+        ("ticket-data", "d533a0a59d73d8c1ab46f93049de3e5739e9e2065b169867bac2fd01772448a9"),
+    ],
+)
+def test_the_same_request_gives_the_same_bytes(family: str, sha256: str) -> None:
+    """On every machine and in every release; every record has as many cells as the header."""
+    file = export(family)
+    header, *rows = records(file.body.content())
+    assert hashlib.sha256(file.body.content()).hexdigest() == sha256
+    assert {len(row) for row in rows} == {len(header)}
+    assert len(rows) == file.rows > 0
+
+
+def test_names_have_what_breaks_careless_scripts() -> None:
+    """Commas, quotes, slashes, letters of many scripts, and line breaks: a file has more lines than records."""
+    file = export()
+    text = file.body.content().decode()
+    assert all(piece in text for piece in ('"Search, ""Ranking"" & Feeds"', "R&D / Labs", "平台工程", "Données"))
+    assert text.count("\n") > file.rows + 1
+
+
+def test_level_granularity_and_metrics_choose_rows_and_columns() -> None:
+    """Weeks of 30 developers, or one row per team; each metric once."""
+    assert export(options={"granularity": "weekly"}).rows == 5 * 30
+    metrics = ["PR_Merged", "pr_merged", "CODING_DAYS"]
+    header, *rows = records(export(metrics=metrics, options={"aggregationLevel": "TEAM"}).body.content())
+    assert header[5:] == ["PR_Merged", "Coding_Days"]
+    assert len(rows) == 6
+
+
+def test_issue_statuses_become_columns() -> None:
+    """Of hours."""
+    assert records(export("ticket-data", issueStatuses=["In Review"]).body.content())[0][-1] == "in_review_hours"
+
+
+def test_a_team_without_developers_has_only_a_header() -> None:
+    """The last leaf team of Engineering is empty."""
+    [empty] = [team for team in ORGANISATION.trees[0].root.leaves() if not team.developers]
+    file = export("ba", scope={"teamId": str(empty.ref_id)})
+    assert file.rows == 0
+    assert len(records(file.body.content())) == 1
+
+
+@pytest.mark.parametrize(
+    ("granularity", "starts"),
+    [
+        ("weekly", ["2024-01-31", "2024-02-05", "2024-02-12"]),
+        ("MONTHLY", ["2024-01-31", "2024-02-01"]),
+        ("quarterly", ["2024-01-31"]),
+        ("sprint", ["2024-01-31", "2024-02-12"]),
+        ("daily", ["2024-01-31", *(f"2024-02-{day:02}" for day in range(1, 15))]),
+    ],
+)
+def test_periods_follow_the_calendar_and_cover_every_day_once(granularity: str, starts: list[str]) -> None:
+    """Weeks start on Mondays, months and quarters on their first day, both within the range."""
+    found = list(periods(date(2024, 1, 31), date(2024, 2, 14), granularity))
+    assert [start.isoformat() for start, _ in found] == starts
+    assert found[-1][1] == date(2024, 2, 14)
+    assert all(end.toordinal() + 1 == start.toordinal() for (_, end), (start, _) in itertools.pairwise(found))
+
+
+@pytest.mark.parametrize("size", [5_000, 2_345_678, 300_000_001])
+def test_a_file_has_exactly_the_size_that_is_asked_for(size: int) -> None:
+    """Also one that is larger than what is in memory; it is valid CSV with as many records as it says."""
+    file = sized(export(), size)
+    assert len(file.body) == size
+    assert sum(len(block) for block, _ in file.body.parts) < 4 << 20
+    if size < 1 << 22:
+        header, *rows = records(file.body.content())
+        assert len(rows) == file.rows
+        assert {len(row) for row in rows} == {len(header)}
+
+
+def test_a_file_without_records_keeps_its_size() -> None:
+    """It has nothing to repeat."""
+    empty = CsvFile(Body.of(b"a,b\n"), 0)
+    assert sized(empty, 1000) == empty
+
+
+def test_a_team_is_looked_up_within_the_org_tree() -> None:
+    """If one is given."""
+    assert teams_in_scope(ORGANISATION, {"teamId": "456", "orgTreeName": "Support"}) is None
+    assert teams_in_scope(ORGANISATION, {"teamId": "456", "orgTreeName": "Engineering"}) is not None
+
+
+def test_teams_have_distinct_ids_and_different_depths() -> None:
+    """In large organisations too; the ids of the vendor's examples are among them."""
+    large = Organisation(6000, 1)
+    teams = [team for tree in large.trees for team in tree.root.walk()]
+    assert len({team.ref_id for team in teams}) == len(teams)
+    assert len(list(large.trees[0].root.leaves())) == 6000
+    assert {team.path.count(">") for team in large.trees[0].root.leaves()} == {2, 3}
+    assert {"456", "123", "789", "6036", "1"} <= set(ORGANISATION.teams)
+
+
+def report(answer: Any) -> list[list[str]]:
+    """Return the records of a legacy report."""
+    assert answer.status_code == 200, answer.text
+    return records(answer.content)
+
+
+def test_a_team_report_has_a_row_for_the_team_and_each_child(api: Any, server: RunningServer) -> None:
+    """Teams without data are left out."""
+    root = server.organisation.trees[0].root
+    names = [row[0] for row in report(api.legacy(collectionId=str(root.ref_id)))]
+    expected = [team.name for team in root.walk() if any(leaf.developers for leaf in team.leaves())]
+    assert names == ["Collection Name", *expected]
+
+
+def test_empty_metrics_mean_all_and_names_are_case_insensitive(api: Any) -> None:
+    """Six productivity and five efficiency metrics are documented."""
+    assert len(report(api.legacy(efficiency={"metrics": []}))[0]) == 1 + 6 + 5
+    some = report(api.legacy(productivity={"metrics": ["coding_days_per_dev"]}))[0]
+    assert some == ["Collection Name", "Coding Days per Developer"]
+
+
+@pytest.mark.parametrize(("more", "title"), [({}, "mean"), ({"calculationType": "P90"}, "p90")])
+def test_the_calculation_is_in_the_titles(api: Any, more: dict[str, str], title: str) -> None:
+    """The mean is the default."""
+    answer = api.legacy(productivity=None, efficiency={"metrics": ["LEAD_TIME_FOR_CHANGES"]} | more)
+    assert report(answer)[0][1] == f"Lead Time for Changes ({title})"
+
+
+def test_a_contributor_report_has_a_row_for_each_developer(api: Any) -> None:
+    """The team first; with ratings for metrics that have any."""
+    answer = api.legacy(productivity=None, productivityContributors={"metrics": ["CODING_DAYS"]}, includeRatings=True)
+    header, *people = report(answer)
+    assert header == ["Collection Name", "Coding Days", "Coding Days Rating"]
+    assert len(people) == 1 + 5
+    assert {row[2] for row in people} <= {"Elite", "High", "Medium", "Low"}
+
+
+def test_an_empty_report_has_zero_bytes(api: Any, server: RunningServer) -> None:
+    """The vendor documents it as a success."""
+    answer = api.legacy(collectionId="31337")
+    assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+    assert server.legacy_reports[0].records == 0
+
+
+def test_every_report_is_logged(api: Any, server: RunningServer) -> None:
+    """Its content, name and counts."""
+    answer = api.legacy()
+    [logged] = server.legacy_reports
+    assert logged.csv == answer.content
+    assert logged.records == len(report(answer))
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{logged.filename}"'
+
+
+def test_the_documented_report_examples_work(api: Any) -> None:
+    """Without collectionId and granularity."""
+    body = {
+        "dateStart": "2024-01-01",
+        "dateEnd": "2024-12-31",
+        "teamRefId": 123,
+        "efficiency": {"metrics": ["LEAD_TIME_FOR_CHANGES", "DEPLOYMENT_FREQUENCY"], "calculationType": "MEDIAN"},
+    }
+    query = {"format": "csv", "projectIdentifier": "demo_project"}
+    assert len(report(api.call("POST", "v2/insights/teams/reports", query, json=body))) == 2
