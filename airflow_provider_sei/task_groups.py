@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import TaskGroup
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.operators._base import check_destination, is_known, parse_wait
+from airflow_provider_sei.operators._base import CONNECTION_FIELDS, check_destination, is_known, parse_wait
 from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
@@ -20,7 +20,6 @@ _GROUP_ARGUMENTS = (
     *("prefix_group_id", "parent_group", "dag", "default_args", "tooltip", "ui_color", "ui_fgcolor"),
     *("add_suffix_on_collision", "group_display_name"),
 )
-_CONNECTION_ARGUMENTS = ("sei_conn_id", "project_identifier", "org_identifier", "account_id", "auth_header")
 
 # Airflow renders it when a task starts and again when it ends; the second time it already has the first result.
 _TEAM_TITLE = """
@@ -105,7 +104,7 @@ class SEITeamExportsTaskGroup(TaskGroup):
                     org_tree_name=org_tree_name,
                     include=include,
                     exclude=exclude,
-                    **{name: kwargs[name] for name in _CONNECTION_ARGUMENTS if name in kwargs},
+                    **{name: kwargs[name] for name in CONNECTION_FIELDS if name in kwargs},
                 )
                 title = _TEAM_TITLE.replace("LIST_TASK", self.list_teams.task_id).replace("TEAMS_KEY", TEAMS_KEY)
             options = {"map_index_template": title, "max_active_tis_per_dagrun": max_parallel, **kwargs}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_sei.protocol.exports import Export
     from airflow_provider_sei.protocol.waiting import WaitPlan
 
+CONNECTION_FIELDS = ("sei_conn_id", "project_identifier", "org_identifier", "account_id", "auth_header")
 MAX_SECONDS = 366 * 24 * 60 * 60.0  # Airflow cannot handle dates that are much later
 log = logging.getLogger("airflow_provider_sei")
 _STORE_KEY = "sei_export"
@@ -46,13 +47,7 @@ class SEIBaseOperator(BaseOperator):
         connection's.
     """
 
-    template_fields: Sequence[str] = (
-        "sei_conn_id",
-        "project_identifier",
-        "org_identifier",
-        "account_id",
-        "auth_header",
-    )
+    template_fields: Sequence[str] = CONNECTION_FIELDS
     ui_color = "#e0f2f7"
 
     def __init__(
@@ -77,13 +72,7 @@ class SEIBaseOperator(BaseOperator):
         """The hook, for workers."""
         from airflow_provider_sei.hooks.sei import SEIHook
 
-        return SEIHook(
-            self.sei_conn_id,
-            project_identifier=self.project_identifier,
-            org_identifier=self.org_identifier,
-            account_id=self.account_id,
-            auth_header=self.auth_header,
-        )
+        return SEIHook(**{name: getattr(self, name) for name in CONNECTION_FIELDS})
 
     def _execution_deadline(self, context: Mapping[str, Any]) -> float:
         """Return when ``execution_timeout`` ends this try, in epoch seconds; Airflow ignores it while deferred."""
@@ -166,8 +155,17 @@ def create_or_resume(
     """
     from airflow_provider_sei.protocol.exports import check_reused
 
-    if export := _resume(hook, request, stored):
-        return export, True
+    if record := stored.load():
+        try:
+            export = hook.get_export(request.family.name, record["export_id"])
+        except SEINotFoundError:
+            hook.log.warning("Export %s of an earlier try no longer exists; creating it again", record["export_id"])
+        else:
+            if export.status.is_successful or not export.status.is_terminal:
+                hook.log.info("Resuming %s of an earlier try (status: %s)", export.description, export.status_word)
+                return replace(export, reused=record.get("reused")), True
+            words = "%s of an earlier try is not usable (status: %s); creating it again"
+            hook.log.warning(words, export.description, export.status_word)
     export = hook.submit(request)
     stored.save(export)
     if not export.reused:
@@ -183,22 +181,6 @@ def create_or_resume(
     )
     check_reused(current, reused_failed, now=time.time())
     return replace(current, reused=True), True
-
-
-def _resume(hook: SEIHook, request: ExportRequest, stored: StoredExport) -> Export | None:
-    if (record := stored.load()) is None:
-        return None
-    export_id = record["export_id"]
-    try:
-        export = hook.get_export(request.family.name, export_id)
-    except SEINotFoundError:
-        hook.log.warning("Export %s of an earlier try no longer exists; creating it again", export_id)
-        return None
-    if export.status.is_terminal and not export.status.is_successful:
-        hook.log.warning("Export %s of an earlier try: status %s; creating it again", export_id, export.status_word)
-        return None
-    hook.log.info("Resuming %s of an earlier try (status: %s)", export.description, export.status_word)
-    return replace(export, reused=record.get("reused"))
 
 
 class SEIDeliveryOperator(SEIBaseOperator):

@@ -145,7 +145,8 @@ class SEICreateExportOperator(SEIBaseOperator):
         stored = StoredExport(context, self._fingerprint(request))
         if delay := self._create_delay(stored):
             time.sleep(delay)
-        return self._create_export(request, stored)[0].export_id
+        self._export, _ = create_or_resume(self.hook, request, stored, self.reused_failed)
+        return self._export.export_id
 
     def _parse_request(self, context: Context) -> ExportRequest:
         """Return the request, with the run's period if it has none."""
@@ -164,10 +165,6 @@ class SEICreateExportOperator(SEIBaseOperator):
         delay = random.random() * self.create_jitter  # noqa: S311 - jitter, not a secret
         self.log.info("Creating the export in %.0f s (create_jitter)", delay)
         return delay
-
-    def _create_export(self, request: ExportRequest, stored: StoredExport) -> tuple[Export, bool]:
-        self._export, is_current = create_or_resume(self.hook, request, stored, self.reused_failed)
-        return self._export, is_current
 
     def on_kill(self) -> None:
         """Log which export keeps running at the server: SEI has no call to cancel it."""
@@ -268,7 +265,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         if started_at >= execution_deadline:
             msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
             raise SEIExportTimeoutError(msg)
-        export, is_current = self._create_export(request, stored)
+        export, is_current = create_or_resume(self.hook, request, stored, self.reused_failed)
+        self._export = export
         plan = WaitPlan(
             family=export.family,
             export_id=export.export_id,
