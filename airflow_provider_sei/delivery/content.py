@@ -14,11 +14,10 @@ from isal import igzip_lib
 from airflow_provider_sei.exceptions import SEIDownloadError
 from airflow_provider_sei.protocol.http import excerpt, looks_like_markup
 
-__all__ = ["GZIP_MAGIC", "Gunzip", "Gzip", "check_end_is_csv", "check_is_csv", "undo_content_encoding"]
+__all__ = ["GZIP_MAGIC", "Gunzip", "check_end_is_csv", "check_is_csv", "gzip_compressor", "undo_content_encoding"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 
-_GZIP = 31  # zlib's wbits for "gzip, with its header and its checksum"
 _PIECE = 1024 * 1024  # bytes that one step may decompress to; four are held at the same time
 _BINARY = (GZIP_MAGIC, b"%PDF-", b"PK\x03\x04")
 _CSV_SIGN = re.compile(rb"[,;\t\r\n]")
@@ -30,7 +29,7 @@ _SUSPICIOUS_RATIO = 400
 
 
 class Gunzip:
-    """Decompress gzip piece by piece, with all of its members, and verify their checksums and lengths."""
+    """Decompress gzip piece by piece, with all of its members, and verify their checksums."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -84,19 +83,9 @@ def _new_member() -> igzip_lib.IgzipDecompressor:
     return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
 
-class Gzip:
-    """Compress piece by piece; equal input gives equal output, because the header carries no time."""
-
-    def __init__(self) -> None:
-        self._member = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Return what is ready."""
-        return self._member.compress(chunk)
-
-    def close(self) -> bytes:
-        """Return the rest."""
-        return self._member.flush()
+def gzip_compressor() -> zlib._Compress:
+    """Return a compressor whose output depends on its input alone: its header carries no time."""
+    return zlib.compressobj(6, zlib.DEFLATED, 31)  # 31: gzip, with header and checksum
 
 
 def undo_content_encoding(chunks: Iterable[bytes], encoding: str | None, name: str) -> Iterator[bytes]:

@@ -42,8 +42,7 @@ class Destination:
         """Parse an operator's arguments.
 
         :param url: a folder (ending with a slash) or a full object name, as ``ObjectStoragePath`` takes it, or a local
-            path. It may hold fields of the request in braces, such as ``{family}`` and ``{period}``; see
-            :data:`~airflow_provider_sei.delivery.filenames.FIELDS`.
+            path. It may hold fields of the request in braces, such as ``{family}`` and ``{period}``.
         :param layout: of a folder: ``flat``, or ``hive`` with a folder for each family, period and team.
         :param compression: ``keep`` what the server sends, or store it as ``gzip`` or ``none``.
         :param overwrite: ``replace`` an older object, ``skip`` writing if its content is the same, or ``fail`` if there
@@ -82,8 +81,8 @@ class Destination:
     def resolve(self, fields: Mapping[str, str | None]) -> Destination:
         """Return the destination with its full object name; one that has it already is returned unchanged.
 
-        :param fields: values for :data:`~airflow_provider_sei.delivery.filenames.FIELDS`, as far as they are known; others stay in
-            the name, to be resolved later, and ``None`` means that there is none. ``period`` is derived from ``date_start`` and ``date_end``.
+        :param fields: values of the request, as far as they are known. ``period`` is derived from ``date_start`` and
+            ``date_end``.
         :raises SEIArgumentError: the name depends on a field without a value.
         """
         pattern = full_pattern(self.url, fields, hive=self.layout == "hive")

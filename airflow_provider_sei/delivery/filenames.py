@@ -79,10 +79,6 @@ def fill_pattern(pattern: str, fields: Mapping[str, str | None]) -> str:
             value = period_label(Period(date.fromisoformat(start), date.fromisoformat(end)))
         if not value and name not in fields:
             return braces[0]  # resolved later
-        if not value and name not in fields:
-            return braces[0]  # resolved later
-        if not value and name not in fields:
-            return braces[0]  # resolved later
         if not value:
             msg = f"destination {pattern!r} needs {braces[0]}, but this request has none"
             raise SEIArgumentError(msg, field="destination")

@@ -14,16 +14,9 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from airflow_provider_sei.delivery import content
 from airflow_provider_sei.delivery._worker import Worker
-from airflow_provider_sei.delivery.content import (
-    GZIP_MAGIC,
-    Gunzip,
-    Gzip,
-    check_end_is_csv,
-    check_is_csv,
-    undo_content_encoding,
-)
-from airflow_provider_sei.delivery.destination import Destination, Overwrite
+from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.delivery.filenames import with_matching_suffix
 from airflow_provider_sei.delivery.records import RecordCounter
 from airflow_provider_sei.delivery.sinks import Sink, open_folder
@@ -60,7 +53,7 @@ class ExpectedFile:
     """For messages: ``productivity export exp_7a8b9c0d``."""
     export_id: str | None = None
     size_bytes: int | None = None
-    """Its size before or after compression: the vendor does not say which, so either may match."""
+    """Before or after compression: the vendor does not say which, so either may match."""
 
     def error(self, words: str) -> SEIDownloadError:
         """Return the error that says how the file differs."""
@@ -69,15 +62,13 @@ class ExpectedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryResult:
-    """What is at the destination now."""
+    """What is at the destination now. ``bytes`` and ``sha256`` are of the object as it is stored."""
 
     uri: str
     bytes: int
-    """Size of the object as it is stored."""
     rows: int
     """CSV records without the header."""
     sha256: str
-    """Of the object as it is stored, in hexadecimal."""
     header: str = ""
     """The CSV's first record."""
     written: bool = True
@@ -102,17 +93,27 @@ def deliver(
     with open_body() as body:
         reader = BodyReader(body, expected, destination.timeout, clock)
         encoding = body.headers.get("content-encoding")
-        payload = rechunk(undo_content_encoding(reader.chunks(), encoding, expected.description))
+        payload = rechunk(content.undo_content_encoding(reader.chunks(), encoding, expected.description))
         first = next(payload, b"")
-        gzipped = first.startswith(GZIP_MAGIC)
+        gzipped = first.startswith(content.GZIP_MAGIC)
         store_gzipped = {"keep": gzipped, "gzip": True, "none": False}[destination.compression]
         name = with_matching_suffix(name, gzipped=store_gzipped)
         with _storage_errors(expected, destination), closing(open_sink(name)) as sink:
+            exists = SEIArgumentError(
+                f'{sink.uri} exists already, and overwrite="fail" does not replace it', field="overwrite"
+            )
             if destination.overwrite == "fail" and sink.existing_size() is not None:
-                raise _exists(sink)
+                raise exists
             pipeline = ContentPipeline(sink, expected, reader, gzipped=gzipped, store_gzipped=store_gzipped)
             pipeline.run(itertools.chain((first,), payload))
-            written = _publish(sink, pipeline, destination.overwrite)
+            written = destination.overwrite != "skip" or not pipeline.is_stored_already()
+            if written:
+                try:
+                    sink.commit(replace=destination.overwrite != "fail")
+                except FileExistsError as error:
+                    raise exists from error
+            else:
+                log.info("%s has the same content already; nothing written", sink.uri)
     return DeliveryResult(
         uri=sink.uri,
         bytes=pipeline.stored,
@@ -124,15 +125,10 @@ def deliver(
 
 
 class BodyReader:
-    """Receive a body: within its time, and with all the bytes that were announced.
-
-    :param timeout: seconds for the whole body.
-    :param clock: seconds, from any origin.
-    """
+    """Receive a body: within ``timeout`` seconds, and with all the bytes that were announced."""
 
     def __init__(self, body: Body, expected: ExpectedFile, timeout: float, clock: Callable[[], float]) -> None:
-        self.received = 0
-        """Bytes so far, as they came over the wire."""
+        self.received = 0  # bytes, as they came over the wire
         self._body = body
         self._expected = expected
         self._timeout = timeout
@@ -188,17 +184,12 @@ def rechunk(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class ContentPipeline:
-    """Store the payload in the wanted form, and hash, count and check the CSV inside in a thread of its own.
-
-    :param gzipped: whether the payload is gzip.
-    :param store_gzipped: whether it is to be stored as gzip.
-    """
+    """Store the payload, gzip or not, in the wanted form; hash and count it in a thread, and check the CSV inside."""
 
     def __init__(
         self, sink: Sink, expected: ExpectedFile, reader: BodyReader, *, gzipped: bool, store_gzipped: bool
     ) -> None:
-        self.stored = 0
-        """Bytes of the object."""
+        self.stored = 0  # bytes of the object
         self.counter = RecordCounter()
         self._taken = 0  # bytes of the payload
         self._unpacked = 0  # bytes of the CSV
@@ -207,8 +198,8 @@ class ContentPipeline:
         self._reader = reader
         self._sha256 = hashlib.sha256()
         self._worker = Worker("sei-inspect", max_pending=2)
-        self._decompressor = Gunzip(expected.description) if gzipped else None
-        self._compressor = Gzip() if store_gzipped and not gzipped else None
+        self._decompressor = content.Gunzip(expected.description) if gzipped else None
+        self._compressor = content.gzip_compressor() if store_gzipped and not gzipped else None
         self._store_gzipped = store_gzipped
         self._start: bytes | None = b""
         self._end = b""
@@ -226,14 +217,16 @@ class ContentPipeline:
         try:
             for block in payload:
                 self._unpack(block)
-                self._limit_size()
+                # Some bodies never end: stop as soon as this one is too large in every form.
+                if self._expected.size_bytes is not None and min(self._sizes()) > self._expected.size_bytes:
+                    raise self._wrong_size()
             if self._decompressor:
                 self._decompressor.close()
             if self._compressor:
-                self._store(self._compressor.close())
+                self._store(self._compressor.flush())
             if self._start:
-                check_is_csv(self._start, self._expected.description)
-            check_end_is_csv(self._end, self._expected.description)
+                content.check_is_csv(self._start, self._expected.description)
+            content.check_end_is_csv(self._end, self._expected.description)
             self._worker.finish()
         finally:
             self._worker.abandon()
@@ -242,9 +235,12 @@ class ContentPipeline:
             raise self._wrong_size()
         if self.counter.ends_in_quotes:
             # Not an error: if the server always writes such a file, it could never be delivered.
-            log.warning(
-                "%s ends within quotes: it may be cut at the server, or be no valid CSV", self._expected.description
-            )
+            words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"
+            log.warning(words, self._expected.description)
+
+    def is_stored_already(self) -> bool:
+        """Return whether the destination has the same content now."""
+        return self._sink.existing_size() == self.stored and self._sink.existing_sha256() == self.sha256
 
     def _unpack(self, block: bytes) -> None:
         self._taken += len(block)
@@ -252,7 +248,7 @@ class ContentPipeline:
             self._store(block)
         for piece in self._decompressor.feed(block) if self._decompressor else (block,):
             if self._compressor:
-                self._store(self._compressor.feed(piece))
+                self._store(self._compressor.compress(piece))
             elif not self._store_gzipped:
                 self._store(piece)
             self._inspect(piece)
@@ -268,7 +264,7 @@ class ContentPipeline:
         if self._start is not None:
             self._start += piece[:_START]
             if len(self._start) >= _START:
-                check_is_csv(self._start, self._expected.description)
+                content.check_is_csv(self._start, self._expected.description)
                 self._start = None
         self._end = (self._end + piece[-_END:])[-_END:]
         self._unpacked += len(piece)
@@ -283,11 +279,6 @@ class ContentPipeline:
 
     def _sizes(self) -> set[int]:
         return {self._reader.received, self._taken, self._unpacked}
-
-    def _limit_size(self) -> None:
-        """Stop a body that has become larger than expected in every form; some never end."""
-        if self._expected.size_bytes is not None and min(self._sizes()) > self._expected.size_bytes:
-            raise self._wrong_size()
 
     def _wrong_size(self) -> SEIDownloadError:
         received = " or ".join(map(str, sorted(self._sizes())))
@@ -306,19 +297,3 @@ def _storage_errors(expected: ExpectedFile, destination: Destination) -> Iterato
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         words = f"could not be stored at {destination.url}: {reason}"
         raise expected.error(words) from error
-
-
-def _publish(sink: Sink, pipeline: ContentPipeline, overwrite: Overwrite) -> bool:
-    is_same_size = overwrite == "skip" and sink.existing_size() == pipeline.stored
-    if is_same_size and sink.existing_sha256() == pipeline.sha256:
-        log.info("%s has the same content already; nothing written", sink.uri)
-        return False
-    try:
-        sink.commit(replace=overwrite != "fail")
-    except FileExistsError as error:
-        raise _exists(sink) from error
-    return True
-
-
-def _exists(sink: Sink) -> SEIArgumentError:
-    return SEIArgumentError(f'{sink.uri} exists already, and overwrite="fail" does not replace it', field="overwrite")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["DeferredCommitSink", "RemoteObject", "SpooledSink", "TempNameSink"]
 
 _BLOCK = 8 * 1024 * 1024  # bytes that a writer holds before it sends them
-_READ = 1024 * 1024
 _MAX_CONCURRENT_BLOCKS = 4
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -46,11 +45,8 @@ class RemoteObject:
 
     def existing_sha256(self) -> str:
         """Return its sha256 in hexadecimal."""
-        digest = hashlib.sha256()
         with self._fs.open(self._name, "rb", block_size=_BLOCK) as file:
-            while chunk := file.read(_READ):
-                digest.update(chunk)
-        return digest.hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _check_absent(self) -> None:
         if self.existing_size() is not None:

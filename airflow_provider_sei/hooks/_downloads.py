@@ -39,11 +39,7 @@ class _Interruption(BaseException):
 
 
 class Downloads:
-    """Deliver files that one transport fetches.
-
-    :param sleep: used between tries.
-    :param clock: seconds, from any origin.
-    """
+    """Deliver files that one transport fetches."""
 
     def __init__(
         self, transport: RequestsTransport, *, sleep: Callable[[float], None], clock: Callable[[], float]
@@ -54,10 +50,9 @@ class Downloads:
         self._thread_id: int | None = None  # of the delivery in progress
 
     def interrupt(self) -> None:
-        """End the delivery in progress in this thread by an exception; without one, do nothing.
+        """End the delivery in progress in this thread, if any, by an exception; for signal handlers.
 
-        For signal handlers. The delivery cleans up and ends with an error. Nothing is logged here, because the signal
-        may have interrupted a log call.
+        Nothing is logged here, because the signal may have interrupted a log call.
         """
         if self._thread_id == threading.get_ident():
             self._thread_id = None
@@ -68,10 +63,8 @@ class Downloads:
     ) -> DeliveryResult:
         """Deliver an export's file.
 
-        :param export: its state if known, for the first try.
-        :param status: reads its state before each other try: an export can fail, and its file can move.
+        :param export: its state if known, for the first try; ``status`` reads it before each other one.
         :param destination: resolved, or a folder or pattern to resolve with what the server says about the export.
-        :param verify_size: whether the file must have the size that the status announces.
         """
         known = export
 
@@ -90,19 +83,11 @@ class Downloads:
         return self._retry(deliver_once, destination.timeout, "download the export")
 
     def report(self, request: ReportRequest, destination: Destination) -> DeliveryResult:
-        """Request a legacy report and deliver it.
-
-        :param destination: resolved, or a folder or pattern to resolve with the request.
-        """
+        """Request a legacy report and deliver it to a destination that is resolved, or can be with the request."""
         family = f"{request.report_type}-report"
-        fields = {
-            "family": family,
-            "team_id": request.collection_id,
-            "date_start": request.date_start,
-            "date_end": request.date_end,
-            "fingerprint": fingerprint([family, request.body]),
-        }
-        target = destination.resolve(dict.fromkeys(FIELDS) | fields | self._scope())
+        days = {"date_start": request.date_start, "date_end": request.date_end}
+        identity = {"team_id": request.collection_id, "fingerprint": fingerprint([family, request.body])}
+        target = destination.resolve({"family": family, **identity, **days, **self._scope()})
         expected = ExpectedFile(description=request.description)
         description = f"get the {expected.description}"
 
@@ -115,12 +100,8 @@ class Downloads:
         return self._retry(deliver_once, destination.timeout, description)
 
     def _resolve(self, export: Export, destination: Destination) -> Destination:
-        fields = {
-            "family": export.family,
-            "export_id": export.export_id,
-            "team_id": export.team_id,
-            "org_tree_name": export.org_tree_name,
-        }
+        names = ("family", "export_id", "team_id", "org_tree_name")
+        fields = {name: getattr(export, name) for name in names}
         if destination.needs(("date_start", "date_end", "period")):
             fields["date_start"], fields["date_end"] = export_period(export)
         return destination.resolve(dict.fromkeys(FIELDS) | fields | self._scope())

@@ -70,7 +70,7 @@ EFFECTS: dict[str, Effect] = {
     "corrupt_gzip": Effect("send a gzip file with a damaged `where`: data or trailer", {"where": "data"}, _FILES),
     "content_encoding": Effect("send Content-Encoding: gzip `of` plain CSV or of a gzip file", {"of": "plain"}, _FILES),
     "bomb": Effect("send a small gzip file that unpacks to `expanded_bytes`", {"expanded_bytes": 1 << 30}, _FILES),
-    # BodyReader
+    # Transfer
     "cut": Effect("close the connection after `after_bytes`, or `reset` it", {"after_bytes": 0, "reset": False}),
     "stall": Effect("pause `seconds` of real time after `after_bytes`", {"after_bytes": 0, "seconds": 3600.0}),
     "drip": Effect("send `chunk_bytes` every `seconds` of real time", {"chunk_bytes": 1, "seconds": 0.05}),

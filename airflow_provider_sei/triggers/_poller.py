@@ -16,11 +16,12 @@ import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import cache
 from importlib import import_module
+from itertools import cycle
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -47,7 +48,7 @@ _MOST_STRIKES = 4  # a sixteenth of the rate is slow enough for any server
 
 _FEW = 5  # waits of a group that need no list
 _LIST_SECONDS = 1.0  # between two reads of the newest completions
-_DEAD_SECONDS = 10.0  # between two reads of the failed and the cancelled
+_DEAD_SECONDS = 5.0  # between two reads of the failed, or the cancelled, alternately
 _LIST_FAILED = Backoff(base=2.0, longest=600.0)
 _LIST_FAILURES = 3  # in a row, after which the waits go back to their own schedules
 _MOST_PAGES = 20
@@ -87,15 +88,16 @@ class RateLimit:
         self._timer: asyncio.TimerHandle | None = None
 
     def enqueue(self, call: _Woken, *, is_list: bool = False, urgent: bool = False) -> None:
-        """Set the result of ``call`` to ``GRANTED`` when it may start; ``done`` must be called after it."""
+        """Set the result of ``call`` to ``GRANTED`` when it may start; call ``done`` in any case."""
         queue = self._lists if is_list else self._polls
         (queue.appendleft if urgent else queue.append)(call)
         self._start_next()
 
-    def done(self) -> None:
-        """End a call that was granted."""
-        self._running -= 1
-        self._start_next()
+    def done(self, call: _Woken) -> None:
+        """Free the slot of a call that has ended, if it had one."""
+        if call.done() and not call.cancelled() and call.result() is _Wake.GRANTED:
+            self._running -= 1
+            self._start_next()
 
     def throttled(self, error: SEIRateLimitError) -> None:
         """Make no call for a while after a 429, and fewer for two minutes."""
@@ -194,10 +196,8 @@ class Poller:
 
     def serves(self, settings: SEISettings) -> bool:
         """Return whether ``settings`` are those of the connection that this poller was made for."""
-        return all(
-            getattr(self._settings, name) == getattr(settings, name)
-            for name in ("endpoint", "api_key", "ca_bundle", "calls_per_minute")
-        )
+        names = ("base_url", "api_key", "ca_bundle", "calls_per_minute")
+        return all(getattr(self._settings, name) == getattr(settings, name) for name in names)
 
     async def wait(self, plan: WaitPlan, settings: SEISettings, say: Callable[[str], None]) -> WaitOutcome:
         """Wait for one export. To stop, cancel the call.
@@ -217,11 +217,9 @@ class Poller:
                     outcome = wait.on_status(answer, now)
                 else:
                     outcome = wait.timed_out(now) if answer is None else wait.on_error(answer, now)
-                for line in wait.messages():
-                    try:
+                with suppress(Exception):  # a log that cannot be written ends no wait
+                    for line in wait.messages():
                         say(line)
-                    except Exception:
-                        log.exception("could not log for export %s", plan.export_id)
                 if outcome is not None:
                     _metrics.count("waits_failed" if outcome.error else "waits_succeeded", plan.family)
                     _metrics.time("wait_seconds", now - plan.started_at, plan.family)
@@ -238,10 +236,10 @@ class Poller:
         self._limit.enqueue(granted, is_list=True)
         try:
             await granted
+            _metrics.count("coalesced_polls", family)
             return await self._run(call, settings, family)
         finally:
-            if granted.done() and not granted.cancelled():
-                self._limit.done()
+            self._limit.done(granted)
 
     async def close(self) -> None:
         """End what is left, and close the connections."""
@@ -257,6 +255,7 @@ class Poller:
         """Return what the list reports of the export, or what a status call finds; ``None``: its time is over."""
         wait, plan, loop = waiter.wait, waiter.wait.plan, asyncio.get_running_loop()
         begun, jitter, urgent, give_up = time.time(), _random(), False, float("inf")
+        due = begun + wait.pause(begun, jitter, at_least=self._own_pause(waiter, begun))
         while True:
             waiter.woken, now = loop.create_future(), time.time()
             if now >= plan.deadline:
@@ -264,8 +263,8 @@ class Poller:
                 urgent, give_up = True, min(give_up, now + _LAST_POLL_SECONDS)
                 if now >= give_up:
                     return None
-            until = begun + wait.pause(begun, jitter, at_least=self._own_pause(waiter, begun))
-            if urgent or now >= until:
+            until = due
+            if urgent or now >= due:
                 self._limit.enqueue(waiter.woken, urgent=urgent)
                 until = give_up if now >= plan.deadline else plan.deadline
             timer = loop.call_later(max(0.0, until - now), waiter.wake, _Wake.TIMER)
@@ -275,19 +274,20 @@ class Poller:
                     return reason
                 if reason is _Wake.GRANTED:
                     return await self._poll(waiter, settings)
+                if reason is _Wake.LIST_STOPPED:
+                    due = begun + wait.pause(begun, jitter)
                 urgent = urgent or reason is _Wake.FAILED_WITHOUT_REASON
             finally:
                 timer.cancel()
-                if not waiter.woken.cancelled() and waiter.woken.result() is _Wake.GRANTED:
-                    self._limit.done()
+                self._limit.done(waiter.woken)
 
     def _own_pause(self, waiter: _Waiter, now: float) -> float:
-        # While the list works, all waits together take at most half of the rate, so that the others find room.
+        # While the lists work, all polls together take at most half of the rate, and less where several lists are read.
         if not waiter.group.uses_list:
             return 0.0
         plan = waiter.wait.plan
         own = pause_seconds(now - plan.started_at, 0.5, interval=plan.poll_interval)
-        return max(_OWN_FACTOR * own, 2.0 * self._limit.gap * self._size)
+        return max(_OWN_FACTOR * own, 2.0 * self._limit.gap * self._size * len(self._tasks))
 
     async def _poll(self, waiter: _Waiter, settings: SEISettings) -> Export | SEIError | None:
         plan = waiter.wait.plan
@@ -306,10 +306,11 @@ class Poller:
         _metrics.count("polls", family)
         try:
             return await self._transport.run(call, settings)
-        except SEIError as error:
-            if isinstance(error, SEIRateLimitError):
-                self._limit.throttled(error)
-                _metrics.count("throttles", family)
+        except SEIRateLimitError as error:
+            self._limit.throttled(error)
+            _metrics.count("throttles", family)
+            raise
+        except SEIError:
             raise
         except Exception as error:
             # A bug must not end a wait: it is tolerated for as long as an unreachable server is.
@@ -351,7 +352,7 @@ class Poller:
     async def _read_list(self, group: _Group, family: str) -> None:
         """Report what the list shows to have ended, for as long as the group has enough waits."""
         loop, known, failures = asyncio.get_running_loop(), frozenset[str](), 0
-        dead_at = loop.time() + _DEAD_SECONDS
+        dead, dead_at = cycle(("failed", "cancelled")), loop.time() + _DEAD_SECONDS
         while True:
             begun = loop.time()
             # The fewer and the older the waits, the rarer: not many more calls than with a poll for each.
@@ -359,8 +360,7 @@ class Poller:
             try:
                 known = await self._report_completed(group, family, known)
                 if begun >= dead_at:
-                    for status in ("failed", "cancelled"):
-                        self._report(group, (await self._page(group, family, status, 0)).items)
+                    self._report(group, (await self._page(group, family, next(dead), 0)).items)
                     dead_at = begun + max(_DEAD_SECONDS, 4.0 * interval)
                 failures, group.list_works = 0, True
                 await asyncio.sleep(begun + interval - loop.time())
@@ -391,7 +391,6 @@ class Poller:
         return first
 
     async def _page(self, group: _Group, family: str, status: str, number: int) -> Page[Export]:
-        _metrics.count("coalesced_polls", family)
         query = list_query(page=number, status=status, sort_by="completedAt", sort_order="desc")
         return await self.call(list_call(get_family(family), query), group.settings, family)
 

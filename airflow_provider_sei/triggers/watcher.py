@@ -104,8 +104,8 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again.
 
-        :raises SEIArgumentError: one of them cannot work. Airflow calls this when it parses the DAG. The constructor
-            must not raise: in the triggerer, that would end the triggerer.
+        :raises SEIArgumentError: one of them cannot work. Airflow calls this when it parses the DAG. The constructor must
+            not raise: in the triggerer, that would end the triggerer.
         """
         checked = {
             "family": get_family(self.family).name,

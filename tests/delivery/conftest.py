@@ -24,7 +24,7 @@ IGNORED = ("ignore:Sending a large body:ResourceWarning", "ignore::pytest.Pytest
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the stores' own clients warn."""
     for item in items:
-        if {"store", "azure", "google"} & set(getattr(item, "fixturenames", ())):
+        if {"store", "parts_store", "azure", "google"} & set(getattr(item, "fixturenames", ())):
             for warning in IGNORED:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

@@ -31,7 +31,7 @@ def with_length(body: bytes, head: bytes = OK) -> bytes:
 
 def chunked(body: bytes) -> bytes:
     """Return a whole answer in one chunk."""
-    return OK + b"BodyReader-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+    return OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ class TestWithoutEnd:
         self, serve: Callable[..., list[bytes]], target: Path, size: int
     ) -> None:
         """Not when the disk is full or the hour is over."""
-        serve(OK + b"BodyReader-Encoding: chunked\r\n\r\n", then=b"8000\r\n" + b"1,2\n" * 8192 + b"\r\n")
+        serve(OK + b"Transfer-Encoding: chunked\r\n\r\n", then=b"8000\r\n" + b"1,2\n" * 8192 + b"\r\n")
         with pytest.raises(exceptions.SEIDownloadError, match=f"sizeBytes {size}, received were"):
             export(target, size)
         assert target.read_bytes() == OLDER
@@ -173,7 +173,7 @@ class TestWithoutEnd:
         ("answer", "then"),
         [
             (chunked(CSV)[:-2], b"X-More: 1\r\n"),  # after the last chunk
-            (OK + b"BodyReader-Encoding: chunked\r\n\r\n", b"000000000000"),  # a chunk's length
+            (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"000000000000"),  # a chunk's length
         ],
     )
     def test_time_ends_what_would_not(

@@ -47,11 +47,6 @@ class TestLength:
             delivered(tmp_path, body(CSV, content_length=length), expected)
         assert list(tmp_path.iterdir()) == []
 
-    def test_chunks_say_themselves_which_is_the_last(self, tmp_path: Path, body: Any, expected: ExpectedFile) -> None:
-        """So no length is needed."""
-        opened = body(CSV, content_length=None, transfer_encoding="chunked")
-        assert delivered(tmp_path, opened, expected).rows == 2
-
     @pytest.mark.parametrize("data", [CSV, GZ])
     @pytest.mark.parametrize("size", [len(CSV), len(GZ)])
     def test_the_promised_size_may_be_meant_before_or_after_compression(

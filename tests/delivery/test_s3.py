@@ -49,33 +49,18 @@ def opened(s3: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[S3Sink, Calls]:
 class TestCalls:
     """As few as possible."""
 
-    def test_a_small_object_is_one_call(self, opened: Any, s3: Any) -> None:
-        """No multipart upload for a team's few kilobytes."""
+    @pytest.mark.parametrize(("size", "parts"), [(0, 0), (2, 0), (10 * MIB, 2), (11 * MIB + 2, 3)])
+    def test_parts_are_as_large_as_s3_wants_them(self, opened: Any, s3: Any, size: int, parts: int) -> None:
+        """Whatever the sizes of the pieces written: only the last is smaller, and none is empty."""
         sink, calls = opened
-        sink.write(b"a\n")
-        sink.commit(replace=True)
-        assert calls.names == ["put_object"]
-        assert s3.objects() == {"x.csv": b"a\n"}
-
-    def test_parts_are_as_large_as_s3_wants_them(self, opened: Any, s3: Any) -> None:
-        """Whatever the sizes of the pieces written; only the last may be smaller."""
-        sink, calls = opened
-        data = bytes(range(256)) * 4096 * 11
+        data = (bytes(range(256)) * (size // 256 + 1))[:size]
         for start in range(0, len(data), 700_001):
             sink.write(data[start : start + 700_001])
         sink.commit(replace=True)
-        upload = ["create_multipart_upload", "upload_part", "upload_part", "upload_part", "complete_multipart_upload"]
-        assert calls.names == upload
-        assert [made["PartNumber"] for name, made in calls.made if name == "upload_part"] == [1, 2, 3]
+        multipart = ["create_multipart_upload", *["upload_part"] * parts, "complete_multipart_upload"]
+        assert calls.names == (multipart if parts else ["put_object"])
+        assert [made["PartNumber"] for name, made in calls.made if name == "upload_part"] == [*range(1, parts + 1)]
         assert s3.objects() == {"x.csv": data}
-
-    def test_an_object_of_whole_parts_has_no_empty_one(self, opened: Any, s3: Any) -> None:
-        """S3 would take it; it would be one call too many."""
-        sink, calls = opened
-        sink.write(b"x" * 10 * MIB)
-        sink.commit(replace=True)
-        assert calls.names.count("upload_part") == 2
-        assert len(s3.objects()["x.csv"]) == 10 * MIB
 
     @pytest.mark.parametrize("size", [10, 6 * MIB])
     def test_an_object_that_must_be_new_is_asked_for_as_such(self, opened: Any, size: int) -> None:
@@ -89,21 +74,11 @@ class TestCalls:
 class TestTrouble:
     """What fails is not published, and not left."""
 
-    def test_a_part_that_fails_ends_the_delivery(self, opened: Any, s3: Any) -> None:
-        """At the next part, or at the commit."""
+    @pytest.mark.parametrize("method", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
+    def test_an_upload_that_fails_is_aborted(self, opened: Any, s3: Any, method: str) -> None:
+        """With all of its parts; the error comes with the next part, or with the commit."""
         sink, calls = opened
-        calls.fail["upload_part"] = OSError("no space")
-        sink.write(b"x" * 6 * MIB)
-        with pytest.raises(OSError, match="no space"):
-            sink.commit(replace=True)
-        sink.close()
-        assert calls.names[-1] == "abort_multipart_upload"
-        assert (s3.objects(), s3.unfinished()) == ({}, [])
-
-    def test_an_upload_that_cannot_be_completed_is_aborted(self, opened: Any, s3: Any) -> None:
-        """With all of its parts."""
-        sink, calls = opened
-        calls.fail["complete_multipart_upload"] = OSError("slow down")
+        calls.fail[method] = OSError("slow down")
         sink.write(b"x" * 6 * MIB)
         with pytest.raises(OSError, match="slow down"):
             sink.commit(replace=True)

@@ -117,16 +117,6 @@ def test_a_report_is_asked_for_anew(hook: SEIHook, report: ReportRequest, sei_se
     assert delivered.rows > 0
 
 
-def test_an_empty_report_is_a_file_of_no_bytes(
-    hook: SEIHook, report: ReportRequest, sei_server: Any, tmp_path: Path
-) -> None:
-    """And a success."""
-    sei_server.faults.add("legacy", "empty")
-    delivered = hook.download_report(report, Destination.from_arguments(f"{tmp_path}/report.csv"))
-    assert (delivered.bytes, delivered.rows) == (0, 0)
-    assert (tmp_path / "report.csv").read_bytes() == b""
-
-
 class TestInterrupt:
     """``SEIHook.interrupt``, which ``on_kill`` calls in the midst of whatever the task is doing."""
 

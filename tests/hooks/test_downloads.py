@@ -113,6 +113,39 @@ def test_an_export_without_a_file_is_not_downloaded(hook: SEIHook, sei_server: A
     assert "download" not in {request.operation for request in sei_server.requests}
 
 
+@pytest.mark.parametrize(
+    ("url", "layout", "name"),
+    [
+        ("{folder}/", "flat", "productivity_{id}.csv"),
+        ("{folder}/", "hive", "family=productivity/period=2024-01/team=456/productivity.csv"),
+        ("{folder}/{team_id}/{export_id}.csv", "flat", "456/{id}.csv"),
+        ("{folder}/{account}/{org}/{project}/{date_end}", "flat", "acc/{org}/{project}/2024-01-31"),
+    ],
+)
+def test_a_file_is_named_after_what_the_server_says(  # noqa: PLR0917 - fixtures
+    sei_connection: str, sei_server: Any, tmp_path: Path, url: str, layout: str, name: str
+) -> None:
+    """Unless the destination is a full name already."""
+    hook = SEIHook(sei_connection, account_id="acc")
+    export = completed(hook)
+    destination = Destination.from_arguments(url.replace("{folder}", str(tmp_path)), layout=layout)
+    delivered = hook.download_export(export, destination)
+    name = name.replace("{id}", export.export_id).replace("{org}", sei_server.org)
+    assert delivered.uri == f"file://{tmp_path}/{name.replace('{project}', sei_server.project)}"
+
+
+def test_a_period_that_the_server_does_not_say_is_an_error(hook: SEIHook, sei_server: Any, tmp_path: Path) -> None:
+    """Only where the name depends on it."""
+    export = completed(hook)
+    sei_server.faults.add("status", "fields", changes={"metadata": None}, times=None)
+    export = hook.get_export("productivity", export.export_id)
+    hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
+    with pytest.raises(exceptions.SEIUnexpectedResponseError, match="its status says nothing"):
+        hook.download_export(export, Destination.from_arguments(f"{tmp_path}/{{period}}.csv"))
+    with pytest.raises(exceptions.SEIArgumentError, match=r"needs \{org_tree_name\}"):
+        hook.download_export(export, Destination.from_arguments(f"{tmp_path}/{{org_tree_name}}.csv"))
+
+
 @pytest.mark.parametrize("report_type", ["team", "contributor"])
 def test_a_report_is_delivered(hook: SEIHook, sei_server: Any, destination: Destination, report_type: str) -> None:
     """With the header that its own page names."""

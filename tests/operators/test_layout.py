@@ -117,7 +117,6 @@ class TestHiveLayout:
         [
             ({"layout": "hives"}, "layout 'hives' is not one of flat, hive: did you mean 'hive'"),
             ({"destination": "/x/a.csv"}, "destination '/x/a.csv' is a full object name: end it with a slash"),
-            ({"use_server_name": "True"}, "leave out one of the two"),
         ],
     )
     def test_what_renders_to_nonsense_creates_nothing(
@@ -174,3 +173,27 @@ class TestDownload:
         ):
             download(export_id)
         assert [name.partition("/")[0] for name in files(tmp_path)] == ["flat"]
+
+
+class TestPattern:
+    """A destination with fields in braces."""
+
+    def test_the_request_fills_the_fields(
+        self, export_operator: MakeOperator, sei_connection: str, tmp_path: Path
+    ) -> None:
+        """Rendered after a template's double braces."""
+        operator = export_operator(destination="{{ root }}/{family}/{period}/{team_id}-{fingerprint}.csv")
+        operator.render_template_fields({"root": str(tmp_path)})
+        assert operator.execute({})["uri"] == f"file://{tmp_path}/productivity/2024-01/456-73fd65f2.csv"
+        report = {"collection_id": "456", "date_start": "2024-01-01", "date_end": "2024-12-31"}
+        destination = f"{tmp_path}/{{family}}/{{period}}-{{fingerprint}}.csv"
+        SEILegacyReportOperator(
+            task_id="report", destination=destination, sei_conn_id=sei_connection, **report
+        ).execute({})
+        assert files(tmp_path) == ["productivity/2024-01/456-73fd65f2.csv", "team-report/2024-ac6bdebf.csv"]
+
+    def test_a_field_that_the_request_has_not_is_an_error(self, export_operator: MakeOperator, tmp_path: Path) -> None:
+        """Which names it."""
+        operator = export_operator(destination=f"{tmp_path}/{{org_tree_name}}/")
+        with pytest.raises(exceptions.SEIArgumentError, match=r"needs \{org_tree_name\}"):
+            operator.execute({})

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.exceptions import SEIBadRequestError, SEIConnectionError, SEIRateLimitError, SEIServerError
-from airflow_provider_sei.protocol.retry import Backoff, retry_after_seconds
+from airflow_provider_sei.protocol.retry import MAX_RETRY_AFTER, Backoff, retry_after_seconds
 from tests.protocol.strategies import ANYTHING
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
-def delay(error: errors.SEIError, attempt: int = 1, *, chance: float = 0.5, left: float | None = None) -> float | None:
+def delay(error: errors.SEIError, attempt: int = 1, *, jitter: float = 0.5, left: float | None = None) -> float | None:
     """Return what the default rule says."""
-    return Backoff().delay(error, attempt, chance=chance, now=NOW, left=left)
+    return Backoff().delay(error, attempt, jitter=jitter, now=NOW, left=left)
 
 
 class TestDelay:
-    """Whether to try again, and when."""
+    """Whether to retry, and when."""
 
     @pytest.mark.parametrize(
         ("kind", "again"),
@@ -40,7 +40,7 @@ class TestDelay:
             (errors.SEIExportFailedError, False),
         ],
     )
-    def test_only_what_can_pass_is_tried_again(self, kind: type[errors.SEIError], *, again: bool) -> None:
+    def test_only_retryable_errors_are_retried(self, kind: type[errors.SEIError], *, again: bool) -> None:
         """A 4xx is final, no answer and a 5xx are not."""
         assert (delay(kind("trouble")) is not None) is again
 
@@ -48,29 +48,30 @@ class TestDelay:
         """Half to one and a half times 1, 2, 4 and 8 seconds."""
         error = SEIConnectionError("cut off")
         assert [delay(error, attempt) for attempt in (1, 2, 3, 4)] == [1.0, 2.0, 4.0, 8.0]
-        assert delay(error, 3, chance=0.0) == 2.0
-        assert delay(error, 3, chance=0.999) == pytest.approx(6.0, rel=0.01)
+        assert delay(error, 3, jitter=0.0) == 2.0
+        assert delay(error, 3, jitter=0.999) == pytest.approx(6.0, rel=0.01)
 
-    def test_tries_are_bounded(self) -> None:
-        """The fifth try is the last."""
+    def test_attempts_are_bounded(self) -> None:
+        """The fifth attempt is the last."""
         assert delay(SEIConnectionError("cut off"), 4) is not None
         assert delay(SEIConnectionError("cut off"), 5) is None
 
-    def test_no_wait_of_our_own_is_longer_than_the_longest(self) -> None:
-        """Doubling ends somewhere."""
-        backoff = Backoff(attempts=100, longest=10.0)
-        assert backoff.delay(SEIConnectionError("x"), 50, chance=0.5, now=NOW) == 10.0
+    def test_the_mean_pause_is_capped(self) -> None:
+        """Also after any number of failures, and for errors that would not be retried."""
+        backoff = Backoff(base=60.0, longest=900.0)
+        pauses = [backoff.pause(ValueError(), count, jitter=0.5, now=NOW) for count in (1, 2, 3, 4, 5, 10_000)]
+        assert pauses == [60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
 
-    def test_retry_after_is_honoured(self) -> None:
+    def test_retry_after_is_respected(self) -> None:
         """The server knows best when it will serve again; never earlier than our own wait."""
         assert delay(SEIRateLimitError("slow down", retry_after="30")) == 30.0
         assert delay(SEIServerError("later", retry_after="0")) == 1.0
 
-    def test_retry_after_is_not_obeyed_without_bounds(self) -> None:
+    def test_retry_after_is_capped(self) -> None:
         """A day is not waited for inside one call."""
         assert delay(SEIRateLimitError("slow down", retry_after="86400")) == 300.0
 
-    def test_a_wait_beyond_the_time_left_gives_up_at_once(self) -> None:
+    def test_a_wait_beyond_the_time_left_gives_up(self) -> None:
         """Sleeping into the deadline would only hide the error."""
         error = SEIRateLimitError("slow down", retry_after="30")
         assert delay(error, left=30.0) is None
@@ -89,7 +90,7 @@ class TestRetryAfter:
             ("  ", None),
             ("0", 0.0),
             (" 120 ", 120.0),
-            ("1" * 400, 111_111_111.0),
+            ("1" * 400, 300.0),
             ("-5", None),
             ("1.5", None),
             ("soon", None),
@@ -107,6 +108,7 @@ class TestRetryAfter:
     def test_seconds_and_dates_are_read(self, value: str | None, seconds: float | None) -> None:
         """Both documented forms; what is neither is as good as absent."""
         assert retry_after_seconds(value, NOW) == seconds
+        assert retry_after_seconds(value, NOW, cap=0.0) == (None if seconds is None else 0.0)
 
     @ANYTHING
     @given(
@@ -118,11 +120,4 @@ class TestRetryAfter:
     def test_any_header_is_seconds_or_nothing(self, value: str) -> None:
         """No header a server can send raises anything."""
         seconds = retry_after_seconds(value, NOW)
-        assert seconds is None or seconds >= 0.0
-
-
-def test_a_backoff_obeys_a_date_too() -> None:
-    """Half a minute from now, as HTTP writes it."""
-    asked = format_datetime(datetime.fromtimestamp(NOW + 30.0, UTC), usegmt=True)
-    delay = Backoff().delay(SEIRateLimitError("slow", retry_after=asked), 1, now=NOW, left=None, chance=0.0)
-    assert delay == pytest.approx(30.0, abs=1.0)
+        assert seconds is None or 0.0 <= seconds <= MAX_RETRY_AFTER

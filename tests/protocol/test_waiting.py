@@ -1,7 +1,8 @@
-"""When to look again at an export, and when the wait is over. Time is a number here."""
+"""When to poll an export next, when the wait ends, and how its outcome reaches the worker. Time is a number here."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from math import sqrt
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_status
-from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, pause_seconds
-from tests.protocol.strategies import ANYTHING
+from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, pause_seconds, read_event
+from tests.protocol.strategies import ANYTHING, json_values, texts
+from tests.protocol.strategies import outcome as outcome_of
 
 START = 1_700_000_000.0
 DEADLINE = START + 3600
@@ -28,231 +30,191 @@ def a_wait(**plan: Any) -> ExportWait:
 
 
 def state(word: str, **fields: Any) -> Export:
-    """Return the export in a state."""
+    """Return the export with a status."""
     return Export(export_id="exp_1", family="ba", status=read_status(word), status_word=word, **fields)
 
 
-class TestSaw:
-    """A look that was answered."""
+class TestStatus:
+    """A poll that was answered."""
 
     @pytest.mark.parametrize("word", ["queued", "PROCESSING", "archiving", ""])
-    def test_what_is_not_over_is_waited_for(self, word: str) -> None:
+    def test_what_has_not_ended_is_waited_for(self, word: str) -> None:
         """Unknown words included."""
-        assert a_wait().saw(state(word), START + 1) is None
+        assert a_wait().on_status(state(word), START + 1) is None
 
-    def test_a_completed_export_ends_the_wait(self) -> None:
-        """With the export."""
-        assert a_wait().saw(state("COMPLETED"), START + 1) == WaitOutcome(export=state("COMPLETED"))
+    @pytest.mark.parametrize("now", [START + 1, DEADLINE + 100])
+    def test_a_completed_export_ends_the_wait(self, now: float) -> None:
+        """Also at the deadline."""
+        assert a_wait().on_status(state("COMPLETED"), now) == WaitOutcome(export=state("COMPLETED"))
 
     @pytest.mark.parametrize(
         ("word", "kind"), [("failed", errors.SEIExportFailedError), ("cancelled", errors.SEIExportCancelledError)]
     )
-    def test_a_dead_export_ends_it_with_the_servers_words(self, word: str, kind: type[errors.SEIError]) -> None:
+    def test_one_that_will_never_complete_ends_it_with_the_servers_words(
+        self, word: str, kind: type[errors.SEIError]
+    ) -> None:
         """Long before the deadline."""
-        outcome = a_wait().saw(state(word, error_message="Invalid teamId"), START + 1)
+        export = state(word, error_message="Invalid teamId")
+        outcome = a_wait().on_status(export, START + 1)
         assert outcome is not None
         assert type(outcome.error) is kind
-        assert outcome.error.vendor_message == "Invalid teamId"
+        assert (outcome.error.vendor_message, outcome.export) == ("Invalid teamId", export)
 
-    def test_the_last_look_counts(self) -> None:
-        """An export that is completed at the deadline is delivered."""
-        assert a_wait().saw(state("completed"), DEADLINE + 100) == WaitOutcome(export=state("completed"))
-
-    def test_the_deadline_ends_the_wait_with_the_last_state(self) -> None:
-        """The export goes on at the server, so waiting again can help."""
-        outcome = a_wait().saw(state("processing"), DEADLINE)
+    def test_the_deadline_ends_the_wait_with_the_last_status(self) -> None:
+        """The export continues at the server, so waiting again can help."""
+        outcome = a_wait().on_status(state("processing"), DEADLINE)
         assert outcome is not None
         assert type(outcome.error) is errors.SEIExportTimeoutError
         assert (outcome.error.export_id, outcome.error.retryable) == ("exp_1", True)
-        assert str(outcome.error) == (
-            "ba export exp_1 was still 'processing' after 3600 s. It goes on at the server:"
-            " wait for the same id again, or allow more time"
-        )
+        assert "still 'processing' after 3600 s" in str(outcome.error)
 
 
-class TestFailed:
-    """A look that ended in trouble."""
+class TestErrors:
+    """A poll that failed."""
 
-    def test_trouble_is_borne_by_time(self) -> None:
-        """However many looks it takes."""
-        wait = a_wait(error_tolerance=100.0)
-        trouble = errors.SEIServerError("503")
-        assert all(wait.failed(trouble, START + seconds) is None for seconds in range(100))
-        assert wait.failed(trouble, START + 100) == WaitOutcome(error=trouble)
-
-    def test_a_good_answer_ends_the_trouble(self) -> None:
-        """What follows is new trouble."""
-        wait = a_wait(error_tolerance=100.0)
-        assert wait.failed(errors.SEIConnectionError("cut off"), START) is None
-        assert wait.saw(state("queued"), START + 99) is None
-        assert wait.failed(errors.SEIConnectionError("cut off"), START + 150) is None
-        assert wait.failed(errors.SEIConnectionError("cut off"), START + 249) is None
-        assert wait.failed(errors.SEIConnectionError("cut off"), START + 250) is not None
+    def test_transient_errors_are_tolerated_by_time(self) -> None:
+        """However many polls it takes; a good answer begins anew."""
+        wait, error = a_wait(error_tolerance=100.0), errors.SEIServerError("503")
+        assert all(wait.on_error(error, START + seconds) is None for seconds in range(100))
+        assert wait.on_status(state("queued"), START + 99.5) is None
+        assert all(wait.on_error(error, START + 150 + seconds) is None for seconds in range(100))
+        assert wait.on_error(error, START + 250) == WaitOutcome(error=error)
 
     @pytest.mark.parametrize("kind", [errors.SEIAuthError, errors.SEIBadRequestError, errors.SEIArgumentError])
-    def test_trouble_that_cannot_pass_ends_the_wait_at_once(self, kind: type[errors.SEIError]) -> None:
+    def test_permanent_ones_end_the_wait_immediately(self, kind: type[errors.SEIError]) -> None:
         """A revoked key does not come back."""
         error = kind("no")
-        assert a_wait().failed(error, START + 1) == WaitOutcome(error=error)
+        assert a_wait().on_error(error, START + 1) == WaitOutcome(error=error)
 
     @pytest.mark.parametrize(
         "kind",
         [errors.SEIConnectionError, errors.SEIRateLimitError, errors.SEIServerError, errors.SEIUnexpectedResponseError],
     )
-    def test_trouble_that_can_pass_does_not(self, kind: type[errors.SEIError]) -> None:
-        """A gateway's HTML page is a bad minute: the same URL has worked for the create call."""
-        assert a_wait().failed(kind("later"), START + 1) is None
+    def test_transient_ones_do_not(self, kind: type[errors.SEIError]) -> None:
+        """An HTML page among them: the same URL has worked for the create call."""
+        assert a_wait().on_error(kind("later"), START + 1) is None
 
-    def test_trouble_at_the_deadline_is_a_timeout_that_tells_of_both(self) -> None:
-        """The last state and the last trouble."""
+    def test_one_at_the_deadline_is_in_the_timeout_beside_the_last_status(self) -> None:
+        """Which may never have been seen."""
         wait = a_wait()
-        wait.saw(state("queued"), START + 1)
-        outcome = wait.failed(errors.SEIServerError("the server answered 503"), DEADLINE)
+        wait.on_status(state("queued"), START + 1)
+        outcome = wait.on_error(errors.SEIServerError("the server answered 503"), DEADLINE)
         assert outcome is not None
-        assert type(outcome.error) is errors.SEIExportTimeoutError
-        assert "still 'queued' after 3600 s (last trouble: the server answered 503)" in str(outcome.error)
         assert outcome.export == state("queued")
-
-    def test_an_export_that_was_never_seen_is_told_as_such(self) -> None:
-        """There is no last state."""
-        outcome = a_wait().failed(errors.SEIConnectionError("refused"), DEADLINE)
+        assert "still 'queued' after 3600 s (last error: the server answered 503)" in str(outcome.error)
+        outcome = a_wait().on_error(errors.SEIConnectionError("refused"), DEADLINE)
         assert outcome is not None
-        assert "was never seen after 3600 s (last trouble: refused)" in str(outcome.error)
+        assert "never seen after 3600 s (last error: refused)" in str(outcome.error)
 
 
-class TestMissing:
+class TestNotFound:
     """An export that the server does not know."""
 
-    def test_a_404_is_borne_for_a_while(self) -> None:
-        """A replica may lag behind the create call."""
-        wait = a_wait()
-        missing = errors.SEINotFoundError("404", status_code=404)
-        assert wait.failed(missing, START) is None
-        assert wait.failed(missing, START + 29) is None
-        assert wait.failed(missing, START + 30) == WaitOutcome(error=missing)
+    def test_a_404_is_tolerated_for_half_a_minute(self) -> None:
+        """A replica may lag behind the create call; other errors before it do not shorten that."""
+        wait, missing = a_wait(), errors.SEINotFoundError("404", status_code=404)
+        assert wait.on_error(errors.SEIServerError("503"), START - 60) is None
+        assert wait.on_error(missing, START) is None
+        assert wait.on_error(missing, START + 29) is None
+        assert wait.on_error(missing, START + 30) == WaitOutcome(error=missing)
+        assert a_wait().on_error(missing, DEADLINE) is not None
 
-    def test_other_trouble_before_does_not_shorten_it(self) -> None:
-        """The while begins with the first 404."""
-        wait = a_wait()
-        assert wait.failed(errors.SEIServerError("503"), START) is None
-        assert wait.failed(errors.SEINotFoundError("404"), START + 60) is None
-        assert wait.failed(errors.SEINotFoundError("404"), START + 89) is None
-        assert wait.failed(errors.SEINotFoundError("404"), START + 90) is not None
+    @pytest.mark.parametrize("between", [state("queued"), errors.SEIServerError("503")])
+    def test_any_other_answer_begins_it_anew(self, between: Export | errors.SEIError) -> None:
+        """Replicas alternate, and a gateway that restarts answers with both."""
+        wait, missing = a_wait(), errors.SEINotFoundError("404")
+        wait.on_error(missing, START)
+        if isinstance(between, Export):
+            wait.on_status(between, START + 20)
+        else:
+            wait.on_error(between, START + 20)
+        assert wait.on_error(missing, START + 40) is None
+        assert wait.on_error(missing, START + 69) is None
+        assert wait.on_error(missing, START + 70) is not None
 
-    def test_other_trouble_between_begins_it_anew(self) -> None:
-        """A gateway that is restarted answers with both."""
+    def test_an_export_that_was_known_is_gone(self) -> None:
+        """That is another error than an id that never was; the server's words may say why."""
         wait = a_wait()
-        assert wait.failed(errors.SEINotFoundError("404"), START) is None
-        assert wait.failed(errors.SEIServerError("503"), START + 20) is None
-        assert wait.failed(errors.SEINotFoundError("404"), START + 40) is None
-        assert wait.failed(errors.SEINotFoundError("404"), START + 70) is not None
-
-    def test_an_export_that_was_known_has_vanished(self) -> None:
-        """That is another error than an id that never was."""
-        wait = a_wait()
-        wait.saw(state("processing"), START + 1)
-        assert wait.failed(errors.SEINotFoundError("404", status_code=404, vendor_code="NF"), START + 10) is None
-        outcome = wait.failed(errors.SEINotFoundError("404", status_code=404, vendor_code="NF"), START + 40)
+        wait.on_status(state("processing"), START + 1)
+        error = errors.SEINotFoundError("404", status_code=404, vendor_code="NF", vendor_message="m")
+        assert wait.on_error(error, START + 10) is None
+        outcome = wait.on_error(error, START + 40)
         assert outcome is not None
         assert type(outcome.error) is errors.SEIExportNotFoundError
-        assert (outcome.error.status_code, outcome.error.vendor_code, outcome.error.export_id) == (404, "NF", "exp_1")
-        assert "answered 404 after it had answered 'processing'; create it again" in str(outcome.error)
-
-    def test_one_good_answer_ends_the_while(self) -> None:
-        """Replicas take turns."""
-        wait = a_wait()
-        wait.failed(errors.SEINotFoundError("404"), START)
-        wait.saw(state("queued"), START + 20)
-        assert wait.failed(errors.SEINotFoundError("404"), START + 45) is None
-
-    def test_the_deadline_ends_it_too(self) -> None:
-        """There is no time left to bear it."""
-        assert a_wait().failed(errors.SEINotFoundError("404"), DEADLINE) is not None
+        gone = outcome.error
+        assert (gone.status_code, gone.vendor_code, gone.vendor_message, gone.export_id) == (404, "NF", "m", "exp_1")
+        assert "'processing'" in str(gone)
 
 
 class TestPause:
-    """The time between two looks."""
+    """The time between two polls."""
 
     @pytest.mark.parametrize(
         ("elapsed", "pause"), [(-5.0, 5.0), (0.0, 5.0), (11.0, 5.0), (100.0, 15.0), (3600.0, 90.0)]
     )
     def test_pauses_grow_with_the_root_of_the_time_waited(self, elapsed: float, pause: float) -> None:
-        """Five seconds at least."""
+        """Five seconds at least; the jitter is a tenth either way."""
         assert pause_seconds(elapsed, 0.5) == pytest.approx(pause)
+        assert pause_seconds(elapsed, 0.0) == pytest.approx(0.9 * pause)
+        assert pause_seconds(elapsed, 1.0) == pytest.approx(1.1 * pause)
 
-    def test_jitter_is_a_tenth_either_way(self) -> None:
-        """Exports created together are not asked for together."""
-        assert pause_seconds(100.0, 0.0) == pytest.approx(13.5)
-        assert pause_seconds(100.0, 0.999999) == pytest.approx(16.5, abs=1e-4)
-        assert pause_seconds(100.0, 0.5, interval=30.0) == pytest.approx(30.0)
+    def test_an_interval_of_the_users_own_is_kept(self) -> None:
+        """But for the jitter."""
+        assert a_wait(poll_interval=100.0).pause(START, 0.5) == 100.0
 
-    def test_the_last_look_is_at_the_deadline(self) -> None:
-        """Neither before nor long after."""
+    def test_the_last_poll_is_at_the_deadline(self) -> None:
+        """Whatever the caller asks for."""
         assert a_wait().pause(DEADLINE - 2.0, 0.5) == 2.0
+        assert a_wait().pause(DEADLINE - 2.0, 0.5, at_least=60.0) == 2.0
         assert a_wait().pause(DEADLINE + 2.0, 0.5) == 0.0
+        assert a_wait().pause(START, 0.5, at_least=60.0) == 60.0
 
-    def test_retry_after_lengthens_the_pause_while_there_is_trouble(self) -> None:
-        """Up to the deadline, and no longer than the trouble lasts."""
+    @pytest.mark.parametrize(
+        ("asked", "pause"),
+        [
+            ("120", 120.0),
+            (format_datetime(datetime.fromtimestamp(START + 120, UTC), usegmt=True), 120.0),
+            ("86400", 300.0),
+            (None, 5.0),
+        ],
+    )
+    def test_a_retry_after_is_respected_while_there_are_errors(self, asked: str | None, pause: float) -> None:
+        """Up to five minutes, and up to the deadline."""
         wait = a_wait()
-        wait.failed(errors.SEIRateLimitError("429", retry_after="120"), START)
-        assert wait.pause(START, 0.5) == 120.0
-        assert wait.pause(DEADLINE - 60, 0.5) == 60.0
-        wait.saw(state("queued"), START + 120)
+        wait.on_error(errors.SEIRateLimitError("429", retry_after=asked), START)
+        assert wait.pause(START, 0.5) == pytest.approx(pause, abs=1.0)
+        assert wait.pause(DEADLINE - 4.0, 0.5) == 4.0
+        wait.on_status(state("queued"), START + 120)
         assert wait.pause(START + 120, 0.5) == pytest.approx(1.5 * sqrt(120))
 
-    def test_one_short_export_alone_costs_few_looks(self) -> None:
-        """An hour of waiting is under a hundred calls, a ten-minute export is seen within 40 seconds."""
-        wait, now, looks = a_wait(), START, 0
-        while now < DEADLINE:
-            now += wait.pause(now, 0.5)
-            looks += 1
-        assert looks < 100
-        assert pause_seconds(600, 1.0) < 41
 
-
-class TestSecondsIn:
-    """How long an export was in which status."""
-
-    def test_the_time_between_two_looks_belongs_to_the_earlier_status(self) -> None:
-        """As far as the looks tell; the time before the first one is the first status's."""
-        wait = a_wait()
-        assert wait.seconds_in is None
-        for seconds, word in ((10, "queued"), (20, "queued"), (50, "processing"), (90, "completed")):
-            wait.saw(state(word), START + seconds)
-        assert wait.seconds_in == {ExportStatus.QUEUED: 50.0, ExportStatus.PROCESSING: 40.0}
-
-
-class TestNews:
+class TestMessages:
     """What is worth a log line."""
 
-    def test_changes_of_state_are_told_once(self) -> None:
-        """An unchanged state is no line in a log."""
+    def test_changes_of_status_are_logged_once(self) -> None:
+        """An unchanged status is no line in a log."""
         wait = a_wait()
-        for seconds, word in enumerate(["queued", "queued", "processing", "processing", "odd", "odd"]):
-            wait.saw(state(word), START + seconds)
-        assert wait.has_news
-        assert wait.news() == [
-            "ba export exp_1 is queued after 0 s",
-            "ba export exp_1 is processing after 2 s",
-            "ba export exp_1 is 'odd', a status that is not documented; waiting on until the deadline",
-        ]
-        assert not wait.has_news
-        assert wait.news() == []
+        for seconds, word in enumerate(["queued", "queued", "processing", "processing", "odd", "odd", ""]):
+            wait.on_status(state(word), START + seconds)
+        queued, processing, odd, none = wait.messages()
+        assert ("queued" in queued, "processing (2 s)" in processing) == (True, True)
+        assert "'odd' is not a documented status" in odd
+        assert "without a status" in none
+        assert wait.messages() == []
 
-    def test_trouble_is_told_when_it_starts_and_when_it_ends(self) -> None:
-        """Not at every look between."""
+    def test_errors_are_logged_when_they_start_and_when_they_end(self) -> None:
+        """Not at every poll between."""
         wait = a_wait()
         for seconds in range(5):
-            wait.failed(errors.SEIServerError("the server answered 503"), START + seconds)
-        wait.saw(state("queued"), START + 10)
-        assert wait.news() == [
-            "ba export exp_1: the server answered 503",
-            "ba export exp_1 answers again after 10 s of trouble",
-            "ba export exp_1 is queued after 10 s",
-        ]
+            wait.on_error(errors.SEIServerError("the server answered 503"), START + seconds)
+        wait.on_status(state("queued"), START + 10)
+        first, recovery, status = wait.messages()
+        assert "the server answered 503" in first
+        assert "after 10 s of errors" in recovery
+        assert "queued" in status
 
 
-_looks = st.sampled_from(
+_answers = st.sampled_from(
     [
         state("queued"),
         state("odd"),
@@ -265,80 +227,153 @@ _looks = st.sampled_from(
 
 
 @ANYTHING
-@given(st.lists(_looks, min_size=1, max_size=20), st.floats(0, 0.999), st.none() | st.floats(10, 10_000))
+@given(st.lists(_answers, min_size=1, max_size=20), st.floats(0, 0.999), st.none() | st.floats(10, 10_000))
 def test_every_wait_ends_at_its_deadline(
-    looks: list[Export | errors.SEIError], chance: float, interval: float | None
+    answers: list[Export | errors.SEIError], jitter: float, interval: float | None
 ) -> None:
-    """Whatever the server says, in whatever order, and by no later moment."""
+    """Whatever the server says, in whatever order, and no later."""
     wait, now, outcome = a_wait(poll_interval=interval), START, None
     for step in range(2000):
-        look = looks[step % len(looks)]
-        outcome = wait.saw(look, now) if isinstance(look, Export) else wait.failed(look, now)
+        answer = answers[step % len(answers)]
+        outcome = wait.on_status(answer, now) if isinstance(answer, Export) else wait.on_error(answer, now)
         if outcome is not None:
             break
-        now += wait.pause(now, chance)
+        now += wait.pause(now, jitter)
     assert outcome is not None
     assert outcome.error is not None
     assert now <= DEADLINE + 1e-6
-    assert isinstance(outcome.export, Export | None)
     assert outcome.export is None or outcome.export.status is not ExportStatus.COMPLETED
 
 
-class TestDetails:
-    """What an outcome and a line of the log say."""
+EXPORT = Export(
+    export_id="exp_1",
+    family="ba",
+    status=ExportStatus.COMPLETED,
+    status_word="COMPLETED",
+    created_at="2025-12-29T10:00:00Z",
+    download_url="/d",
+    filename="a.csv.gz",
+    size_bytes=5,
+)
+EXPORTED = {"export_id": "exp_1", "family": "ba", "status": "COMPLETED"}
+READY = {"version": 1, "outcome": "ready", "export": EXPORTED}
+"""The least that any release has written. Never to be changed."""
 
-    def test_a_dead_export_is_told_with_its_last_state(self) -> None:
-        """Operators and lineage name it."""
-        dead = state("failed")
-        outcome = a_wait().saw(dead, START + 1)
-        assert outcome is not None
-        assert outcome.export == dead
 
-    def test_an_export_without_a_status_is_told_as_such(self) -> None:
-        """Once."""
-        wait = a_wait()
-        wait.saw(Export(export_id="exp_1", family="ba", status=ExportStatus.UNKNOWN), START)
-        assert wait.news() == [
-            "ba export exp_1 is 'without a status', a status that is not documented; waiting on until the deadline"
-        ]
+def sent(outcome: WaitOutcome) -> Any:
+    """Return the event as it arrives, through JSON."""
+    return json.loads(json.dumps(outcome.to_event()))
 
-    def test_a_wait_that_is_over_at_once_has_waited_nothing(self) -> None:
-        """A clock that was set back makes it no less."""
-        for now in (START, START - 5):
-            assert "never seen after 0 s." in str(a_wait().over(now).error)
 
-    def test_an_interval_of_the_users_own_is_kept(self) -> None:
-        """But for the jitter."""
-        assert a_wait(poll_interval=100.0).pause(START, 0.5) == 100.0
+class TestEvent:
+    """The outcome that a trigger sends is the one that the worker gets, whichever release either has."""
 
-    def test_a_retry_after_in_the_form_of_a_date_is_obeyed(self) -> None:
-        """From the moment of the look."""
-        wait = a_wait()
-        at = format_datetime(datetime.fromtimestamp(START + 600, UTC), usegmt=True)
-        wait.failed(errors.SEIRateLimitError("slow", retry_after=at), START)
-        assert wait.pause(START, 0.5) == pytest.approx(600, abs=1)
+    def test_a_completed_export_arrives_whole(self) -> None:
+        """What else an event has is not its business."""
+        event = sent(WaitOutcome(export=EXPORT))
+        assert read_event(event | {"passthrough": {"x": 1}}) == EXPORT
+        assert (event["version"], event["outcome"]) == (1, "ready")
+        event["export"]["colour"] = "red"  # of a later release
+        assert read_event(event) == EXPORT
+        assert read_event(READY) == Export(export_id="exp_1", family="ba", status=ExportStatus.COMPLETED)
 
-    def test_trouble_without_a_retry_after_changes_no_pause(self) -> None:
-        """However short it is."""
-        wait = a_wait(poll_interval=0.5)
-        wait.failed(errors.SEIServerError("down"), START)
-        assert wait.pause(START, 0.5) == 0.5
+    @pytest.mark.parametrize("kind", [getattr(errors, name) for name in errors.__all__])
+    def test_an_error_arrives_as_its_own_class(self, kind: type[errors.SEIError]) -> None:
+        """It decides whether a retry helps."""
+        event = sent(WaitOutcome(export=EXPORT, error=kind("what happened", export_id="exp_1")))
+        with pytest.raises(errors.SEIError) as caught:
+            read_event(event)
+        assert type(caught.value) is kind
+        assert (str(caught.value), caught.value.export_id) == ("what happened", "exp_1")
 
-    def test_time_that_does_not_pass_is_not_accounted(self) -> None:
-        """Two looks at one moment."""
-        wait = a_wait()
-        wait.saw(state("queued"), START)
-        wait.saw(state("queued"), START)
-        assert wait.seconds_in == {ExportStatus.QUEUED: 0.0}
+    def test_its_details_arrive_too(self) -> None:
+        """The server's words are for the task's log; what is neither text nor number is left out."""
+        error = errors.SEIRateLimitError(
+            "slow", status_code=429, vendor_code="T", vendor_message="m", export_id="e", retry_after="7"
+        )
+        event = sent(WaitOutcome(error=error))
+        with pytest.raises(errors.SEIRateLimitError) as caught:
+            read_event(event)
+        assert vars(caught.value) == vars(error)
+        event["error"]["vendor_code"] = ["T"]
+        with pytest.raises(errors.SEIRateLimitError) as caught:
+            read_event(event)
+        assert caught.value.vendor_code is None
 
-    def test_an_export_that_has_vanished_keeps_the_servers_words(self) -> None:
-        """They may say why."""
-        wait = a_wait()
-        wait.saw(state("queued"), START)
-        error = errors.SEINotFoundError("404", status_code=404, vendor_code="C", vendor_message="m")
-        wait.failed(error, START)
-        outcome = wait.failed(error, DEADLINE)
-        assert outcome is not None
-        assert isinstance(outcome.error, errors.SEIExportNotFoundError)
-        told = outcome.error
-        assert (told.status_code, told.vendor_code, told.vendor_message) == (404, "C", "m")
+    @pytest.mark.parametrize("name", ["SEIBrandNewError", "annotations", None])
+    @pytest.mark.parametrize(("retryable", "kind"), [(True, errors.SEIConnectionError), (False, errors.SEIExportError)])
+    def test_one_of_an_unknown_class_keeps_what_matters(
+        self, kind: type[errors.SEIError], name: str | None, *, retryable: bool
+    ) -> None:
+        """Its words, and whether a retry can help."""
+        with pytest.raises(kind, match=r"^m$"):
+            read_event({"outcome": "error", "error": {"type": name, "message": "m", "retryable": retryable}})
+
+    @pytest.mark.parametrize(
+        ("event", "words"),
+        [
+            (None, "NoneType in place of an event"),
+            ("ready", "str in place of an event"),
+            ({"version": 7}, "version 7"),
+            ({"outcome": "error"}, "cannot read"),
+            ({"outcome": "error", "error": "failed"}, "cannot read"),
+            ({"outcome": "error", "error": {}}, "without a message"),
+            (
+                {"outcome": "error", "error": {"type": ["SEIAuthError"], "message": None, "status_code": {}}},
+                "without a",
+            ),
+            (READY | {"outcome": "success"}, "cannot read"),
+            (READY | {"export": None}, "cannot read"),
+            *(
+                ({"outcome": "ready", "export": EXPORTED | change}, words)
+                for change, words in (
+                    ({"export_id": None}, "export id or family"),
+                    ({"export_id": ""}, "export id or family"),
+                    ({"family": None}, "export id or family"),
+                    ({"export_id": 5}, "export_id"),
+                    ({"filename": {}}, "filename"),
+                    ({"status": None}, "unknown"),
+                    ({"status": "queued"}, "queued"),
+                    ({"status": "failed"}, "failed"),
+                )
+            ),
+        ],
+    )
+    def test_what_is_not_clearly_a_completed_export_is_an_error(self, event: object, words: str) -> None:
+        """A task must not go on because nobody said no."""
+        with pytest.raises(errors.SEIError, match=words):
+            read_event(event)
+
+    @ANYTHING
+    @given(
+        json_values
+        | st.fixed_dictionaries(
+            {"outcome": st.sampled_from(["ready", "error"])},
+            optional={
+                "export": st.dictionaries(
+                    st.sampled_from(["export_id", "family", "status", "size_bytes", "reused", "filename"]),
+                    json_values | st.sampled_from(["exp_1", "ba", "completed"]),
+                ),
+                "error": st.dictionaries(
+                    st.sampled_from(["type", "message", "retryable", "status_code", "export_id"]),
+                    json_values | texts | st.sampled_from(errors.__all__),
+                ),
+            },
+        )
+    )
+    def test_any_event_is_a_completed_export_or_an_error(self, event: object) -> None:
+        """Whatever arrives."""
+        export = outcome_of(errors.SEIError, read_event, event)
+        if isinstance(export, errors.SEIError):
+            assert str(export)
+            return
+        assert export.status is ExportStatus.COMPLETED
+        assert export.export_id
+
+    def test_an_outcome_is_an_export_or_raises(self) -> None:
+        """The same, without a trigger."""
+        assert WaitOutcome(export=EXPORT).export_or_raise() == EXPORT
+        with pytest.raises(errors.SEIAuthError):
+            WaitOutcome(export=EXPORT, error=errors.SEIAuthError("no")).export_or_raise()
+        with pytest.raises(errors.SEIError, match="without an export"):
+            WaitOutcome().export_or_raise()

@@ -25,7 +25,7 @@ from tests.transports.conftest import Proxy
 LIST = list_call(get_family("productivity"), list_query())
 FILE = HttpRequest(method="GET", path="file.csv")
 HEAD = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = HEAD + b"BodyReader-Encoding: chunked\r\n\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 TRAILERS = b"X-Trailer: 1\r\n"
 

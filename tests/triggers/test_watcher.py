@@ -6,18 +6,13 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from airflow_provider_sei.connection import async_settings
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.hooks.sei import SEIHook
-from airflow_provider_sei.protocol.families import get_family
-from airflow_provider_sei.protocol.listing import list_call
-from airflow_provider_sei.triggers._poller import Poller
-from airflow_provider_sei.triggers.watcher import completions_query
+from airflow_provider_sei.protocol.retry import Backoff
 
 pytest.importorskip("airflow.sdk", reason="asset watchers are of Airflow 3.0 and newer")
 
@@ -107,7 +102,7 @@ def trigger(store: Any = None, **changes: Any) -> Any:
 
 
 def watch(sei_server: Any, one: Any, *steps: Callable[[], Any]) -> list[dict[str, Any]]:
-    """Run a trigger, each step after two more looks; return the events' payloads after two more at the end."""
+    """Run a trigger, each step after two more list calls; return the events' payloads after two more at the end."""
 
     async def run() -> list[dict[str, Any]]:
         fired: list[dict[str, Any]] = []
@@ -146,8 +141,8 @@ def ids(payloads: list[dict[str, Any]]) -> list[str]:
 class TestEvents:
     """What starts a DAG."""
 
-    def test_an_export_that_somebody_completes_is_told_once(self, sei_server: Any, create: Any) -> None:
-        """What was there before is not."""
+    def test_a_completed_export_is_reported_once(self, sei_server: Any, create: Any) -> None:
+        """What was there before is not reported."""
         create()
         new: list[str] = []
         fired = watch(sei_server, trigger(), lambda: new.append(create()), lambda: None, lambda: new.append(create()))
@@ -173,7 +168,18 @@ class TestEvents:
             "sei_conn_id": "sei_default",
         }
 
-    def test_one_that_is_created_early_and_completed_late_is_told(
+    def test_it_is_plain_text_without_a_person_or_a_url(self, sei_server: Any, connection: str) -> None:
+        """A tree is named by somebody at SEI; its name goes to Airflow's UI and into other people's DAGs."""
+        assert connection
+        export = {"exportId": "exp_1", "status": "completed", "completedAt": "2026-01-01T00:00:00Z"}
+        export |= {"scope": {"orgTreeName": "East\x1b[31m\nx"}, "downloadUrl": "/d?token=1", "createdBy": "jane"}
+        sei_server.faults.add("list", "answer", times=None, status=200, body={"exports": [export]})
+        [payload] = watch(sei_server, trigger(since="2025-01-01T00:00:00Z"))
+        assert payload["org_tree_name"] == "East [31m x"
+        assert "token" not in str(payload)
+        assert "jane" not in str(payload)
+
+    def test_one_that_is_created_early_and_completed_late_is_reported(
         self, sei_server: Any, create: Any, connection: str
     ) -> None:
         """When it is completed, and not before."""
@@ -223,8 +229,8 @@ class TestRestart:
     """The triggerer is not always there."""
 
     @pytest.mark.parametrize("store", [Store(), BlockingStore()], ids=["3.3.2", "3.3.0"])
-    def test_what_is_completed_meanwhile_is_told_afterwards(self, sei_server: Any, create: Any, store: Any) -> None:
-        """And what was told before is not told again."""
+    def test_what_is_completed_meanwhile_is_reported_afterwards(self, sei_server: Any, create: Any, store: Any) -> None:
+        """And what was reported before is not reported again."""
         first: list[str] = []
         assert ids(watch(sei_server, trigger(store), lambda: first.append(create()), lambda: None)) == first
         meanwhile = create()
@@ -240,10 +246,10 @@ class TestRestart:
     def test_a_store_of_several_assets_is_left_alone(self, sei_server: Any, create: Any, task_log: Any) -> None:
         """Airflow does not say whose it is; that is logged."""
         assert len(watch(sei_server, trigger(SharedStore()), create)) == 1
-        assert "Nothing is kept between restarts" in task_log.text
+        assert "No watermark is kept between restarts" in task_log.text
 
-    def test_a_store_that_is_out_of_order_is_asked_again(self, sei_server: Any, create: Any) -> None:
-        """Nothing is told before it is known what was told."""
+    def test_a_store_that_fails_is_asked_again(self, sei_server: Any, create: Any) -> None:
+        """Nothing is reported before it is known what was."""
         store = Store()
         watch(sei_server, trigger(store), create)
         meanwhile = create()
@@ -256,10 +262,10 @@ class TestRestart:
         watch(sei_server, trigger(store), lambda: setattr(store, "out_of_order", 1), create, lambda: None)
         assert watch(sei_server, trigger(store)) == []
 
-    def test_what_was_told_is_kept_once_airflow_has_it(
+    def test_the_watermark_is_stored_once_airflow_has_the_events(
         self, sei_server: Any, create: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An event that is lost with its triggerer is told again, rather than never."""
+        """An event that is lost with its triggerer is repeated."""
         real, story = asyncio.sleep, []
 
         async def sleep(seconds: float) -> None:
@@ -268,7 +274,7 @@ class TestRestart:
 
         class Telling(Store):
             async def aset(self, key: str, value: Any) -> None:
-                story.append(f"kept {len(value['told'])}")
+                story.append(f"kept {len(value['seen'])}")
                 await super().aset(key, value)
 
         monkeypatch.setattr("airflow_provider_sei.triggers.watcher._SETTLED_AFTER", 5.0)
@@ -287,7 +293,7 @@ class TestRestart:
         assert watch(sei_server, trigger(store, since=early, poll_interval=0.03)) == []
 
 
-class TestTrouble:
+class TestErrors:
     """It never ends: Airflow would begin it again at once."""
 
     @pytest.mark.parametrize(
@@ -301,11 +307,11 @@ class TestTrouble:
         ],
         ids=lambda value: str(value.get("status", "")) if isinstance(value, dict) else value,
     )
-    def test_an_error_of_the_list_is_borne_and_logged(
+    def test_an_error_of_the_list_is_tolerated_and_logged(
         self, sei_server: Any, create: Any, task_log: Any, monkeypatch: pytest.MonkeyPatch, *, name: str, fault: Any
     ) -> None:
-        """What is completed meanwhile is told when it is over."""
-        monkeypatch.setattr("airflow_provider_sei.protocol.budget._LEAST_PAUSE", 0.01)
+        """What is completed meanwhile is reported afterwards."""
+        monkeypatch.setattr("airflow_provider_sei.triggers._poller._THROTTLED", Backoff(base=0.01))
 
         def trouble() -> None:
             sei_server.faults.add("list", name, times=3, **fault)
@@ -315,9 +321,9 @@ class TestTrouble:
         assert ids(fired) == [export.export_id for export in sei_server.exports]
         assert str(fault["status"]) in task_log.text
 
-    def test_a_connection_that_is_not_there_is_borne(self, task_log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_connection_that_is_not_there_is_tolerated(self, task_log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Somebody may still make it."""
-        monkeypatch.setattr("airflow_provider_sei.triggers._poller._LOOK_UP_PAUSES", ())
+        monkeypatch.setattr("airflow_provider_sei.triggers._poller._LOOK_UP_FAILED", Backoff(attempts=1))
 
         async def run() -> bool:
             task = asyncio.ensure_future(anext(trigger(sei_conn_id="nowhere").run()))
@@ -332,9 +338,7 @@ class TestTrouble:
         assert not asyncio.run(run())
         assert "nowhere" in task_log.text
 
-    def test_an_export_without_a_date_is_told_of_in_the_log(
-        self, sei_server: Any, connection: str, task_log: Any
-    ) -> None:
+    def test_an_export_without_a_date_is_logged(self, sei_server: Any, connection: str, task_log: Any) -> None:
         """It cannot be said whether it is new."""
         assert connection == "sei_default"
         body = {"exports": [{"exportId": "exp_1", "status": "completed"}]}
@@ -343,7 +347,7 @@ class TestTrouble:
         assert "1 completed productivity exports have no readable completedAt" in task_log.text
 
     def test_a_new_key_is_used(self, sei_server: Any, create: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without a restart: the connection is looked up for every look."""
+        """Without a restart: the connection is looked up each time."""
         good = sei_server.connection_json(calls_per_minute=1000)
         monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", good.replace(json.loads(good)["password"], "stale-key"))
         one = trigger()
@@ -353,33 +357,6 @@ class TestTrouble:
 
         fired = watch(sei_server, one, renew, create, lambda: None)
         assert len(fired) == 1
-
-
-class TestBudget:
-    """Looks are calls of the connection like any others."""
-
-    def test_a_look_waits_for_the_budget_and_keeps_the_poller_open(self, sei_server: Any, connection: str) -> None:
-        """It pays before it waits, so the next one waits longer."""
-        assert sei_server.requests == []
-        pauses: list[float] = []
-
-        async def run() -> None:
-            async def pause(_event: asyncio.Event, seconds: float) -> None:
-                pauses.append(seconds)
-                assert not poller.idle
-
-            settings = replace(await async_settings(connection), calls_per_minute=60.0)
-            poller = Poller(settings, clock=lambda: 1000.0, pause=pause)
-            call = list_call(get_family("ba"), completions_query(None))
-            for _ in range(3):
-                await poller.ask(call, settings, "ba")
-                assert poller.idle
-            await poller.close()
-
-        asyncio.run(run())
-        first, second, third = pauses
-        assert first == 0.0 < second < third
-        assert len(listed(sei_server)) == 3
 
 
 class TestSerialize:
@@ -416,7 +393,7 @@ class TestSerialize:
         ("wrong", "words"),
         [
             ({"family": "prodctivity"}, "did you mean"),
-            ({"since": "yesterday"}, "since must be a moment"),
+            ({"since": "yesterday"}, "since must be a time"),
             ({"poll_interval": 1}, "poll_interval must be a number of seconds, at least 5"),
             ({"team_id": 4.5}, "team_id must be text"),
         ],
