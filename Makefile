@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make. Everything is installed into .venv, once; later runs need no network.
-#   make demo PYTHON=python3.12        another Python
-#   make test PYTEST_ARGS="-k naming"  part of the tests
+#   make demo PYTHON=python3.12           with another Python
+#   make test PYTEST_ARGS="-k filenames"  some of the tests
 #   make matrix CELLS="airflow-2.11-py3.11 airflow-3.3-py3.13"
 
 PYTHON ?= python3
@@ -11,18 +11,18 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER := .cache/cluster
 MODULES := $(basename $(notdir $(wildcard airflow_provider_sei/protocol/[a-z]*.py)))
-# Google's provider caps these below the releases that the other packages have: google-genai 2.34 has tenacity<9.2, and
-# litellm, which google-cloud-aiplatform asks for, openai<3 and importlib-metadata<9.
+# Google's provider needs older versions of these than the other packages: google-genai 2.34 requires tenacity<9.2, and
+# litellm (of google-cloud-aiplatform) requires openai<3 and importlib-metadata<9.
 NOT_BESIDE_GOOGLE := tenacity|openai|importlib-metadata
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test live-test screenshots coverage mutation lint docs dist wheel-test extras-test bench matrix cluster-test constraints matrix-constraints clean
 .DELETE_ON_ERROR:
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The installer is whatever pip the machine has set up: its index, proxy and certificates apply.
+# pip uses the machine's own configuration: index, proxy and certificates.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=...") if sys.version_info < (3, 11) else None'
 	@echo "Installing into .venv (about a minute) ..."
@@ -31,28 +31,28 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt --group dev --editable .
 	@touch $@
 
-demo: $(INSTALLED) ## run the example DAGs on a real Airflow and check every delivered file
+demo: $(INSTALLED) ## run the example DAGs on a real Airflow, and check every delivered file
 	@exec $(BIN)/python -m demo run
 
-up: $(INSTALLED) ## start Airflow and the local SEI server, and leave them running
+up: $(INSTALLED) ## start Airflow and the local SEI server, and keep them running
 	@exec $(BIN)/python -m demo up
 
 down: ## stop what 'make up' started
 	@if [ -e $(INSTALLED) ]; then exec $(BIN)/python -m demo down; fi
 
-test: $(INSTALLED) ## run the tests that need no running Airflow
+test: $(INSTALLED) ## run the tests, except those that need a running Airflow
 	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadscope $(PYTEST_ARGS)
 
-live-test: $(INSTALLED) ## run the tests that start a whole Airflow, but for those of the cluster
+live-test: $(INSTALLED) ## run the tests that start a whole Airflow, except those of the cluster
 	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster --ignore tests/matrix --ignore tests/packaging $(PYTEST_ARGS)
 
-coverage: $(INSTALLED) ## run the tests and tell which lines and branches of the package they leave out
+coverage: $(INSTALLED) ## run the tests, and report the lines and branches that they do not reach
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest -q $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@exec $(BIN)/coverage report
 
-mutation: $(INSTALLED) ## change the core in small ways and tell what no test notices; MODULES="status answers"
+mutation: $(INSTALLED) ## change protocol/ in small ways, and report changes that no test detects; MODULES="arguments retry"
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group mutation
 	@exec $(BIN)/python -m tests.mutation $(MODULES)
 
@@ -65,29 +65,29 @@ docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning i
 	@$(BIN)/python -m sphinx -M html docs docs/_build -W --keep-going -n -q --fresh-env
 	@echo "docs/_build/html/index.html"
 
-dist: $(INSTALLED) ## build the wheel and the source distribution into dist/, and check what they say of themselves
+dist: $(INSTALLED) ## build the wheel and the source distribution into dist/, and check their metadata
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build
 	@exec $(BIN)/python -m twine check --strict dist/*
 
-wheel-test: $(INSTALLED) ## install the wheel into an empty environment and run an example DAG from it
+wheel-test: $(INSTALLED) ## install the wheel into an empty environment, and run an example DAG
 	@exec $(BIN)/python -m pytest -m live tests/packaging/test_wheel.py $(PYTEST_ARGS)
 
-extras-test: $(INSTALLED) ## install each extra alone into an empty environment and use it; some minutes
+extras-test: $(INSTALLED) ## install each extra into an empty environment, and use it (some minutes)
 	@exec $(BIN)/python -m pytest -m live tests/packaging/test_extras.py $(PYTEST_ARGS)
 
-bench: $(INSTALLED) ## measure beside peers; BENCH=--full for all sizes. Tables, and JSON in benchmarks/results/
+bench: $(INSTALLED) ## compare with other providers; BENCH=--full for all sizes; JSON in benchmarks/results/
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
 	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py $(BENCH)
 	@PYTHONPATH=. $(BIN)/python benchmarks/download.py $(BENCH)
 	@PYTHONPATH=. $(BIN)/python benchmarks/triggers.py $(BENCH)
 	@PYTHONPATH=. exec $(BIN)/python benchmarks/organisation.py $(BENCH)
 
-matrix: $(INSTALLED) ## run the tests on each supported Airflow, in an environment of its own
+matrix: $(INSTALLED) ## run the tests on each supported Airflow, each in its own environment
 	@exec $(BIN)/python -m tests.matrix $(CELLS)
 
-# PostgreSQL and Redis are the machine's: on Debian and Ubuntu, the packages postgresql and redis-server. constraints.txt
-# holds for this environment too; constraints/cluster.txt has what is not in it.
+# PostgreSQL and Redis must be installed: on Debian and Ubuntu, the packages postgresql and redis-server. constraints.txt
+# applies to this environment, too; constraints/cluster.txt has the packages that are not in it.
 $(CLUSTER)/installed: pyproject.toml constraints.txt constraints/cluster.txt
 	@echo "Installing into $(CLUSTER) (a minute or two) ..."
 	@$(PYTHON) -m venv --clear $(CLUSTER)
@@ -96,13 +96,13 @@ $(CLUSTER)/installed: pyproject.toml constraints.txt constraints/cluster.txt
 	  --build-constraint constraints.txt --group cluster --editable .
 	@touch $@
 
-screenshots: $(INSTALLED) ## take the pictures of docs/images/ anew; needs the machine's chromium
+screenshots: $(INSTALLED) ## take the pictures in docs/images/ again; needs chromium
 	@exec $(BIN)/python -m tests.screens
 
-cluster-test: $(CLUSTER)/installed ## kill one process after another of a cluster with twenty exports in flight
+cluster-test: $(CLUSTER)/installed ## kill processes of a Celery cluster while twenty exports are running
 	@exec $(CLUSTER)/bin/python -m pytest -s -p no:cacheprovider --tb=short -m live tests/cluster $(PYTEST_ARGS)
 
-constraints: $(INSTALLED) ## resolve constraints.txt anew, one version of everything for Python 3.11 to 3.13
+constraints: $(INSTALLED) ## update constraints.txt, with one version of each package for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev --group bench --group mutation \
 	  pyproject.toml -o .venv/resolved.txt
@@ -115,8 +115,8 @@ constraints: $(INSTALLED) ## resolve constraints.txt anew, one version of everyt
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra gcs pyproject.toml -o .venv/resolved.txt
 	sed -E '/emscripten/{/!=/!d;}; s/ ;.*//' .venv/resolved.txt | grep -vxFf constraints.txt > constraints/gcs.txt
 
-matrix-constraints: $(INSTALLED) ## resolve constraints/ anew, each as on the day of its Airflow's release
+matrix-constraints: $(INSTALLED) ## update constraints/, each to the day of its Airflow's release
 	@exec $(BIN)/python -m tests.matrix --resolve $(CELLS)
 
-clean: down ## remove the environment and everything that runs left behind
+clean: down ## remove the environment and all generated files
 	rm -rf .venv .cache/matrix $(CLUSTER) .demo demo-output docs/_build build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache

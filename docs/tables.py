@@ -1,4 +1,4 @@
-"""Tables of the documentation that are made of the code, so that they cannot say anything else."""
+"""Generate the documentation's tables from the code."""
 
 from __future__ import annotations
 
@@ -9,58 +9,59 @@ from pathlib import Path
 from airflow_provider_sei.get_provider_info import get_provider_info
 from airflow_provider_sei.local_server.faults import EFFECTS, OPERATIONS
 from airflow_provider_sei.local_server.settings import ServerSettings
-from airflow_provider_sei.protocol import catalogue
 from airflow_provider_sei.protocol.families import FAMILIES, Option
+from airflow_provider_sei.protocol.metrics import (
+    CONTRIBUTOR_REPORT,
+    TEAM_REPORT_EFFICIENCY,
+    TEAM_REPORT_PRODUCTIVITY,
+    metrics,
+)
 from airflow_provider_sei.protocol.settings import ALIASES, SEISettings
 
 __all__ = ["write"]
 
-_REPORTS = (
-    catalogue.TEAM_REPORT_PRODUCTIVITY,
-    catalogue.TEAM_REPORT_EFFICIENCY,
-    catalogue.CONTRIBUTOR_REPORT,
-)
+_REPORTS = (TEAM_REPORT_PRODUCTIVITY, TEAM_REPORT_EFFICIENCY, CONTRIBUTOR_REPORT)
 
 
 def write(folder: Path) -> None:
-    """Write each table as a Markdown file of its own."""
+    """Write each table to a Markdown file."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in _TABLES.items():
         (folder / f"{name}.md").write_text(table() + "\n")
 
 
 def aliases() -> str:
-    """Return the names of the vendor's clusters."""
+    """Return the aliases of the vendor's clusters."""
     return _table(("Alias", "Base URL"), ((_code(name), _code(url)) for name, url in ALIASES.items()))
 
 
 def connection_fields() -> str:
-    """Return the fields that are kept in the connection's extra."""
+    """Return the fields of the connection's extra."""
     [connection_type] = get_provider_info()["connection-types"]
     defaults = {field.name: field.default for field in dataclasses.fields(SEISettings)}
     rows = []
     for name, field in connection_type["conn-fields"].items():
         default = defaults[name]
         rows.append((_code(name), field["label"], "" if default is None else f"{default:g}", field["description"]))
-    return _table(("Extra", "In the form", "Default", "What it is"), rows)
+    return _table(("Extra", "In the form", "Default", "Description"), rows)
 
 
 def families() -> str:
-    """Return the families with their groups."""
+    """Return the families with their metric groups."""
     return _table(
-        ("`family`", "What it is", "`metric_groups`"),
+        ("`family`", "Title", "`metric_groups`"),
         ((_code(each.name), each.title, _codes(each.metric_groups) or "none") for each in FAMILIES.values()),
     )
 
 
 def options() -> str:
-    """Return the options of all families; one that is the same in several has one row."""
-    takers: dict[Option, list[str]] = {}
+    """Return the options of all families; an option that several families share has one row."""
+    users: dict[Option, list[str]] = {}
     for family in FAMILIES.values():
         for option in family.options:
-            takers.setdefault(option, []).append(family.name)
+            users.setdefault(option, []).append(family.name)
     return _table(
-        ("`family`", "Argument", "In `options` as", "Values", "If left out"),
+        ("`family`", "Argument", "Key in `options`", "Values", "Default"),
         (
             (
                 "all" if len(names) == len(FAMILIES) else _codes(names),
@@ -69,24 +70,24 @@ def options() -> str:
                 _values(option),
                 _default(option),
             )
-            for option, names in sorted(takers.items(), key=lambda taken: len(taken[1]) == len(FAMILIES))
+            for option, names in sorted(users.items(), key=lambda item: len(item[1]) == len(FAMILIES))
         ),
     )
 
 
-def metrics() -> str:
-    """Return the documented metrics, family by family and report by report."""
+def documented_metrics() -> str:
+    """Return the documented metrics of each family and report."""
     parts = []
-    for exports in (*(name for name in FAMILIES if catalogue.metrics(name)), *_REPORTS):
-        rows = ((_code(one.name), one.unit, one.description) for one in catalogue.metrics(exports))
+    for exports in (*(name for name in FAMILIES if metrics(name)), *_REPORTS):
+        rows = ((_code(one.name), one.unit, one.description) for one in metrics(exports))
         parts.append(f"### {_title(exports)}\n\n{_table(('Metric', 'Unit', 'What it measures'), rows)}")
     return "\n\n".join(parts)
 
 
 def faults() -> str:
-    """Return what the local server can be made to do."""
+    """Return the faults of the local server."""
     return _table(
-        ("Effect", "What it does", "Parameters, with their defaults", "Calls"),
+        ("Effect", "What it does", "Parameters with defaults", "Calls"),
         (
             (
                 _code(name),
@@ -102,7 +103,7 @@ def faults() -> str:
 def server_settings() -> str:
     """Return the settings of the local server."""
     return _table(
-        ("Setting", "Default", "What it is"),
+        ("Setting", "Default", "Description"),
         (
             (_code(field.name), _code(repr(field.default)), field.metadata["help"])
             for field in dataclasses.fields(ServerSettings)
@@ -141,7 +142,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "connection_fields": connection_fields,
     "families": families,
     "faults": faults,
-    "metrics": metrics,
+    "metrics": documented_metrics,
     "options": options,
     "server_settings": server_settings,
 }

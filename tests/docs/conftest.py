@@ -1,4 +1,4 @@
-"""What the tests of the documentation share."""
+"""Fixtures for the documentation's tests: the built pages, and the examples as DAGs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.docs.pages import DOCS
 
-TOGETHER = ("s3://aws_default@lake/sei/", "/tmp/sei/")  # noqa: S108 - what the pages name
-"""Where the pages' examples deliver to."""
+DESTINATIONS = ("s3://aws_default@lake/sei/", "/tmp/sei/")  # noqa: S108 - as on the pages
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The documentation as ``make docs`` builds it: a warning is an error."""
+    """Build the documentation as ``make docs`` does; a warning is an error."""
     folder = tmp_path_factory.mktemp("docs")
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-n", "-q", str(DOCS), str(folder)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -29,11 +27,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Callable[[str], str]:
-    """Let an example deliver into a temporary folder."""
+    """Return a function that lets an example deliver to a temporary folder."""
 
     def changed(text: str) -> str:
-        for place in TOGETHER:
-            text = text.replace(f'"{place}"', f'"{tmp_path}/"')
+        for destination in DESTINATIONS:
+            text = text.replace(f'"{destination}"', f'"{tmp_path}/"')
         return text
 
     return changed
@@ -41,7 +39,7 @@ def here(tmp_path: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def load(dags_folder: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Parse the text of a DAG file as Airflow does, and return its DAGs by their ids."""
+    """Return a function that parses the text of a DAG file and returns its DAGs by id."""
     from airflow.dag_processing.dagbag import DagBag
 
     file = dags_folder / "of_the_documentation.py"
@@ -57,6 +55,6 @@ def load(dags_folder: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the moment that ``create_jitter`` draws be now."""
-    monkeypatch.setattr("airflow_provider_sei.operators._waiting.random", SimpleNamespace(random=lambda: 0.0))
+def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the random delay of ``create_jitter`` zero."""
+    monkeypatch.setattr("random.random", lambda: 0.0)

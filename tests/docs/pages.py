@@ -1,4 +1,4 @@
-"""The documentation taken apart: its pages, their code blocks, links, tables, and words in backticks."""
+"""Read the documentation's pages: code blocks, links, tables, and inline code."""
 
 from __future__ import annotations
 
@@ -25,63 +25,52 @@ PAGES = (README, *sorted(page for page in DOCS.rglob("*.md") if "_build" not in 
 class Block:
     """A fenced block of code."""
 
-    page: str
-    line: int
-    """From 1, of the fence."""
-    language: str
+    place: str
+    """Page and line of the fence."""
     text: str
-
-    @property
-    def place(self) -> str:
-        """Return where it stands, as compilers write it."""
-        return f"{self.page}:{self.line}"
 
 
 def name_of(page: Path) -> str:
-    """Return a page's path as people say it."""
+    """Return a page's path in the repository."""
     return page.relative_to(ROOT).as_posix()
 
 
 @cache
 def tokens(page: Path) -> tuple[Token, ...]:
-    """Return what a page is made of, inline parts in line with the others."""
+    """Return a page's tokens, inline ones included."""
     parser = MarkdownIt("commonmark").enable("table").use(deflist_plugin).use(front_matter_plugin)
     parsed = parser.parse(page.read_text())
     return tuple(part for token in parsed for part in (token, *(token.children or ())))
 
 
-def blocks(*languages: str) -> list[Block]:
-    """Return the blocks of all pages that are in one of these languages."""
+def blocks(language: str) -> list[Block]:
+    """Return all pages' blocks in a language."""
     return [
-        Block(name_of(page), (token.map or [0])[0] + 1, token.info.strip(), token.content)
+        Block(f"{name_of(page)}:{(token.map or [0])[0] + 1}", token.content)
         for page in PAGES
         for token in tokens(page)
-        if token.type == "fence" and token.info.strip() in languages
+        if token.type == "fence" and token.info.strip() == language
     ]
 
 
 def block(page: Path, words: str) -> str:
-    """Return the text of the one block of a page that holds these words."""
+    """Return the one block of a page that contains these words."""
     [found] = [token.content for token in tokens(page) if token.type == "fence" and words in token.content]
     return found
 
 
 def links(page: Path) -> Iterator[str]:
-    """Yield where a page's links lead."""
-    for token in tokens(page):
-        if token.type == "link_open":
-            yield str(token.attrs["href"])
+    """Yield the targets of a page's links."""
+    return (str(token.attrs["href"]) for token in tokens(page) if token.type == "link_open")
 
 
 def codes(page: Path) -> Iterator[str]:
-    """Yield what stands in backticks within a page's sentences and tables."""
-    for token in tokens(page):
-        if token.type == "code_inline":
-            yield token.content
+    """Yield the code in a page's sentences and tables."""
+    return (token.content for token in tokens(page) if token.type == "code_inline")
 
 
 def table(page: Path, head: str) -> list[list[str]]:
-    """Return the rows below the one that holds ``head``, cell by cell, as written."""
+    """Return the rows of the table whose header contains ``head``, as cells."""
     lines = page.read_text().splitlines()
     [start] = [number for number, line in enumerate(lines) if line.startswith("|") and head in line]
     rows = []

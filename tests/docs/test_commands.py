@@ -1,9 +1,8 @@
-"""Every command that the documentation shows exists, and so does every name and path in its sentences."""
+"""Commands in the documentation exist, and so do the classes and paths that it names."""
 
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import re
 import shlex
@@ -19,22 +18,16 @@ from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.local_server.__main__ import _parser as server_parser
 from tests.docs.pages import PAGES, ROOT, Block, blocks, codes, name_of
 
-SHELL = blocks("bash")
 PACKAGE = Path(airflow_provider_sei.__file__).parent
-PROGRAMS = ("airflow ", "make ", "pip ", "python -m ")
-"""What commands within sentences begin with."""
-SYSTEM = {"ls", "mkdir", "."}
-"""What any shell has."""
-PLACES = (ROOT, PACKAGE)
-"""What paths are relative to."""
-OF_READERS = {"conftest.py"}
-"""Files that the pages name, and that a reader has."""
+PROGRAMS = ("airflow ", "make ", "pip ", "python -m ")  # inline code that is a command
+SHELL = {"ls", "mkdir", "."}
+OF_READERS = {"conftest.py"}  # named on the pages, but not files of this repository
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
 def commands(shown: Block) -> list[list[str]]:
-    """Return the commands of a block in words, without what is set for them."""
+    """Return the commands of a block as words, without leading assignments."""
     found = []
     for line in re.split(r"\n(?![^']*'(?:[^']*'[^']*')*[^']*\Z)", shown.text):
         words = shlex.split(line, comments=True)
@@ -46,7 +39,7 @@ def commands(shown: Block) -> list[list[str]]:
 
 
 COMMANDS = [
-    *((shown.place, words) for shown in SHELL for words in commands(shown)),
+    *((shown.place, words) for shown in blocks("bash") for words in commands(shown)),
     *((name_of(page), shlex.split(code)) for page in PAGES for code in codes(page) if code.startswith(PROGRAMS)),
 ]
 
@@ -61,7 +54,7 @@ def airflow_parser() -> ArgumentParser:
 
 @pytest.mark.parametrize(("place", "words"), COMMANDS, ids=lambda each: each if isinstance(each, str) else "")
 def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, words: list[str]) -> None:
-    """By the parser of the program that is called, which ends the test if it cannot make sense of it."""
+    """According to the called program's own parser, which exits for an unknown command."""
     match words:
         case ["make", *targets]:
             assert {target for target in targets if "=" not in target} <= TARGETS
@@ -78,11 +71,11 @@ def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, word
         case ["export", assignment]:
             assert re.match(r"[A-Z_]+=", assignment)
         case [word, *_]:
-            assert word in SYSTEM, place
+            assert word in SHELL, place
 
 
-def test_a_connection_that_is_shown_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the project and the organisation that every export call needs; the key is the reader's."""
+def test_a_shown_connection_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With key, project and organisation."""
     name = "AIRFLOW_CONN_SEI_DEFAULT"
     shown = [words[1].partition("=")[2] for _, words in COMMANDS if words[0] == "export" and name in words[1]]
     assert shown
@@ -96,28 +89,20 @@ def test_a_connection_that_is_shown_is_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_classes_and_paths_in_sentences_exist(page: Path, public: set[str]) -> None:
-    """What stands in backticks: ``SEISomething``, and files and folders of the repository."""
+    """In inline code: ``SEISomething``, and files and folders of the repository or the package."""
     unknown = []
     for code in codes(page):
         if re.fullmatch(r"SEI[A-Z][a-z]\w+", code) and code not in public:
             unknown.append(code)
         is_path = re.fullmatch(r"\.?[a-z_]+/[\w./]*|[a-z_]+\.py", code) and code not in OF_READERS
-        if is_path and not any((at / code).exists() for at in PLACES):
+        if is_path and not any((folder / code).exists() for folder in (ROOT, PACKAGE)):
             unknown.append(code)
     assert unknown == []
 
 
 @pytest.fixture(scope="module")
 def public() -> set[str]:
-    """Every name of the package that begins as its classes do."""
+    """All names of the package that begin with SEI."""
     modules = pkgutil.walk_packages(airflow_provider_sei.__path__, "airflow_provider_sei.")
     loaded: list[Any] = [importlib.import_module(each.name) for each in modules if not each.name.endswith("__main__")]
     return {name for module in loaded for name in vars(module) if name.startswith("SEI")}
-
-
-def test_the_makefile_lists_each_target() -> None:
-    """So that ``make`` tells of all."""
-    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert phony is not None
-    assert set(phony[1].split()) - {"help"} == TARGETS - {"help"}
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)
