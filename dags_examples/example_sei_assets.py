@@ -1,7 +1,8 @@
-"""Scheduled by data: a DAG that follows a delivered file, and one that follows any export that is completed.
+"""Schedule DAGs by data.
 
-``sei_assets_export`` delivers a file, and ``sei_assets_report`` runs when it has. ``sei_assets_watch`` runs when an
-export of the project is completed, whoever has started it, and delivers that one (Airflow 3.0 and newer).
+- `sei_assets_export` delivers a file and updates an asset.
+- `sei_assets_report` runs when that asset is updated, and reads the file.
+- `sei_assets_watch` runs when any export of the project is completed, and delivers it (Airflow 3.0+).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from airflow_provider_sei.triggers.watcher import SEIExportCompletedTrigger
 PARAMS = {
     "org_tree_name": Param("Engineering", type="string", description="Organisation tree, as SEI names it"),
     "team_id": Param(None, type=["null", "string"], description="Team, from the address of its Insights page"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the run's period"),
-    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day; none: the run's period"),
+    "date_end": Param(None, type=["null", "string"], format="date", description="Last day (inclusive)"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
 }
 
 DELIVERED = Asset("sei_productivity_csv")
@@ -48,30 +49,21 @@ with DAG("sei_assets_export", schedule=None, params=PARAMS, tags=["sei"], doc_md
 with DAG("sei_assets_report", schedule=[DELIVERED], tags=["sei"], doc_md=__doc__):
     # [START howto_asset_sei_consumer]
     @task
-    def slowest(triggering_asset_events: Any) -> list[dict[str, Any]]:
-        """Return, for each delivered file, the team and month in which pull requests took longest."""
-        found = []
+    def slowest_records(triggering_asset_events: Any) -> list[dict[str, Any]]:
+        """Return, for each delivered file, the record with the longest cycle time of pull requests."""
+        slowest = []
         for event in triggering_asset_events[DELIVERED]:
-            told = event.extra
-            content = ObjectStoragePath(told["uri"]).read_bytes()
-            if hashlib.sha256(content).hexdigest() != told["sha256"]:
-                msg = f"{told['uri']} has been replaced since export {told['export_id']} was delivered"
+            delivered = event.extra
+            content = ObjectStoragePath(delivered["uri"]).read_bytes()
+            if hashlib.sha256(content).hexdigest() != delivered["sha256"]:
+                msg = f"{delivered['uri']} has been replaced since export {delivered['export_id']} was delivered"
                 raise ValueError(msg)
             plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-            rows = list(csv.DictReader(io.StringIO(plain.decode())))
-            worst = max(rows, key=lambda row: float(row["PR_Cycle_Time_Days_Avg"] or 0))
-            found.append(
-                {
-                    "period": [told["date_start"], told["date_end"]],
-                    "rows": told["rows"],
-                    "team": worst["Team"],
-                    "month": worst["Start_Date"],
-                    "days": float(worst["PR_Cycle_Time_Days_Avg"]),
-                }
-            )
-        return found
+            records = csv.DictReader(io.StringIO(plain.decode()))
+            slowest.append(max(records, key=lambda record: float(record["PR_Cycle_Time_Days_Avg"] or 0)))
+        return slowest
 
-    slowest()
+    slowest_records()
     # [END howto_asset_sei_consumer]
 
 # [START howto_asset_sei_watcher]
@@ -92,9 +84,9 @@ with DAG(
 
     @task
     def completed_exports(triggering_asset_events: Any) -> list[dict[str, str]]:
-        """Return what the watcher has seen: Airflow may start one run for several exports."""
-        told = [event.extra["payload"] for event in triggering_asset_events[COMPLETED]]
-        return [{"family": export["family"], "export_id": export["export_id"]} for export in told]
+        """Return the completed exports: Airflow can start one run for several events."""
+        exports = [event.extra["payload"] for event in triggering_asset_events[COMPLETED]]
+        return [{"family": export["family"], "export_id": export["export_id"]} for export in exports]
 
     SEIDownloadExportOperator.partial(task_id="download", destination="{{ params.destination }}").expand_kwargs(
         completed_exports()

@@ -1,17 +1,21 @@
-"""Deliver a month of each team's metrics, every month; and two years of them, once, by Airflow's own backfill.
+"""Deliver the metrics of several teams every month; and of past months by Airflow's backfill.
 
-The run of the first of a month delivers the month before. So this delivers all of 2023 and 2024, two months at a time
-(Airflow 3.0 and newer)::
+The run on the first of a month delivers the month before. This delivers all of 2023 and 2024, two months at a time
+(Airflow 3.0+):
 
-    airflow backfill create --dag-id sei_backfill --from-date 2023-02-01 --to-date 2025-01-02 --max-active-runs 2
+```bash
+airflow backfill create --dag-id sei_backfill --from-date 2023-02-01 --to-date 2025-01-02 --max-active-runs 2
+```
 
-Each period has a place of its own, ``family=productivity/period=2023-01/team=456/productivity.csv``. Running a month
-again, by ``--reprocess-behavior completed`` or by hand, asks SEI again, and writes the file only if it has changed.
+Each month has its own file, for example `family=productivity/period=2023-01/team=456/productivity.csv`. To export a
+month again, clear its run or use `--reprocess-behavior completed`; the file is only written if it has changed.
 
-Teams and pool come from the environment, where Airflow parses and runs DAGs::
+Teams and pool are read from the environment:
 
-    airflow pools set sei 8 "Harness SEI exports"
-    export SEI_POOL=sei SEI_TEAMS=456,123
+```bash
+airflow pools set sei 8 "Harness SEI exports"
+export SEI_POOL=sei SEI_TEAMS=456,123
+```
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_sei.operators.sei import SEIExportOperator
 
-PARAMS = {"destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end")}
+PARAMS = {"destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash")}
 TEAMS = os.environ.get("SEI_TEAMS", "456,123").split(",")
 
 with DAG(

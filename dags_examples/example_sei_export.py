@@ -1,7 +1,4 @@
-"""Deliver one productivity export: in one task, and in three.
-
-Both DAGs take what they export and where to from their params, so that they run unchanged against any account.
-"""
+"""Deliver one productivity export, in one task or in three. Set `org_tree_name` or `team_id` in the params."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ from airflow_provider_sei.sensors.sei import SEIExportSensor
 PARAMS = {
     "org_tree_name": Param(None, type=["null", "string"], description="Organisation tree, as SEI names it"),
     "team_id": Param(None, type=["null", "string"], description="Team, from the address of its Insights page"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the run's period"),
-    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end, or object name"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day; none: the run's period"),
+    "date_end": Param(None, type=["null", "string"], format="date", description="Last day (inclusive)"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder (ends with a slash) or object"),
 }
 
 REQUEST = {

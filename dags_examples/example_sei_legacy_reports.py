@@ -1,4 +1,4 @@
-"""Deliver the two synchronous reports of the legacy API: one by team, one by contributor."""
+"""Deliver the two reports of the legacy API: by team and by contributor."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from airflow_provider_sei.operators.sei import SEILegacyReportOperator
 
 PARAMS = {
     "team_id": Param("1", type="string", description="The team's collection id, from the address of its Insights page"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the run's period"),
-    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end, or object name"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day; none: the run's period"),
+    "date_end": Param(None, type=["null", "string"], format="date", description="Last day (inclusive)"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder (ends with a slash) or object"),
 }
 
 with DAG("sei_legacy_team_report", schedule=None, params=PARAMS, tags=["sei"], doc_md=__doc__):

@@ -1,11 +1,15 @@
-"""Deliver a team's last full week every night, and write the file only if the figures have changed.
+"""Deliver a team's last full week every night; write the file only if it has changed.
 
-What SEI tells of a week can change after it: tickets are closed late, commits are assigned to other teams. No dates are
-given, so each run exports the last full week before it (weeks begin on Monday). That is so where cron schedules have no
-data intervals, as Airflow 3 has it by default; elsewhere, take a ``CronTriggerTimetable``. All DAGs share one pool::
+The figures of a week can change later, for example when tickets are closed late. Without dates, each run exports the
+last full week before it (Monday to Sunday). This requires a schedule without data intervals, which is the default in
+Airflow 3; in Airflow 2, use a `CronTriggerTimetable`.
 
-    airflow pools set sei 8 "Harness SEI exports"
-    export SEI_POOL=sei
+To share a pool with other DAGs:
+
+```bash
+airflow pools set sei 8 "Harness SEI exports"
+export SEI_POOL=sei
+```
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 
 PARAMS = {
     "team_id": Param("456", type="string", description="Team, from the address of its Insights page"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
 }
 
 with DAG(

@@ -1,10 +1,14 @@
-"""Export every team of an organisation tree, week by week, and tell what became of each.
+"""Export every team of an organisation tree each week, and summarize the results.
 
-The vendor advises team-sized exports, off-peak. This runs in the night to Monday, for the week before; it has no dates,
-and so can be backfilled, too. Exports of all DAGs share one pool, so that they do not crowd out other work::
+Harness recommends team-sized exports at off-peak times. This runs on Monday at 02:30 for the week before. It can be
+backfilled.
 
-    airflow pools set sei 8 "Harness SEI exports"
-    export SEI_POOL=sei
+To limit how many exports run at the same time, in all DAGs:
+
+```bash
+airflow pools set sei 8 "Harness SEI exports"
+export SEI_POOL=sei
+```
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 
 PARAMS = {
     "org_tree_name": Param("Engineering", type="string", description="Organisation tree, as SEI names it"),
-    "exclude": Param([], type="array", items={"type": "string"}, description="Teams to leave out, as patterns"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end"),
+    "exclude": Param([], type="array", items={"type": "string"}, description="Teams to leave out (patterns)"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
 }
 
 with DAG(

@@ -1,4 +1,4 @@
-"""Export all five families of one team, each with its own metric groups and options, by one mapped task."""
+"""Export all five families of one team with one mapped task, each with its own metric groups and options."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 
 PARAMS = {
     "team_id": Param("456", type="string", description="Team, from the address of its Insights page"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day, if not the run's period"),
-    "date_end": Param(None, type=["null", "string"], format="date", description="Last day, included"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder with a slash at its end"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day; none: the run's period"),
+    "date_end": Param(None, type=["null", "string"], format="date", description="Last day (inclusive)"),
+    "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
 }
 
 FAMILIES = [

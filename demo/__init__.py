@@ -1,6 +1,9 @@
-"""Runs the example DAGs on real Airflow processes of this machine; ``make demo``, ``make up`` and ``make down``.
-
-Not shipped with the package: it serves whoever tries the provider from a checkout, and the project's own checks.
-"""
+"""Runs the example DAGs on real Airflow processes. Not part of the wheel."""
 
 from __future__ import annotations
+
+__all__ = ["DemoError"]
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says what happened and where to look."""

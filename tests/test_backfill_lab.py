@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_sei.local_server.running import RunningServer
-from demo.airflow_processes import AirflowLab, free_ports
-from demo.guard import Plan
+from demo.local_airflow import LocalAirflow, free_ports
+from demo.processes import Processes
 from demo.rest import AirflowApi, ApiError
 
 EXAMPLE = Path(__file__).parents[1] / "dags_examples" / "example_sei_backfill.py"
@@ -37,21 +37,21 @@ PATIENCE_SECONDS = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab(AirflowLab):
+class Lab(LocalAirflow):
     """Airflow that begins with backfills; the example's has one team. Its database outlives it."""
 
     backfills: tuple[tuple[str, ...], ...]
     """Arguments of ``airflow backfill create``."""
 
     @property
-    def plan(self) -> Plan:
+    def processes(self) -> Processes:
         """As it is, with the backfills put up beforehand: SQLite bears no long transaction beside a scheduler's."""
         airflow = [sys.executable, "-m", "airflow"]
         steps = {"reserialize": [*airflow, "dags", "reserialize"]}
         for dag_id, *given in self.backfills:
             steps[f"backfill-{dag_id}"] = [*airflow, "backfill", "create", "--dag-id", dag_id, *given]
-        plan = super().plan
-        return replace(plan, steps={**plan.steps, **steps})
+        processes = super().processes
+        return replace(processes, steps={**processes.steps, **steps})
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """As it is, but without runs that the schedules would start now."""

@@ -1,4 +1,4 @@
-"""The example DAGs, and DAGs that fan out, run by Airflow against the local SEI server."""
+"""The example DAGs, and mapped DAGs, run by Airflow against the local SEI server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ASSETS = ("sei_assets_export", "sei_assets_report", "sei_assets_watch")
 MAPPED = ("sei_organisation", "sei_team_families", "sei_dora_report", "sei_backfill")
 """``sei_dora_report`` is run by tests/dora_report."""
 WEEK = {"start": "2024-01-01", "end": "2024-01-07"}
-FAN_OUTS = {"fan_out_in_three": "download", "fan_out_in_one": "export", "fan_out_in_turns": "export"}
+FAN_OUTS = {"fan_out_in_three": "download", "fan_out_in_one": "export"}
 
 
 def results(dag_run: Any, task_id: str) -> list[Any]:
@@ -68,13 +68,11 @@ class TestExamples:
             *("reused", "created_at", "completed_at"),
         }
 
-    def test_a_week_is_written_once_however_many_nights_ask_for_it(
-        self, run: Any, sei_server: Any, tmp_path: Path
-    ) -> None:
-        """While its figures stay the same; the next week is another file."""
+    def test_an_unchanged_week_is_written_once(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
+        """The next week is another file."""
         nights = [{"logical_date": datetime(2024, 2, day, 2, 30, tzinfo=UTC)} for day in (5, 6, 12)]
-        told = [results(run("sei_nightly", night), "export")[0] for night in nights]
-        assert [(result["date_start"], result["date_end"], result["written"]) for result in told] == [
+        returned = [results(run("sei_nightly", night), "export")[0] for night in nights]
+        assert [(result["date_start"], result["date_end"], result["written"]) for result in returned] == [
             ("2024-01-29", "2024-02-04", True),
             ("2024-01-29", "2024-02-04", False),
             ("2024-02-05", "2024-02-11", True),
@@ -117,14 +115,14 @@ class TestExamples:
         assert sei_server.requests == []
 
     def test_every_team_of_an_organisation_is_delivered(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
-        """For the week before, but for those left out, and the summary says so; the exports wait for their turns."""
+        """For the week before, without the excluded ones; the summary counts them."""
         dag_run = run(
             "sei_organisation", {"logical_date": datetime(2024, 1, 8, 2, 30, tzinfo=UTC)}, exclude=["Plat*", "123"]
         )
         assert dag_run.state == "success"
         assert [record.request["dateRange"] for record in sei_server.exports] == [WEEK] * 5
-        [told] = results(dag_run, "productivity.summary")
-        assert told["counts"] == {"teams": 5, "delivered": 4, "empty": 1, "failed": 0, "skipped": 0, "unknown": 0}
+        [summary] = results(dag_run, "productivity.summary")
+        assert summary["counts"] == {"teams": 5, "delivered": 4, "empty": 1, "failed": 0, "skipped": 0, "unknown": 0}
         teams = {record.request["scope"]["teamId"] for record in sei_server.exports}
         assert {"456", "123"}.isdisjoint(teams)
         assert sorted(file.read_bytes() for file in tmp_path.iterdir()) == sorted(
@@ -143,7 +141,7 @@ class TestExamples:
 
 
 class TestAssets:
-    """The DAGs that others start; ``test_watcher_lab`` shows that Airflow does start them."""
+    """DAGs that are scheduled by assets; ``test_watcher_lab`` runs them with a scheduler."""
 
     @staticmethod
     def _call(dag: Any, task_id: str, asset: str, extra: dict[str, Any]) -> Any:
@@ -151,29 +149,28 @@ class TestAssets:
         function = dag.get_task(task_id).python_callable
         return function({function.__globals__[asset]: [SimpleNamespace(extra=extra)]})
 
-    def test_the_consumer_reads_the_file_that_the_event_tells_of(
-        self, run: Any, dags: dict[str, Any], sei_server: Any
-    ) -> None:
+    def test_the_consumer_reads_the_file_of_the_event(self, run: Any, dags: dict[str, Any], sei_server: Any) -> None:
         """By its address and its checksum, as they are in Airflow's database."""
         run("sei_assets_export", {"logical_date": datetime(2024, 3, 1, tzinfo=UTC)}, team_id="456")
         extra = last_extra("sei_productivity_csv")
-        [found] = self._call(dags["sei_assets_report"], "slowest", "DELIVERED", extra)
-        rows = list(csv.DictReader(io.StringIO(sei_server.exports[0].csv.decode())))
-        slowest = max(float(row["PR_Cycle_Time_Days_Avg"]) for row in rows)
-        assert (found["days"], found["rows"], found["period"]) == (slowest, len(rows), ["2024-02-01", "2024-02-29"])
+        assert (extra["date_start"], extra["date_end"]) == ("2024-02-01", "2024-02-29")
+        [slowest] = self._call(dags["sei_assets_report"], "slowest_records", "DELIVERED", extra)
+        records = list(csv.DictReader(io.StringIO(sei_server.exports[0].csv.decode())))
+        days = [float(record["PR_Cycle_Time_Days_Avg"] or 0) for record in records]
+        assert slowest == records[days.index(max(days))]
 
     def test_the_consumer_refuses_a_file_that_was_replaced(self, run: Any, dags: dict[str, Any]) -> None:
         """The event is about another one."""
         run("sei_assets_export", team_id="456")
         extra = last_extra("sei_productivity_csv") | {"sha256": "0" * 64}
         with pytest.raises(ValueError, match="has been replaced"):
-            self._call(dags["sei_assets_report"], "slowest", "DELIVERED", extra)
+            self._call(dags["sei_assets_report"], "slowest_records", "DELIVERED", extra)
 
-    def test_what_a_watcher_tells_is_what_the_download_takes(self, dags: dict[str, Any]) -> None:
-        """The family and the export."""
+    def test_the_download_takes_the_payload_of_the_watcher(self, dags: dict[str, Any]) -> None:
+        """Its family and export id."""
         dag = dags["sei_assets_watch"]
-        told = {"from_trigger": True, "payload": {"family": "ba", "export_id": "exp_1", "status": "completed"}}
-        assert self._call(dag, "completed_exports", "COMPLETED", told) == [{"family": "ba", "export_id": "exp_1"}]
+        extra = {"from_trigger": True, "payload": {"family": "ba", "export_id": "exp_1", "status": "completed"}}
+        assert self._call(dag, "completed_exports", "COMPLETED", extra) == [{"family": "ba", "export_id": "exp_1"}]
         [watcher] = dag.get_task("completed_exports").python_callable.__globals__["COMPLETED"].watchers
         assert watcher.trigger.serialize()[1]["family"] == "productivity"
 
@@ -205,16 +202,6 @@ class TestFanOut:
         assert {result["sha256"] for result in found} == {record.csv_sha256 for record in sei_server.exports}
         assert len({result["uri"] for result in found}) == len(list(tmp_path.iterdir())) == 3
         assert {result["family"] for result in found} == {"ba"} <= set(FAMILIES)
-
-    def test_a_task_defers_for_its_turn_and_again_for_its_export(
-        self, run: Any, sei_server: Any, tmp_path: Path, task_log: Any
-    ) -> None:
-        """Both times it goes on where it was."""
-        sei_server.faults.add("status", "status_word", word="processing", times=6)
-        assert run("fan_out_in_turns").state == "success"
-        assert task_log.text.count("Waiting in the triggerer for a turn") == 3
-        assert "Waiting for ba export" in task_log.text
-        assert len(sei_server.exports) == len(list(tmp_path.iterdir())) == 3
 
 
 def test_dags_survive_airflows_serialization(dags: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_sei.local_server.running import RunningServer
-from demo.airflow_processes import AirflowLab, free_ports
+from demo.local_airflow import LocalAirflow, free_ports
 from tests.lab import until
 
 DAG_FILE = """
@@ -37,7 +37,7 @@ def test_airflow_waits_what_the_server_asks_and_never_retries_a_wrong_key(
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "retry_policy.py").write_text(DAG_FILE)
     right = sei_server.connection_json()
-    lab = AirflowLab(
+    lab = LocalAirflow(
         home=tmp_path / "airflow",
         dags_folder=tmp_path / "dags",
         port=free_ports(1)[0],

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import requests
 
-from demo.airflow_processes import LOOPBACK
+from demo.local_airflow import LOOPBACK
 from demo.rest import AirflowApi
 from tests.cluster.services import AWS_KEY, Services
 

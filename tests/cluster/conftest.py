@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.airflow_processes import LOOPBACK, free_ports
+from demo.local_airflow import LOOPBACK, free_ports
 from tests.cluster.clients import Bucket, ClusterApi, SEIServer
 from tests.cluster.processes import Cluster
 from tests.cluster.services import ROOT, MissingServiceError, Services

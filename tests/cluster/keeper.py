@@ -9,17 +9,17 @@ import subprocess
 import sys
 import time
 
-from demo.guard import end_with_parent
+from demo.processes import die_with_parent
 
 _MOST_STARTS = 6
-"""A command that ends at once, each time, is broken; the guard then stops everything."""
+"""A command that ends at once, each time, is broken; the test then fails."""
 
 
 def main(pause: float, command: list[str]) -> None:
     """Run ``command`` again and again, but not for ever."""
     for _ in range(_MOST_STARTS):
-        # The kernel ends the command with its keeper, as it ends the keeper with the guard.
-        code = subprocess.run(command, check=False, preexec_fn=end_with_parent).returncode
+        # The kernel ends the command with its keeper, as it ends the keeper with the test.
+        code = subprocess.run(command, check=False, preexec_fn=die_with_parent).returncode
         sys.stdout.write(f"--- ended with {code}; starting again in {pause:g} s\n")
         sys.stdout.flush()
         time.sleep(pause)

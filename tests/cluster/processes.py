@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from demo.airflow_processes import AirflowLab
-from demo.guard import Plan
+from demo.local_airflow import LocalAirflow
+from demo.processes import Processes
 from tests.cluster.services import Services
 
 __all__ = ["SLOTS", "TRIGGERERS", "WORKERS", "Cluster", "connections_to", "kept", "kill"]
@@ -24,23 +24,23 @@ _RESTART_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cluster(AirflowLab):
+class Cluster(LocalAirflow):
     """The demo's Airflow with another executor, more processes, and a shorter patience for those that are lost."""
 
     services: Services
 
     @property
-    def plan(self) -> Plan:
-        """What the guard is to run: each worker and each triggerer is started again when it has ended."""
-        plan = super().plan
+    def processes(self) -> Processes:
+        """The commands: each worker and each triggerer is started again when it has ended."""
+        processes = super().processes
         airflow = [sys.executable, "-m", "airflow"]
         keeper = [sys.executable, "-m", "tests.cluster.keeper", str(_RESTART_SECONDS)]
-        triggerer = plan.components["triggerer"]
+        triggerer = processes.components["triggerer"]
         worker = [*airflow, "celery", "worker", "--skip-serve-logs", "--concurrency", str(SLOTS)]
         return replace(
-            plan,
+            processes,
             components={
-                **{name: command for name, command in plan.components.items() if name != "triggerer"},
+                **{name: command for name, command in processes.components.items() if name != "triggerer"},
                 **{name: [*keeper, *triggerer] for name in TRIGGERERS},
                 **{name: [*keeper, *worker, "--celery-hostname", name] for name in WORKERS},
             },
@@ -75,12 +75,12 @@ class Cluster(AirflowLab):
 
     def workers_ready(self) -> bool:
         """Tell whether all workers say that they take tasks."""
-        return all("ready." in self.plan.log(name).read_text(errors="replace") for name in WORKERS)
+        return all("ready." in self.processes.log(name).read_text(errors="replace") for name in WORKERS)
 
 
-def kept(plan: Plan, name: str) -> psutil.Process | None:
+def kept(processes: Processes, name: str) -> psutil.Process | None:
     """Return the running process of a component that has a keeper, or ``None`` between two starts."""
-    record = next((record for record in plan.records() if record.name == name), None)
+    record = next((record for record in processes.records() if record.name == name), None)
     keeper = record.find() if record else None
     return next(iter(keeper.children()), None) if keeper else None
 

@@ -1,6 +1,6 @@
 """What a cluster needs beside Airflow: PostgreSQL, Redis, S3 (moto's server), and the local SEI server.
 
-All of them listen on loopback, on free ports, keep their files in one temporary folder, and are ended by a guard.
+All of them listen on loopback, on free ports, keep their files in one temporary folder, and end with the test.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import os
 import pwd
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.airflow_processes import LOOPBACK, free_ports
-from demo.guard import GRACE_SECONDS, Plan
-from demo.sources import LocalServer
+from demo.local_airflow import LOOPBACK, free_ports
+from demo.processes import Processes
+from demo.targets import local_server
 
 ROOT = Path(__file__).parents[2]
 GONE_SECONDS = 10.0
@@ -73,7 +72,7 @@ class Programs:
         """Return ``command`` as PostgreSQL's user runs it."""
         if self.as_user is None:
             return list(command)
-        # A change of user clears the signal that the kernel would send at the guard's death: it is asked for anew.
+        # A change of user clears the signal that the kernel would send at the death of the test: it is asked for anew.
         return ["setpriv", f"--reuid={self.as_user}", "--clear-groups", "--pdeathsig=INT", *command]
 
 
@@ -114,7 +113,7 @@ class Services:
         """The Airflow connections, as JSON by connection id."""
         extra = {"endpoint_url": self.s3_url, "region_name": "us-east-1"}
         aws = {"conn_type": "aws", "login": AWS_KEY, "password": AWS_KEY, "extra": extra}
-        return {"sei_default": LocalServer(port=self.gateway_port).connection, "aws_default": json.dumps(aws)}
+        return {"sei_default": local_server(self.gateway_port).connection, "aws_default": json.dumps(aws)}
 
     @property
     def s3_url(self) -> str:
@@ -122,8 +121,8 @@ class Services:
         return f"http://{LOOPBACK}:{self.s3_port}"
 
     @property
-    def plan(self) -> Plan:
-        """What the guard is to run."""
+    def processes(self) -> Processes:
+        """The commands."""
         data = str(self.folder / "postgres")
         python = [sys.executable, "-m"]
         initdb = [self.programs.initdb, "--auth=trust", "--username=airflow", "--encoding=UTF8", "--no-locale"]
@@ -145,8 +144,8 @@ class Services:
             "--compression": "plain",
         }
         gateway = [str(GONE_SECONDS), *python, "tests.cluster.gateway", str(self.gateway_port), str(self.sei_port)]
-        return Plan(
-            folder=str(self.folder),
+        return Processes(
+            folder=self.folder,
             steps={"initdb": self.programs.unprivileged(*initdb, "--no-sync", "-D", data)},
             components={
                 "postgres": self.programs.unprivileged(*postgres),
@@ -166,31 +165,14 @@ class Services:
         return all(map(_listens, (self.postgres_port, self.redis_port, self.s3_port, self.sei_port, self.gateway_port)))
 
     @contextlib.contextmanager
-    def running(self, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-        """Start the services, yield their guard, and stop them at the end."""
+    def running(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """Start the services, and stop them at the end."""
         if self.programs.as_user:
             (self.folder / "postgres").mkdir()
             shutil.chown(self.folder / "postgres", self.programs.as_user)
             self.folder.chmod(0o711)
-        command = [sys.executable, "-m", "demo.guard", str(self.plan.save())]
-        with (
-            self.plan.log("guard").open("wb") as log,
-            subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env=environment,
-                start_new_session=True,  # out of reach of the terminal's Ctrl-C, as Airflow's own guard is
-            ) as guard,
-        ):
-            try:
-                yield guard
-            finally:
-                if guard.stdin is not None:
-                    guard.stdin.close()
-                guard.wait(timeout=GRACE_SECONDS * 4)
+        with self.processes.running(environment):
+            yield
 
 
 def _listens(port: int) -> bool:

@@ -99,7 +99,7 @@ class Story:
 
     def _cut_the_server_off(self) -> None:
         self.until("some exports are waited for", lambda: len(self._waits()) > len(WORKERS))
-        self._kill(kept(self.services.plan, "gateway"), "the way to the SEI server")
+        self._kill(kept(self.services.processes, "gateway"), "the way to the SEI server")
         self.until("the SEI server can be reached again", self.services.reachable)
 
     def _kill_both_triggerers(self) -> None:
@@ -111,7 +111,7 @@ class Story:
         first = set(self._waits().values())
         self.holders.append(first)
         for left, name in reversed(tuple(enumerate(reversed(TRIGGERERS)))):
-            self._kill(kept(self.cluster.plan, name), name)
+            self._kill(kept(self.cluster.processes, name), name)
 
             def moved(most: int = left) -> bool:
                 waits = self._waits()
@@ -136,12 +136,12 @@ class Story:
     def _calls(self) -> dict[str, int]:
         """Return how many connections to the SEI server each worker's tasks hold."""
         port = self.services.gateway_port
-        return {name: connections_to(port, kept(self.cluster.plan, name)) for name in WORKERS}
+        return {name: connections_to(port, kept(self.cluster.processes, name)) for name in WORKERS}
 
     def _kill_the_busiest_worker(self) -> None:
         calls = self._calls()
         name = max(calls, key=lambda name: calls[name])
-        self._kill(kept(self.cluster.plan, name), f"{name}, with {calls[name]} calls under way")
+        self._kill(kept(self.cluster.processes, name), f"{name}, with {calls[name]} calls under way")
 
     def _kill(self, process: psutil.Process | None, title: str) -> None:
         if process is None:

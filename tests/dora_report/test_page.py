@@ -1,178 +1,234 @@
-"""The page: complete, self-contained, and nothing but text comes from a file."""
+"""The DORA page: what it shows of the delivered files, and that it is complete and safe."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
+import base64
+import gzip
+import hashlib
+import re
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
-from dora_report.files import Missing
-from dora_report.page import page
+from dora_report import COLOURS, GREY, write_report
 
-from tests.dora_report.conftest import csv
+from tests.delivery import store_servers
 
-NOW = datetime(2024, 4, 1, 6, 30, tzinfo=UTC)
-HOSTILE = (
-    "</title><script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "\" onmouseover='alert(1)' x=\"",
-    "</style></svg><iframe src=//example.com>",
-    "{{ 7 * 7 }}{% raw %}",
-    "&lt;b&gt; &amp;",
-    "javascript:alert(1)",
-)
+HEADER = "Granularity,Team,Team_Hierarchy,Start_Date,End_Date,"
+METRICS = "LTTC_Mean_Days,DF_Deployment_Count,CFR_Percent,MTTR_Mean_Hours"
 
 
-class Reader(HTMLParser):
-    """What a browser would make of the page."""
+def csv(*records: str, columns: str = METRICS) -> bytes:
+    """Return a file of records written as ``team|day|figures``."""
+    lines = [HEADER + columns]
+    for record in records:
+        team, day, figures = record.split("|")
+        cells = [f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in (team, f"Engineering > {team}")]
+        lines.append(",".join(("monthly", *cells, day, day, figures)))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def result_of(uri: str, content: bytes, rows: int) -> dict[str, Any]:
+    """Return what an export task returns."""
+    return {"uri": uri, "rows": rows, "sha256": hashlib.sha256(content).hexdigest(), "export_id": "exp_1"}
+
+
+class Page(HTMLParser):
+    """A page as a browser reads it."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
-        self.links: set[str] = set()
+        self.charts: list[str] = []
         self.words: list[str] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Keep the element's name and attributes, and the charts as SVG."""
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
-        self.links |= {value or "" for name, value in attrs if name in {"href", "src", "xlink:href", "action", "data"}}
+        for name, value in attrs:
+            if name in {"src", "href", "action", "data"}:
+                assert value is not None
+                assert value.startswith("data:image/svg+xml;base64,")
+                self.charts.append(base64.b64decode(value.partition(",")[2]).decode())
 
     def handle_data(self, data: str) -> None:
-        """Note a text."""
-        self.words += data.split("\n")
+        """Keep a text."""
+        self.words += data.split()
 
     @property
     def text(self) -> str:
         """All texts, with a space between elements."""
-        return " ".join(" ".join(self.words).split())
+        return " ".join(self.words)
 
 
 @pytest.fixture
-def shown(figures: Any) -> Any:
-    """Make a page of files."""
+def show(tmp_path: Path) -> Callable[..., Page]:
+    """Deliver files for the teams 0, 1, ..., make the page for January to March 2024, and read it."""
 
-    def make(*files: bytes, **how: Any) -> Reader:
-        return Reader(page(figures(*files, **how), NOW))
+    def make(*files: bytes | None, compress: bool = False) -> Page:
+        results = []
+        for number, content in enumerate(files):
+            path = tmp_path / f"delivered [{number}]*.csv"
+            stored = gzip.compress(content or b"") if compress else content or b""
+            path.write_bytes(stored)
+            rows = max((content or b"").count(b"\n") - 1, 0)
+            results.append(None if content is None else result_of(f"file://{path}", stored, rows))
+        teams = [{"team_id": str(number), "name": f"Team {number}"} for number in range(len(files))]
+        params = {"destination": f"{tmp_path}/", "date_start": "2024-01-01", "date_end": "2024-03-31"}
+        returned = write_report(teams, results, params)
+        assert returned["page"] == f"file://{tmp_path}/dora_2024-01-01_2024-03-31.html"
+        return Page(Path(returned["page"].removeprefix("file://")).read_text("utf-8"))
 
     return make
 
 
-PLAIN = csv("Core|2024-01-01|4,10,20,3", "Core|2024-02-01|5,20,10,3"), csv("Search|2024-01-01|4,10,20,3")
+class TestFigures:
+    """What the page shows."""
 
-
-class TestSafety:
-    """What a hostile file can do."""
-
-    @pytest.mark.parametrize("name", HOSTILE)
-    @pytest.mark.parametrize("place", ["team", "missing", "uri"])
-    def test_text_from_a_file_stays_text(self, figures: Any, name: str, place: str) -> None:
-        """The page has the same elements and attributes as a harmless one, and shows the text as it is."""
-        found = figures(csv(f"{name if place == 'team' else 'a'}|2024-01-01|4,10,20,3"), rows=1)
-        harmless = Reader(page(replace(found, teams=["x"], missing=[Missing("x", "y")]), NOW))
-        if place == "uri":
-            found = replace(found, files=[replace(found.files[0], uri=name, sha256=name)])
-        missing = [Missing(name, name)] if place == "missing" else [Missing("x", "y")]
-        reader = Reader(page(replace(found, missing=missing), NOW))
-        assert reader.tags == harmless.tags
-        assert reader.attributes == harmless.attributes
-        assert reader.links == harmless.links
-        assert name in reader.text
-
-    def test_nothing_is_loaded_or_run(self, figures: Any) -> None:
-        """No address but those within the page, no script, and a policy that forbids both."""
-        html = page(figures(*PLAIN), NOW)
-        reader = Reader(html)
-        assert reader.links == {"#files"}
-        assert reader.tags.isdisjoint(
-            {"script", "link", "img", "iframe", "object", "embed", "form", "base", "image", "use"}
+    @pytest.mark.parametrize("compress", [False, True])
+    def test_each_team_has_its_figures_by_month(self, show: Any, *, compress: bool) -> None:
+        """With a dash where there are none; tiles have the newest median and its change; each metric has a chart."""
+        page = show(
+            csv("B|2024-01-01|1.5,10,20,3", "B|2024-02-01|2,12,,4"), csv("a|2024-01-01|3.5,4,30,5"), compress=compress
         )
-        assert not any(name.startswith("on") for name in reader.attributes)
-        for word in ("http://", "https://", "url(", "@import", "src="):
-            assert word not in html
-        assert "default-src 'none'; style-src 'unsafe-inline'" in html
+        assert "a Jan 2024 3.5 4 30 5 a Feb 2024 – – – – a Mar 2024 – – – – B Jan 2024 1.5 10 20 3" in page.text
+        assert "Lead time for changes 2 days February 2024, -20% on January (better)" in page.text
+        assert "Deployment frequency 12 per month February 2024, +71% on January (better)" in page.text
+        assert "Change failure rate 25 % January 2024 Time to restore" in page.text
+        assert len(page.charts) == 4
+        assert "Missing data" not in page.text
+
+    @pytest.mark.parametrize(
+        ("column", "shown"),
+        [
+            ("LTTC", "Lead time for changes 7 in LTTC"),
+            ("lttc_p90_days", "Lead time for changes 7 days"),
+            ("DEPLOYMENT_FREQUENCY", "Deployment frequency 7 in DEPLOYMENT_FREQUENCY"),
+            ("CFR_Percent", "Change failure rate 7 %"),
+            ("MTTR_Mean_Days", "Time to restore 7 days"),
+        ],
+    )
+    def test_columns_are_found_by_metric(self, show: Any, column: str, shown: str) -> None:
+        """With aggregation and unit in their names or without, in any case; units are not invented."""
+        page = show(csv("a|2024-01-01|7", columns=column))
+        assert shown in page.text
+        assert page.text.count("No data: the files have no column") == 3
+
+    @pytest.mark.parametrize("column", ["DF_Rating", "CFR_Rating", "LTTC_Trend", "TOTAL_FAILURES"])
+    def test_other_columns_are_not_taken(self, show: Any, column: str) -> None:
+        """Although their names begin like a metric's."""
+        assert show(csv("a|2024-01-01|7", columns=column)).charts == []
+
+    def test_units_are_not_mixed(self, show: Any) -> None:
+        """Of two columns for one metric, one is shown."""
+        page = show(csv("a|2024-01-01|7", columns="MTTR_Mean_Hours"), csv("b|2024-01-01|8", columns="MTTR_Mean_Days"))
+        assert "a Jan 2024 – – – 7" in page.text
+        assert "b Jan 2024 – – – – b" in page.text
+
+    def test_teams_with_the_same_name_stay_apart(self, show: Any) -> None:
+        """They are shown with their path."""
+        content = csv("Core|2024-01-01|7", columns="CFR")
+        page = show(content, content.replace(b"Engineering >", b"Support >"))
+        assert "Engineering > Core Jan 2024 – – 7" in page.text
+        assert "Support > Core Jan 2024 – – 7" in page.text
+
+    @pytest.mark.parametrize("teams", [1, 8, 9, 30])
+    def test_many_teams_are_grey_with_a_median(self, show: Any, teams: int) -> None:
+        """Nobody can tell twenty colours apart."""
+        page = show(*(csv(f"Squad {number}|2024-01-01|4,10,20,3") for number in range(teams)))
+        assert all(f"Squad {number} Jan 2024 4 10" in page.text for number in range(teams))
+        assert (f"median of {teams} teams" in page.text) == (teams > 8)
+        assert {COLOURS[0] in chart for chart in page.charts} == {True}
+        assert {GREY in chart for chart in page.charts} == {teams > 8}
+
+    def test_files_are_listed_with_their_checksums(self, show: Any) -> None:
+        """Folded away below everything else."""
+        content = csv("a|2024-01-01|4,10,20,3")
+        text = show(content).text
+        assert text.index("Figures") < text.index("Files") < text.index(hashlib.sha256(content).hexdigest())
 
 
-class TestContent:
-    """What the page says."""
+class TestMissing:
+    """What the page says about missing data."""
 
-    def test_it_says_what_it_is_made_of(self, figures: Any) -> None:
-        """Period, teams, records, and each file with its sha256."""
-        found = figures(*PLAIN)
-        text = Reader(page(found, NOW)).text
-        assert "1 January 2024 to 31 March 2024, by month · 2 teams · 3 records from 2 files" in text
-        assert "2024-04-01 06:30 UTC" in text
-        for file in found.files:
-            assert f"{file.uri} sha256 {file.sha256} {file.export_id}" in text
+    def test_teams_without_data_are_named(self, show: Any) -> None:
+        """With the reason, below the charts."""
+        page = show(csv("a|2024-01-01|7", columns="CFR"), None, b"")
+        assert "Team 1 (1): its export failed" in page.text
+        assert "Team 2 (2): its file has no records" in page.text
+        assert page.text.index("Missing data") > page.text.index("below 15%")
 
-    def test_each_metric_has_title_and_unit(self, shown: Any) -> None:
-        """In its chart and in the table."""
-        text = shown(*PLAIN).text
-        for title in (
-            "Lead time for changes in days",
-            "Deployment frequency in deployments per month",
-            "Change failure rate in percent",
-            "Time to restore in hours",
-        ):
-            assert title in text
+    def test_a_page_without_any_records_says_so(self, show: Any) -> None:
+        """All files were empty."""
+        page = show(b"")
+        assert (page.text.count("no data"), page.charts) == (4, [])
 
-    def test_the_figures_stand_in_the_table(self, shown: Any) -> None:
-        """A dash where there is none."""
-        text = shown(*PLAIN).text
-        assert "Core Jan 2024 4 10 20 3 Feb 2024 5 20 10 3 Mar 2024 – – – –" in text
+    @pytest.mark.parametrize("cell", ["n/a", "nan", "-inf", "12 %"])
+    def test_figures_that_are_not_numbers_are_counted(self, show: Any, cell: str) -> None:
+        """They are shown as missing."""
+        text = show(csv(f"a|2024-01-01|{cell}", columns="CFR_Percent")).text
+        assert "a, Jan 2024: 1 figures that are not numbers" in text
+        assert "No data: the column CFR_Percent has no numbers" in text
 
-    def test_the_last_median_is_compared_with_the_month_before(self, shown: Any) -> None:
-        """And judged: more deployments are better, more of anything else is worse."""
-        text = shown(csv("Core|2024-01-01|4,10,20,3", "Core|2024-02-01|5,20,10,3")).text
-        assert "median of the teams, February 2024 25 % above January – worse" in text
-        assert "100 % above January – better" in text
-        assert "50 % below January – better" in text
-        assert "as in January" in text
+    def test_records_outside_the_period_are_counted(self, show: Any) -> None:
+        """Or without a readable date."""
+        text = show(csv("a|2023-12-31|7", "a|soon|7", "a|2024-02-01|7", columns="CFR")).text
+        assert "a Jan 2024 – – – – a Feb 2024 – – 7" in text
+        assert text.count("a: 1 records outside the period") == 2
 
-    def test_there_is_no_comparison_over_a_gap(self, shown: Any) -> None:
-        """Nor with zero."""
-        text = shown(csv("Core|2024-01-01|4,0,20,3", "Core|2024-02-01|,5,,", "Core|2024-03-01|5,,10,3")).text
-        assert "above" not in text
-        assert "below January" not in text
+    def test_nothing_delivered_is_an_error(self, show: Any) -> None:
+        """No page is written."""
+        with pytest.raises(RuntimeError, match="nothing was delivered for any of 2 teams"):
+            show(None, None)
 
-    def test_a_metric_without_data_says_so(self, shown: Any) -> None:
-        """Where its chart would be, and why; the others have theirs."""
-        text = shown(csv("Core|2024-01-01|4,10,", columns="LTTC_Mean_Days,DF_Deployment_Count,CFR_Percent")).text
-        assert "No data The files have no column for this metric." in text
-        assert "No data The column CFR_Percent has no number." in text
-        assert text.count("No data") == 2
+    @pytest.mark.parametrize("content", [None, b"replaced"])
+    def test_a_file_that_is_gone_or_replaced_is_not_read(self, tmp_path: Path, content: bytes | None) -> None:
+        """The page is about delivered files only."""
+        path = tmp_path / "a.csv"
+        if content:
+            path.write_bytes(content)
+        params = {"destination": f"{tmp_path}/", "date_start": "2024-01-01", "date_end": "2024-01-31"}
+        returned = write_report([{"team_id": "1", "name": "A"}], [result_of(f"file://{path}", b"x", 1)], params)
+        assert returned["files"] == 0
+        assert str(path) in returned["warnings"][0]
 
-    def test_a_unit_that_nobody_documents_is_not_made_up(self, shown: Any) -> None:
-        """The vendor's pages do not tell that of MTTR."""
-        assert "Time to restore (unit not documented)" in shown(csv("Core|2024-01-01|4", columns="MTTR")).text
 
-    def test_teams_that_are_missing_are_named(self, shown: Any) -> None:
-        """Those whose export failed, and those without data."""
-        text = shown(PLAIN[0], PLAIN[1], b"", lost=[1]).text
-        assert "Not in this report Team 1 (1) : its export did not succeed" in text
-        assert "Team 2 : its file has no records" in text
+@pytest.mark.parametrize(
+    "name",
+    ["</title><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "$x^2", "a'b", 'a"b', "&lt;"],
+)
+def test_a_name_is_only_text(show: Any, name: str) -> None:
+    """Whatever it means to HTML, templates, SQL or charts. The page loads nothing and has no script."""
+    page = show(csv(f"{name}|2024-01-01|4,10,20,3"))
+    assert " ".join(f"{name} Jan 2024 4 10 20 3".split()) in page.text
+    assert page.tags.isdisjoint({"script", "link", "iframe", "object", "form"})
+    assert not any(name.startswith("on") for name in page.attributes)
+    assert not any(re.search(r"<script|href=.http", chart) for chart in page.charts)
 
-    def test_a_page_that_lacks_nothing_has_no_notice(self, shown: Any) -> None:
-        """No empty box."""
-        assert "Not in this report" not in shown(*PLAIN).text
 
-    def test_what_was_left_out_is_told(self, shown: Any) -> None:
-        """In words."""
-        assert "Left out: 1 cell without a number" in shown(csv("Core|2024-01-01|x,10,20,3")).text
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[store_servers.Store]:
+    """An S3 bucket that can be reached by its own Airflow connection only."""
+    monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})
+    with store_servers.s3_server() as address:
+        store = store_servers.s3_store(address)
+        for name, value in store.connections.items():
+            monkeypatch.setenv(name, value)
+        yield store
 
-    @pytest.mark.parametrize("teams", [1, 12, 13, 40])
-    def test_any_number_of_teams_makes_a_page(self, shown: Any, teams: int) -> None:
-        """Each of them is named."""
-        text = shown(*(csv(f"Squad {number}|2024-01-01|4,10,20,3") for number in range(teams))).text
-        assert all(f"Squad {number} Jan 2024" in text for number in range(teams))
 
-    def test_a_page_of_nothing_can_be_made(self, shown: Any) -> None:
-        """All files were empty: it says so."""
-        text = shown(b"").text
-        assert text.count("No data") == 4
-        assert "Team 0 : its file has no records" in text
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_files_and_page_can_be_in_an_object_store(bucket: store_servers.Store) -> None:
+    """The destination names the connection, the URIs of the results do not."""
+    content = csv("a|2024-01-01|4,10,20,3")
+    bucket.put("a.csv", content)
+    uri = re.sub("//.*@", "//", f"{bucket.url}a.csv")
+    params = {"destination": bucket.url, "date_start": "2024-01-01", "date_end": "2024-01-31"}
+    write_report([{"team_id": "1", "name": "A"}], [result_of(uri, content, 1)], params)
+    assert b"a<td>Jan 2024<td>4<td>10" in bucket.objects()["dora_2024-01-01_2024-01-31.html"].replace(b"\n", b"")

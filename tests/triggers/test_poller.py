@@ -16,7 +16,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.fast_loop import START, run_fast
 
 from airflow_provider_sei.exceptions import (
     SEIArgumentError,
@@ -38,6 +37,7 @@ from airflow_provider_sei.protocol.settings import BaseUrl, SEISettings
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
 from airflow_provider_sei.triggers import _metrics
 from airflow_provider_sei.triggers._poller import shared_poller
+from tests.fast_loop import START, run_fast
 
 MINUTE, HOUR = 60.0, 3600.0
 TRIGGER = contextvars.ContextVar("TRIGGER", default="nobody")

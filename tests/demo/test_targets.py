@@ -1,0 +1,117 @@
+"""What the demo exports from: the local server, or the account that the environment names; and the examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_sei.local_server.running import RunningServer
+from airflow_provider_sei.local_server.settings import ServerSettings
+from demo import DemoError
+from demo.run import EXAMPLES, last_full_months
+from demo.targets import choose_target, local_server
+
+ACCOUNT = {
+    "SEI_BASE_URL": "prod1",
+    "SEI_API_KEY": "k",
+    "SEI_PROJECT": "project",
+    "SEI_ORG": "org",
+    "SEI_TEAM_ID": "9",
+}
+
+
+class TestAccount:
+    """``choose_target``."""
+
+    def test_without_variables_the_local_server_is_used(self) -> None:
+        """Nobody needs an account to try the provider."""
+        assert choose_target({"SEI_API_KEY": ""}, port=1) == local_server(1)
+
+    def test_a_complete_account_is_used(self) -> None:
+        """No local server is started, and no team but the named one is exported."""
+        target = choose_target(ACCOUNT, port=1)
+        assert (target.programs, target.generated()) == ({}, None)
+        assert json.loads(target.connection) == {
+            "conn_type": "harness_sei",
+            "host": "prod1",
+            "password": "k",
+            "extra": {"project_identifier": "project", "org_identifier": "org"},
+        }
+        assert target.params == {"org_tree_name": None, "team_id": "9", "team_ids": ["9"]}
+
+    def test_an_organisation_tree_can_replace_the_team(self) -> None:
+        """Never all of its teams are exported."""
+        target = choose_target({**ACCOUNT, "SEI_TEAM_ID": "", "SEI_ORG_TREE": "Engineering"}, port=1)
+        assert target.params == {"org_tree_name": "Engineering", "team_id": None, "team_ids": []}
+
+    @pytest.mark.parametrize("missing", sorted(ACCOUNT))
+    def test_a_part_of_an_account_is_refused(self, missing: str) -> None:
+        """It must not silently become a run against the local server."""
+        with pytest.raises(DemoError, match=missing):
+            choose_target({name: value for name, value in ACCOUNT.items() if name != missing}, port=1)
+
+
+class TestLocalServer:
+    """``local_server``."""
+
+    def test_its_connection_and_command_fit_its_settings(self) -> None:
+        """The key is the default one, so that it is not in any command line."""
+        target, settings = local_server(81), ServerSettings()
+        connection = json.loads(target.connection)
+        assert connection["host"] == f"http://127.0.0.1:81{settings.base_path}"
+        assert connection["password"] == settings.api_key
+        assert connection["extra"] == {"project_identifier": settings.project, "org_identifier": settings.org}
+        assert settings.api_key not in str(target.programs)
+
+    def test_its_params_name_teams_that_it_has(self, sei_server: RunningServer) -> None:
+        """The last one has no data."""
+        params = local_server(81).params
+        tree = sei_server.organisation.trees_by_name[params["org_tree_name"]]
+        teams = {str(team.ref_id): team for team in tree.root.leaves()}
+        assert [bool(teams[team_id].developers) for team_id in params["team_ids"]] == [True, True, True, False]
+        assert params["team_id"] in teams
+
+    def test_what_it_has_generated_is_read(self, sei_server: RunningServer) -> None:
+        """Bytes, records and sha256 of a legacy report are those of the body that was sent."""
+        body = {
+            "collectionId": "456",
+            "teamRefId": 456,
+            "dateStart": "2026-01-01",
+            "dateEnd": "2026-01-31",
+            "productivity": {"metrics": []},
+        }
+        response = requests.post(
+            f"{sei_server.base_url}/v2/insights/teams/reports",
+            params={"format": "csv"},
+            json=body,
+            headers={"authorization": f"ApiKey {sei_server.api_key}"},
+            timeout=10,
+        )
+        response.raise_for_status()
+        port = int(sei_server.base_url.split("/")[2].rpartition(":")[2])
+        form = len(response.content), response.text.count("\n") - 1, hashlib.sha256(response.content).hexdigest()
+        assert local_server(port).generated() == {None: {form}}
+
+
+@pytest.mark.parametrize(
+    ("today", "months", "expected"),
+    [
+        (date(2026, 3, 31), 1, ("2026-02-01", "2026-02-28")),
+        (date(2026, 1, 1), 3, ("2025-10-01", "2025-12-31")),
+        (date(2024, 3, 1), 14, ("2023-01-01", "2024-02-29")),
+    ],
+)
+def test_last_full_months_end_before_this_one(today: date, months: int, expected: tuple[str, str]) -> None:
+    """Whatever their lengths."""
+    assert tuple(last_full_months(today, months).values()) == expected
+
+
+def test_every_example_exists_and_has_what_it_needs(dags: dict[str, Any]) -> None:
+    """With the local server, all of them run."""
+    assert {example.dag_id for example in EXAMPLES} <= set(dags)
+    assert all(example.needs is None or local_server(1).params[example.needs] for example in EXAMPLES)
