@@ -13,43 +13,21 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_sei.exceptions import (
-    SEIAuthError,
-    SEIBadRequestError,
-    SEIDownloadError,
-    SEINotFoundError,
-    SEIRateLimitError,
-    SEIResponseError,
-    SEIServerError,
-    SEIUnexpectedResponseError,
-)
-
-__all__ = [
-    "Api",
-    "Call",
-    "HttpRequest",
-    "HttpResponse",
-    "check_file_status",
-    "check_status",
-    "encode_json",
-    "excerpt",
-    "json_value",
-    "looks_like_markup",
-    "printable",
-]
+from airflow_provider_sei import exceptions
 
 T = TypeVar("T")
 
-_EXCERPT_LENGTH = 200  # characters: enough for a sentence, too little for data
 _SCANNED_LENGTH = 4000  # characters of a text that an excerpt is made from; cleaning megabytes would take minutes
 
-_ERRORS: dict[int, type[SEIResponseError]] = {
-    401: SEIAuthError,
-    403: SEIAuthError,
-    404: SEINotFoundError,
-    429: SEIRateLimitError,
+_ERRORS: dict[int, type[exceptions.SEIResponseError]] = {
+    4: exceptions.SEIBadRequestError,  # 4xx
+    5: exceptions.SEIServerError,
+    401: exceptions.SEIAuthError,
+    403: exceptions.SEIAuthError,
+    404: exceptions.SEINotFoundError,
+    429: exceptions.SEIRateLimitError,
 }
-_ADVICE: dict[int, str] = {
+_ADVICE = {
     400: "correct the request's arguments",
     401: "check the connection's API key (password) and auth_header",
     403: "check the key's role (an Ingestion key cannot read exports) and the project and organisation identifiers",
@@ -110,33 +88,21 @@ class Call(Generic[T]):
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:
-    """Return ``body`` as UTF-8 JSON with its keys in the given order.
-
-    :raises ValueError: ``body`` holds NaN or an infinity.
-    """
+    """Return ``body`` as UTF-8 JSON with its keys in the given order; NaN and infinities are a ``ValueError``."""
     return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
 def check_status(response: HttpResponse, description: str, *, export_id: str | None = None) -> None:
-    """Raise the error for a status outside 2xx.
-
-    :param description: completes the sentence "could not ...".
-    :raises SEIResponseError: a subclass for the status, with the vendor's error code and message.
-    """
+    """Raise the ``SEIResponseError`` for a status outside 2xx, with the vendor's error code and message."""
     status = response.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        error_class: type[SEIResponseError] = SEIServerError
-    elif status >= HTTPStatus.BAD_REQUEST:
-        error_class = _ERRORS.get(status, SEIBadRequestError)
-    else:
-        error_class = SEIUnexpectedResponseError
+    default = _ERRORS.get(min(status // 100, 5), exceptions.SEIUnexpectedResponseError)
     code, message = _vendor_error(response)
     quoted = f': "{message}"' if message else ""
     advice = f"; {_ADVICE[status]}" if status in _ADVICE else ""
     msg = f"could not {description}: the server answered {status}{quoted}{advice}"
-    raise error_class(
+    raise _ERRORS.get(status, default)(
         msg,
         status_code=status,
         vendor_code=code,
@@ -147,41 +113,27 @@ def check_status(response: HttpResponse, description: str, *, export_id: str | N
 
 
 def check_file_status(response: HttpResponse, description: str, *, export_id: str | None = None) -> None:
-    """Raise the error for a response that is not a whole file: for any status but 200.
-
-    :param description: completes the sentence "could not ...".
-    :raises SEIResponseError: the status is outside 2xx; see :func:`check_status`.
-    :raises SEIDownloadError: another 2xx, such as 202 (accepted), 204 (no content) or 206 (partial content).
-    """
+    """Raise the error for any status but 200: another 2xx, such as 202, 204 or 206, comes without a whole file."""
     check_status(response, description, export_id=export_id)
     if response.status != HTTPStatus.OK:
         msg = f"could not {description}: the server answered {response.status}, but only 200 comes with a whole file"
-        raise SEIDownloadError(msg, status_code=response.status, export_id=export_id)
+        raise exceptions.SEIDownloadError(msg, status_code=response.status, export_id=export_id)
 
 
 def json_value(response: HttpResponse, description: str, *, export_id: str | None = None) -> Any:
-    """Return the JSON value of a successful response.
-
-    :param description: completes the sentence "could not ...".
-    :raises SEIResponseError: the status is outside 2xx; see :func:`check_status`.
-    :raises SEIUnexpectedResponseError: the body is not JSON, as when a login page or a proxy answers.
-    """
+    """Return the JSON value of a successful response; a login page or a proxy answers without one."""
     check_status(response, description, export_id=export_id)
     try:
         return json.loads(response.body)
     except (ValueError, RecursionError):
-        quoted = _body_excerpt(response)
-    msg = (
-        f'could not {description}: the server answered {response.status} without JSON: "{quoted}";'
-        " check the connection's base URL, its path included"
-    )
-    raise SEIUnexpectedResponseError(
-        msg, status_code=response.status, vendor_message=quoted or None, export_id=export_id
-    )
+        quoted, status = excerpt(response.body), response.status
+    reason = f'the server answered {status} without JSON: "{quoted}"'
+    msg = f"could not {description}: {reason}; check the connection's base URL, its path included"
+    error = exceptions.SEIUnexpectedResponseError
+    raise error(msg, status_code=status, vendor_message=quoted or None, export_id=export_id)
 
 
 def _vendor_error(response: HttpResponse) -> tuple[str | None, str]:
-    """Return the vendor's error code and message."""
     # Documented bodies: {"status": 400, "error": "Bad Request", "message": "...", "errorId": ...}, {"code": ...,
     # "message": ...} and a bare string. Gateways answer with HTML.
     try:
@@ -191,27 +143,20 @@ def _vendor_error(response: HttpResponse) -> tuple[str | None, str]:
     if isinstance(value, str):
         return None, excerpt(value)
     fields = value if isinstance(value, dict) else {}
-    code = _first_scalar(fields, "code", "errorId", "error")
-    message = _first_scalar(fields, "message", "error", "detail")
-    return code and excerpt(code), excerpt(message) if message else _body_excerpt(response)
+    texts = {
+        name: excerpt(str(fields[name]))
+        for name in ("code", "errorId", "error", "message", "detail")
+        if isinstance(fields.get(name), str | int) and not isinstance(fields[name], bool)
+    }
+    code = texts.get("code") or texts.get("errorId") or texts.get("error")
+    message = texts.get("message") or texts.get("error") or texts.get("detail")
+    return code or None, message or excerpt(response.body)
 
 
-def _first_scalar(fields: Mapping[str, Any], *names: str) -> str | None:
-    values = (fields.get(name) for name in names)
-    scalars = (str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool))
-    return next(filter(None, scalars), None)
-
-
-def _body_excerpt(response: HttpResponse) -> str:
-    return excerpt(response.body[:_SCANNED_LENGTH].decode(errors="replace"))
-
-
-def excerpt(text: str, limit: int = _EXCERPT_LENGTH) -> str:
-    """Return the start of ``text`` as one printable line, markup reduced to its title or its words.
-
-    :param limit: characters before the text is cut.
-    """
+def excerpt(text: str | bytes, limit: int = 200) -> str:
+    """Return the first ``limit`` characters as one printable line, markup reduced to its title or its words."""
     text = text[:_SCANNED_LENGTH]
+    text = text if isinstance(text, str) else text.decode(errors="replace")
     if looks_like_markup(text.encode(errors="replace")):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = title.group(1) if title else re.sub(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL)

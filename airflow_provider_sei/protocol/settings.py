@@ -26,6 +26,12 @@ AUTH_HEADERS = ("authorization", "x-api-key", "SEI_API_KEY")
 # As each API's own page says. The legacy page's curl examples show "authorization" instead, hence the setting.
 _DOCUMENTED_HEADER = {Api.V2: "authorization", Api.LEGACY: "x-api-key"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_TEXTS = ("project_identifier", "org_identifier", "account_id", "auth_header", "ca_bundle")
+_NUMBERS = {
+    "connect_timeout": (0.1, 3600, "seconds"),
+    "read_timeout": (0.1, 3600, "seconds"),
+    "calls_per_minute": (1, 1000, "calls"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,65 +42,52 @@ class BaseUrl:
 
     @classmethod
     def from_host(cls, host: str | None, *, schema: str | None = None, port: int | None = None) -> BaseUrl:
-        """Read an Airflow connection's ``host``.
-
-        :param host: an alias (``prod1``, ``prod2``, ``eu``), or a base URL with its path.
-        :param schema: ``https`` (default) or ``http``; used if ``host`` has no scheme.
-        :param port: used if ``host`` has neither scheme nor port.
-        :raises SEIArgumentError: no host, an unknown alias, http to another machine, or a URL with user, query or
-            fragment.
-        """
+        """Read a connection's ``host``, an alias or a base URL; ``schema`` and ``port`` complete one without scheme."""
         text = (host or "").strip()
-        if not text:
-            msg = f"host is empty: give a base URL or one of the aliases {', '.join(ALIASES)}"
-            raise SEIArgumentError(msg, field="host")
         if alias := ALIASES.get(text.casefold()):
             return cls(alias)
-        if "://" not in text:
-            if not any(mark in text for mark in "./:") and text != "localhost":
-                guess = did_you_mean(text, ALIASES)
-                msg = f"host {text!r} is neither a URL nor an alias{guess}; aliases: {', '.join(ALIASES)}"
-                raise SEIArgumentError(msg, field="host")
+        if "://" not in text and (text == "localhost" or any(mark in text for mark in "./:")):
             authority, slash, path = text.partition("/")
             if port and ":" not in authority:
                 authority = f"{authority}:{port}"
             text = f"{schema or 'https'}://{authority}{slash}{path}"
+        scheme, separator, rest = text.partition("://")
         parts = _split(text)
-        if parts is None or not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
-            scheme, separator, rest = text.partition("://")
+        if not text:
+            msg = f"host is empty: give a base URL or one of the aliases {', '.join(ALIASES)}"
+        elif not separator:
+            guess = did_you_mean(text, ALIASES)
+            msg = f"host {text!r} is neither a URL nor an alias{guess}; aliases: {', '.join(ALIASES)}"
+        elif parts is None or not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
             shown = f"{scheme}{separator}{rest.rpartition('@')[2]}"  # without a user name and password
             msg = f"host {shown!r} is not an http(s) URL; example: {ALIASES['prod1']}"
-            raise SEIArgumentError(msg, field="host")
-        if parts.username is not None or parts.query or parts.fragment:
+        elif parts.username is not None or parts.query or parts.fragment:
             msg = "host must be a plain base URL, without user, query or fragment; the API key is the password"
-            raise SEIArgumentError(msg, field="host")
-        url = cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
-        if parts.scheme == "http" and not url.is_loopback:
+        else:
+            url = cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
+            if parts.scheme == "https" or url.is_loopback:
+                return url
             msg = f"host {text!r} would send the API key unencrypted: use https (http is for loopback hosts only)"
-            raise SEIArgumentError(msg, field="host")
-        return url
+        raise SEIArgumentError(msg, field="host")
 
     def url(self, target: str, query: Iterable[tuple[str, str]] = ()) -> str:
-        """Return the full URL of ``target`` with ``query`` added.
+        """Return the full URL of ``target`` with the parameters of ``query`` that it does not have itself.
 
-        :param target: a path relative to the base URL, or a URL or path that the server returned. A leading slash is
-            relative to the base URL, too, whose own path is kept and not repeated.
-        :param query: parameters to add; one that ``target`` already has is kept as it is there.
+        :param target: a path, with or without the base URL's own path in front, or a URL that the server returned.
         :raises SEIUnexpectedResponseError: ``target`` is on another origin, which must not receive the key.
         """
         base, parts = urlsplit(self.text), _split(target)
         if parts is None:
             msg = f"the server returned {_short(target)!r}, which is not a URL"
             raise SEIUnexpectedResponseError(msg)
-        path = parts.path
-        if parts.scheme or parts.netloc:
-            if not self.is_same_origin(target):
-                msg = (
-                    f"the server returned a URL at {_short(parts.netloc or parts.scheme)!r}, outside {self.origin};"
-                    " it was not called, because the API key must not be sent to another origin"
-                )
-                raise SEIUnexpectedResponseError(msg)
-        elif not base.path or (path != base.path and not path.startswith(f"{base.path}/")):
+        path, is_absolute = parts.path, parts.scheme or parts.netloc
+        if is_absolute and not self.is_same_origin(target):
+            msg = (
+                f"the server returned a URL at {_short(parts.netloc or parts.scheme)!r}, outside {self.origin};"
+                " it was not called, because the API key must not be sent to another origin"
+            )
+            raise SEIUnexpectedResponseError(msg)
+        if not is_absolute and not (base.path and f"{path}/".startswith(f"{base.path}/")):
             path = f"{base.path}/{path.lstrip('/')}"
         parameters: dict[str, str] = {}
         for name, value in (*parse_qsl(parts.query, keep_blank_values=True), *query):
@@ -105,8 +98,7 @@ class BaseUrl:
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        parts = urlsplit(self.text)
-        return f"{parts.scheme}://{parts.netloc}"
+        return urlunsplit((*urlsplit(self.text)[:2], "", "", ""))
 
     @property
     def is_loopback(self) -> bool:
@@ -119,8 +111,10 @@ class BaseUrl:
 
     def is_same_origin(self, url: str) -> bool:
         """Return whether ``url`` has the same scheme, host and port."""
-        parts = _split(url)
-        return parts is not None and _origin(parts) == _origin(urlsplit(self.text))
+        parts, own = _split(url), urlsplit(self.text)
+        port = _DEFAULT_PORTS.get(own.scheme)
+        origin, own_origin = (part and (part.scheme, part.hostname, part.port or port) for part in (parts, own))
+        return origin == own_origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,55 +147,37 @@ class SEISettings:
         schema: str | None = None,
         port: int | None = None,
     ) -> SEISettings:
-        """Parse the fields of an Airflow connection. Unknown fields of ``extra`` are ignored.
-
-        :raises SEIArgumentError: a field is missing or invalid; ``field`` is its name.
-        """
+        """Parse the fields of an Airflow connection. Unknown fields of ``extra`` are ignored."""
         extra = extra or {}
         if not isinstance(extra, Mapping):
             msg = f"the connection's extra must be a JSON object, not {type(extra).__name__}"
             raise SEIArgumentError(msg, field="extra")
-
-        def text(name: str) -> str | None:
-            return parse_text(extra.get(name), name)
-
-        def number(name: str, default: float, least: float, most: float, unit: str = "seconds") -> float:
-            value = extra.get(name)
-            return default if value in (None, "") else parse_number(value, name, least=least, most=most, unit=unit)
-
-        header = text("auth_header")
-        return cls(
-            base_url=BaseUrl.from_host(host, schema=schema, port=port),
-            api_key=_parse_key(password),
-            project_identifier=text("project_identifier"),
-            org_identifier=text("org_identifier"),
-            account_id=text("account_id"),
-            auth_header=header and parse_choice(header, AUTH_HEADERS, "auth_header"),
-            connect_timeout=number("connect_timeout", cls.connect_timeout, 0.1, 3600),
-            read_timeout=number("read_timeout", cls.read_timeout, 0.1, 3600),
-            ca_bundle=text("ca_bundle"),
-            calls_per_minute=number("calls_per_minute", cls.calls_per_minute, 1, 1000, "calls"),
-        )
+        base_url = BaseUrl.from_host(host, schema=schema, port=port)
+        key = (password or "").strip()
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            msg = "the API key is missing: set it as the connection's password"
+            if key:
+                msg = "the API key (the connection's password) has characters that an HTTP header cannot contain"
+            raise SEIArgumentError(msg, field="password")
+        fields: dict[str, Any] = {name: parse_text(extra.get(name), name) for name in _TEXTS}
+        if header := fields["auth_header"]:
+            fields["auth_header"] = parse_choice(header, AUTH_HEADERS, "auth_header")
+        for name, (least, most, unit) in _NUMBERS.items():
+            if extra.get(name) not in (None, ""):
+                fields[name] = parse_number(extra[name], name, least=least, most=most, unit=unit)
+        return cls(base_url=base_url, api_key=key, **fields)
 
     def with_overrides(self, **overrides: str | None) -> SEISettings:
-        """Return these settings with an operator's own values; empty values change nothing.
-
-        :param overrides: ``project_identifier``, ``org_identifier``, ``account_id``, ``auth_header``.
-        """
+        """Return these settings with an operator's own identifiers or ``auth_header``; empty values change nothing."""
         given = {name: value for name, value in overrides.items() if value}
         if header := given.get("auth_header"):
             given["auth_header"] = parse_choice(header, AUTH_HEADERS, "auth_header")
         return replace(self, **given)  # type: ignore[arg-type]  # the four fields are all text
 
     def url(self, request: HttpRequest) -> str:
-        """Return the full URL of ``request``, with the identifiers.
-
-        :raises SEIArgumentError: a required identifier is missing.
-        :raises SEIUnexpectedResponseError: the request's path is on another origin.
-        """
+        """Return the full URL of ``request``, with the identifiers."""
         query = list(request.query)
-        identifiers = {"projectIdentifier": "project_identifier", "orgIdentifier": "org_identifier"}
-        for parameter, name in identifiers.items():
+        for name, parameter in (("project_identifier", "projectIdentifier"), ("org_identifier", "orgIdentifier")):
             if value := getattr(self, name):
                 query.append((parameter, value))
             elif request.identifiers_required:
@@ -221,17 +197,6 @@ class SEISettings:
         return headers
 
 
-def _parse_key(password: str | None) -> str:
-    key = (password or "").strip()
-    if not key:
-        msg = "the API key is missing: set it as the connection's password"
-        raise SEIArgumentError(msg, field="password")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        msg = "the API key (the connection's password) has characters that an HTTP header cannot contain"
-        raise SEIArgumentError(msg, field="password")
-    return key
-
-
 def _split(url: str) -> SplitResult | None:
     # urlsplit drops tabs and newlines silently and reads a backslash as part of a host; other parsers differ.
     # A lone surrogate, which JSON can contain, has no form in a URL.
@@ -243,10 +208,6 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 def _short(text: str) -> str:

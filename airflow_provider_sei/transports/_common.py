@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import re
@@ -10,19 +11,17 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import certifi
+from tenacity import retry_if_exception
 
 from airflow_provider_sei import __version__
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIConnectionError, SEIError, SEIUnexpectedResponseError
-from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt
+from airflow_provider_sei.protocol.http import Call, HttpResponse, excerpt
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
 
 USER_AGENT = f"airflow-provider-sei/{__version__}"
 MAX_BODY_BYTES = 32 * 1024 * 1024  # a list page of 100 exports is about 100 kB
@@ -37,64 +36,48 @@ _MIN_KEY_LENGTH = 8  # replacing a shorter text could change what a response mea
 log = logging.getLogger("airflow_provider_sei")
 
 
-def retry_arguments(backoff: Backoff, seconds_left: Callable[[], float | None] | None = None) -> dict[str, Any]:
+def retry_arguments(backoff: Backoff, seconds_left: Callable[[], float] = lambda: math.inf) -> dict[str, Any]:
     """Return the keyword arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
 
-    :param seconds_left: called before each wait; a wait that would end later is not started. ``None``: no limit.
+    Every call may be retried: a repeated create call returns the existing export. A wait that would not end within
+    ``seconds_left`` is not started.
     """
-    delay: float | None = None
-
-    def should_retry(state: RetryCallState) -> bool:
-        nonlocal delay
-        error = state.outcome.exception() if state.outcome else None
-        delay = None
-        if isinstance(error, SEIError):
-            delay = backoff.delay(
-                error,
-                state.attempt_number,
-                jitter=random.random(),  # noqa: S311 - jitter, not a secret
-                now=time.time(),
-                left=seconds_left() if seconds_left else None,
-            )
-        return delay is not None
-
-    def log_retry(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning("%s; trying again in %.1f s (try %d)", error, delay or 0.0, state.attempt_number + 1)
-
-    return {"retry": should_retry, "wait": lambda _: delay or 0.0, "before_sleep": log_retry, "reraise": True}
+    return {
+        "retry": retry_if_exception(lambda error: isinstance(error, SEIError) and error.retryable),
+        "wait": lambda state: backoff.pause(
+            state.outcome.exception(),
+            state.attempt_number,
+            jitter=random.random(),  # noqa: S311 - jitter, not a secret
+            now=time.time(),
+        ),
+        "stop": lambda state: state.attempt_number >= backoff.attempts or state.upcoming_sleep >= seconds_left(),
+        "before_sleep": lambda state: log.warning(
+            "%s; trying again in %.1f s (try %d)",
+            state.outcome.exception(),
+            state.upcoming_sleep,
+            state.attempt_number + 1,
+        ),
+        "reraise": True,
+    }
 
 
-def read_timeout(settings: SEISettings, request: HttpRequest) -> float:
-    """Return the longest silence in seconds before a response counts as lost."""
-    return request.timeout or settings.read_timeout
-
-
-def make_response(settings: SEISettings, status: int, headers: Mapping[str, str], body: bytes = b"") -> HttpResponse:
-    """Return a response without the API key, so that no error can quote it, and with lower-case header names."""
+def make_response(
+    settings: SEISettings, call: Call[Any], status: int, headers: Mapping[str, str], body: bytes | bytearray = b""
+) -> HttpResponse:
+    """Return a response of limited size, without the API key, so that no error can quote it."""
+    if len(body) > MAX_BODY_BYTES:
+        reason = f"the response exceeds {MAX_BODY_BYTES} bytes; check the connection's base URL"
+        msg = f"could not {call.description}: {reason}"
+        raise SEIUnexpectedResponseError(msg, export_id=call.export_id)
     key = settings.api_key
     if len(key) >= _MIN_KEY_LENGTH:
         headers = {name: value.replace(key, "***") for name, value in headers.items()}
         body = body.replace(key.encode(), b"***")
-    return HttpResponse(status, {name.lower(): value for name, value in headers.items()}, body)
-
-
-def check_size(call: Call[Any], received: int) -> None:
-    """Raise ``SEIUnexpectedResponseError`` for a body that is too large for this API."""
-    if received > MAX_BODY_BYTES:
-        reason = f"the response exceeds {MAX_BODY_BYTES} bytes; check the connection's base URL"
-        msg = f"could not {call.description}: {reason}"
-        raise SEIUnexpectedResponseError(msg, export_id=call.export_id)
+    return HttpResponse(status, {name.lower(): value for name, value in headers.items()}, bytes(body))
 
 
 def redirect_target(settings: SEISettings, call: Call[Any], url: str, location: str | None, sent: int = 1) -> str:
-    """Return the URL to follow a redirect to.
-
-    :param url: the URL that answered with the redirect.
-    :param location: its ``Location`` header.
-    :param sent: how many requests the call has made.
-    :raises SEIUnexpectedResponseError: there are too many redirects, or this one leads to another origin or repeats a POST.
-    """
+    """Return the URL to follow a redirect to: GET only, within the origin, after ``sent`` requests for the call."""
     base_url = settings.base_url
     try:
         target = urljoin(url, location) if location else ""
@@ -102,73 +85,60 @@ def redirect_target(settings: SEISettings, call: Call[Any], url: str, location: 
         host = parts.hostname or parts.scheme
     except ValueError:
         target = host = ""
-    advice = "check the connection's base URL, its path included"
     if sent >= MAX_REQUESTS:
-        reason = f"the server redirects in circles; {advice}"
+        reason = "in circles"
     elif not target:
-        reason = f"the server redirects without a valid URL; {advice}"
+        reason = "without a valid URL"
     elif not base_url.is_same_origin(target):
-        quoted = excerpt(host.replace(settings.api_key, "***"), 100)
+        host = excerpt(host.replace(settings.api_key, "***"), 100)
         reason = (
-            f"the server redirects to {quoted!r}, outside {base_url.origin}; not followed, because the API key"
-            f" must not leave its own origin; {advice}"
+            f"to {host!r}, outside {base_url.origin}; not followed, because the API key must not leave its own origin"
         )
     elif call.request.method != "GET":
-        reason = f"the server redirects a {call.request.method}; {advice}"
+        reason = f"a {call.request.method}"
     else:
         # Rebuilt without a user name: an HTTP library would replace the authorization header by it.
         return f"{base_url.origin}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-    msg = f"could not {call.description}: {reason}"
+    advice = "check the connection's base URL, its path included"
+    msg = f"could not {call.description}: the server redirects {reason}; {advice}"
     raise SEIUnexpectedResponseError(msg, export_id=call.export_id)
 
 
 def connection_error(settings: SEISettings, call: Call[Any], error: BaseException) -> SEIConnectionError:
     """Return our error for a connection that failed or broke off."""
-    cause = _root_cause(error)
-    strerror = getattr(cause, "strerror", None)
-    text = strerror if isinstance(strerror, str) else str(cause)
+    seen: list[BaseException] = []
+    cause: object = error
+    # The innermost cause has the shortest text: "Connection refused" instead of three layers of pool errors.
+    while isinstance(cause, BaseException) and cause not in seen:
+        seen.append(cause)
+        cause = cause.__cause__ or getattr(cause, "reason", None) or cause.__context__ or next(iter(cause.args), None)
+    root = seen[-1]
+    strerror = getattr(root, "strerror", None)
+    text = strerror if isinstance(strerror, str) else str(root)
     text = excerpt(_URL_USER.sub("//***@", text.replace(settings.api_key, "***")))
-    text = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+    text = f"{type(root).__name__}: {text}" if text else type(root).__name__
     advice = "check the connection's host and the network between"
-    if isinstance(cause, ssl.SSLCertVerificationError):
+    if isinstance(root, ssl.SSLCertVerificationError):
         advice = "if the certificate is the right one, set the connection's ca_bundle to a bundle that verifies it"
     msg = f"could not {call.description}: no answer from {settings.base_url.origin} ({text}); {advice}"
     return SEIConnectionError(msg, export_id=call.export_id)
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    # It has the shortest text: "Connection refused" instead of three layers of pool errors.
-    seen = [error]
-    while True:
-        last = seen[-1]
-        cause = last.__cause__ or getattr(last, "reason", None) or last.__context__ or next(iter(last.args), None)
-        if not isinstance(cause, BaseException) or cause in seen:
-            return last
-        seen.append(cause)
-
-
-def ca_bundle(settings: SEISettings) -> str:
-    """Return the path of the certificates that verify the server, a file or a folder.
+def ca_bundle(settings: SEISettings) -> tuple[str | None, str | None]:
+    """Return the file or the folder of certificates to trust.
 
     The connection's ``ca_bundle`` goes before the environment's, which goes before certifi's.
-
-    :raises SEIArgumentError: the connection's ``ca_bundle`` does not exist or holds no certificates.
     """
-    if settings.ca_bundle is None:
-        paths = (os.environ.get(name) for name in _CA_VARIABLES)
-        return next((path for path in paths if path and Path(path).exists()), certifi.where())
+    paths = (os.environ.get(name) for name in _CA_VARIABLES)
+    path = settings.ca_bundle or next((path for path in paths if path and Path(path).exists()), certifi.where())
+    cafile, capath = (None, path) if Path(path).is_dir() else (path, None)
     try:
-        ssl_context(settings.ca_bundle)
+        if settings.ca_bundle:
+            ssl.create_default_context(cafile=cafile, capath=capath)
     except OSError as error:
         msg = (
-            f"ca_bundle {settings.ca_bundle!r} in the connection's extra is not a file or folder of PEM certificates"
+            f"ca_bundle {path!r} in the connection's extra is not a file or folder of PEM certificates"
             f" on this machine ({error.strerror or error})"
         )
         raise SEIArgumentError(msg, field="ca_bundle") from None
-    return settings.ca_bundle
-
-
-def ssl_context(bundle: str) -> ssl.SSLContext:
-    """Return a context that verifies servers by the certificates in ``bundle``, a file or a folder."""
-    is_folder = Path(bundle).is_dir()
-    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
+    return cafile, capath

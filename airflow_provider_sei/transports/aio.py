@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Self, TypeVar
+import ssl
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -12,44 +14,25 @@ import aiohttp
 from tenacity import AsyncRetrying
 from yarl import URL
 
-from airflow_provider_sei.protocol.http import Call, HttpResponse, encode_json
+from airflow_provider_sei.protocol.http import Call, encode_json
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.transports import _common
 
-__all__ = ["AiohttpTransport"]
-
 T = TypeVar("T")
-
-_ERRORS = (aiohttp.ClientError, OSError)
 
 
 class AiohttpTransport:
-    """Make calls with one aiohttp session, which the first call opens.
-
-    :param settings: the connection.
-    :param backoff: when to try a call again.
-    :param sleep: awaited with the seconds between two tries.
-    """
+    """Make calls with one aiohttp session, which the first call opens; ``sleep`` is awaited between two tries."""
 
     def __init__(
-        self,
-        settings: SEISettings,
-        *,
-        backoff: Backoff | None = None,
-        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        self, settings: SEISettings, *, backoff: Backoff | None = None, sleep: Callable[[float], Any] = asyncio.sleep
     ) -> None:
         self.settings = settings
         self._backoff = backoff or Backoff()
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def run(self, call: Call[T], settings: SEISettings | None = None) -> T:
         """Make a call, with retries, and return what its parser makes of the response.
@@ -58,9 +41,9 @@ class AiohttpTransport:
         :raises SEIError: the error of the last try.
         """
         if self._backoff.attempts == 1:  # callers with thousands of calls have retries of their own
-            return await self._run_once(call, settings or self.settings)
+            return await self._try(call, settings or self.settings)
         retrying = AsyncRetrying(sleep=self._sleep, **_common.retry_arguments(self._backoff))
-        return await retrying(self._run_once, call, settings or self.settings)
+        return await retrying(self._try, call, settings or self.settings)
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -68,21 +51,16 @@ class AiohttpTransport:
         if session is not None:
             await session.close()
 
-    async def _run_once(self, call: Call[T], settings: SEISettings) -> T:
-        return call.parse(await self._fetch(call, settings))
-
-    async def _fetch(self, call: Call[Any], settings: SEISettings) -> HttpResponse:
-        request = call.request
-        url = settings.url(request)
+    async def _try(self, call: Call[T], settings: SEISettings) -> T:
+        request, url = call.request, settings.url(call.request)
         session = self._session or await self._open_session()
         timeout = aiohttp.ClientTimeout(
             total=_common.MAX_BODY_SECONDS + settings.connect_timeout,
             connect=settings.connect_timeout,
-            sock_read=_common.read_timeout(settings, request),
+            sock_read=request.timeout or settings.read_timeout,
         )
-        sent = 0
-        while True:
-            sent += 1
+        for sent in count(1):
+            body = bytearray()
             try:
                 async with session.request(
                     request.method,
@@ -94,19 +72,21 @@ class AiohttpTransport:
                     proxy=self._proxy,
                 ) as response:
                     if response.status not in _common.REDIRECTS:
-                        body = bytearray()
                         async for chunk in response.content.iter_any():
                             body += chunk
-                            _common.check_size(call, len(body))
-                        return _common.make_response(settings, response.status, response.headers, bytes(body))
-                    location = response.headers.get("Location")
-            except _ERRORS as error:
+                            if len(body) > _common.MAX_BODY_BYTES:
+                                break
+            except (aiohttp.ClientError, OSError) as error:
                 raise _common.connection_error(settings, call, error) from error
-            url = _common.redirect_target(settings, call, url, location, sent)
+            if response.status not in _common.REDIRECTS:
+                break
+            url = _common.redirect_target(settings, call, url, response.headers.get("Location"), sent)
+        return call.parse(_common.make_response(settings, call, response.status, response.headers, body))
 
     async def _open_session(self) -> aiohttp.ClientSession:
         # In a thread: reading files would block the event loop.
-        context = await asyncio.to_thread(lambda: _common.ssl_context(_common.ca_bundle(self.settings)))
+        cafile, capath = await asyncio.to_thread(_common.ca_bundle, self.settings)
+        context = await asyncio.to_thread(ssl.create_default_context, cafile=cafile, capath=capath)
         if not self.settings.base_url.is_loopback:
             self._proxy = await asyncio.to_thread(_proxy_for, self.settings.base_url.text)
         if self._session is None:  # another task may have opened it meanwhile

@@ -2,32 +2,65 @@
 
 from __future__ import annotations
 
+import http.client
+import math
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
-from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
+from itertools import count
 from typing import Any, TypeVar
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from tenacity import Retrying
 
-from airflow_provider_sei.exceptions import SEIConnectionError
-from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, check_file_status, encode_json
+from airflow_provider_sei.protocol.http import Call, HttpRequest, check_file_status, encode_json
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.transports import _common
-from airflow_provider_sei.transports._deadline import DeadlineAdapter, deadline
-
-__all__ = ["RequestsTransport", "StreamedBody"]
 
 T = TypeVar("T")
 
 MAX_IDLE_SECONDS = 60.0  # how long bytes without content (interim responses, headers, trailers) may arrive
 _CHUNK = 256 * 1024  # bytes; 8 kB chunks cost several times the CPU, 1 MiB more memory
 _ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+# A socket timeout only limits the time between two bytes: a server that keeps sending single bytes or interim responses
+# would block a worker forever. This is set before each read, on the clock of time.monotonic.
+_read_until: ContextVar[float] = ContextVar("_read_until", default=math.inf)
+
+
+class _DeadlineIO(socket.SocketIO):
+    def readinto(self, buffer: Any) -> int | None:
+        received = super().readinto(buffer)
+        if time.monotonic() > _read_until.get():
+            msg = "the response takes too long"
+            raise TimeoutError(msg)
+        return received
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp.raw.__class__ = _DeadlineIO  # makefile() of a socket, plain or TLS, returns a reader of a SocketIO
+
+
+class _DeadlineAdapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if pool.ConnectionCls.response_class is not _DeadlineResponse:
+            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": _DeadlineResponse})
+        return pool
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests' signature
+        # With allow_redirects=False, too, requests would parse the Location and read the body, however large.
+        return None
 
 
 class StreamedBody:
@@ -36,32 +69,28 @@ class StreamedBody:
     def __init__(self, settings: SEISettings, call: Call[Any], response: requests.Response) -> None:
         self._settings = settings
         self._call = call
-        self._raw = response.raw
-        self.headers = _common.make_response(settings, response.status_code, response.headers).headers
+        self._response = response
+        self.headers = _common.make_response(settings, call, response.status_code, response.headers).headers
         """Header names are lower case."""
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, max_seconds: float = math.inf) -> Iterator[bytes]:
         """Yield the body as it arrives, not decoded, in chunks of at most 256 KiB.
 
+        :param max_seconds: how long the whole body may take.
         :raises SEIConnectionError: the connection broke off, or no content arrived in time.
         """
-        seconds = _common.read_timeout(self._settings, self._call.request) + MAX_IDLE_SECONDS
+        idle_seconds = (self._call.request.timeout or self._settings.read_timeout) + MAX_IDLE_SECONDS
+        end = time.monotonic() + max_seconds
         while True:
+            _read_until.set(min(end, time.monotonic() + idle_seconds))
             try:
                 # read1 returns what has arrived: the caller can check the time however slowly a server sends.
-                with deadline(seconds):
-                    chunk = self._raw.read1(_CHUNK, decode_content=False)
+                chunk = self._response.raw.read1(_CHUNK, decode_content=False)
             except _ERRORS as error:
                 raise _common.connection_error(self._settings, self._call, error) from error
             if not chunk:
                 return
             yield chunk
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests' signature
-        # With allow_redirects=False, too, requests would parse the Location and read the body, however large.
-        return None
 
 
 class RequestsTransport:
@@ -73,25 +102,18 @@ class RequestsTransport:
     """
 
     def __init__(
-        self,
-        settings: SEISettings,
-        *,
-        backoff: Backoff | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        self, settings: SEISettings, *, backoff: Backoff | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.settings = settings
         self._backoff = backoff or Backoff()
         self._sleep = sleep
         self._session = _Session()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, DeadlineAdapter())
-        self._session.headers.clear()
-        self._session.trust_env = not settings.base_url.is_loopback
-        # Without an auth of its own, a session replaces the authorization header by an entry of ~/.netrc.
-        self._session.auth = lambda request: request
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        # Passed with each request: REQUESTS_CA_BUNDLE overrides the session's own attribute.
-        self._verify = _common.ca_bundle(settings)
+            self._session.mount(scheme, _DeadlineAdapter())
+        self._session.stream = True
+        self._session.trust_env = not settings.base_url.is_loopback  # for the environment's proxies
+        cafile, capath = _common.ca_bundle(settings)
+        self._session.verify = cafile or capath
 
     def run(self, call: Call[T], *, backoff: Backoff | None = None) -> T:
         """Make a call, with retries, and return what its parser makes of the response.
@@ -99,7 +121,8 @@ class RequestsTransport:
         :param backoff: used for this call instead of the transport's own.
         :raises SEIError: the error of the last try.
         """
-        result: T = self._retry(self._run_once, call, backoff)
+        retrying = Retrying(sleep=self._sleep, **_common.retry_arguments(backoff or self._backoff))
+        result: T = retrying(self._try, call)
         return result
 
     @contextmanager
@@ -114,61 +137,38 @@ class RequestsTransport:
         """
         check = partial(check_file_status, description=description, export_id=export_id)
         call = Call(request, check, description, export_id)
-        with self._retry(self._open, call, backoff) as response:
+        retrying = Retrying(sleep=self._sleep, **_common.retry_arguments(backoff or self._backoff))
+        with retrying(self._try, call, streamed=True) as response:
             yield StreamedBody(self.settings, call, response)
 
     def close(self) -> None:
         """Close the session's connections."""
         self._session.close()
 
-    def _retry(self, function: Callable[[Call[Any]], Any], call: Call[Any], backoff: Backoff | None) -> Any:
-        retrying = Retrying(sleep=self._sleep, **_common.retry_arguments(backoff or self._backoff))
-        return retrying(function, call)
-
-    def _run_once(self, call: Call[T]) -> T:
-        with self._send(call) as response:
-            return call.parse(self._read(call, response))
-
-    def _open(self, call: Call[None]) -> requests.Response:
-        response = self._send(call)
-        if response.status_code != HTTPStatus.OK:
-            with response:
-                call.parse(self._read(call, response))
-        return response
-
-    def _send(self, call: Call[Any]) -> requests.Response:
-        request = call.request
-        url = self.settings.url(request)
-        timeout = (self.settings.connect_timeout, _common.read_timeout(self.settings, request))
-        sent = 0
-        while True:
-            sent += 1
+    def _try(self, call: Call[Any], *, streamed: bool = False) -> Any:
+        """Return the parsed response or, if it is successful and to be streamed, the response itself."""
+        request, url = call.request, self.settings.url(call.request)
+        data = None if request.body is None else encode_json(request.body)
+        headers = self.settings.headers(request, _common.USER_AGENT)
+        timeout = (self.settings.connect_timeout, request.timeout or self.settings.read_timeout)
+        for sent in count(1):
+            _read_until.set(time.monotonic() + sum(timeout) + MAX_IDLE_SECONDS)
             try:
-                with deadline(sum(timeout) + MAX_IDLE_SECONDS):
-                    response = self._session.request(
-                        request.method,
-                        url,
-                        data=None if request.body is None else encode_json(request.body),
-                        headers=self.settings.headers(request, _common.USER_AGENT),
-                        timeout=timeout,
-                        verify=self._verify,
-                        allow_redirects=False,
-                        stream=True,
-                    )
+                # Not prepared by the session, which would add its cookies and replace the key by an entry of ~/.netrc.
+                message = requests.Request(request.method, url, headers, data=data).prepare()
+                response = self._session.send(message, timeout=timeout, allow_redirects=False)
             except _ERRORS as error:
                 raise _common.connection_error(self.settings, call, error) from error
             if response.status_code not in _common.REDIRECTS:
-                return response
+                break
             response.close()
             url = _common.redirect_target(self.settings, call, url, response.headers.get("Location"), sent)
-
-    def _read(self, call: Call[Any], response: requests.Response) -> HttpResponse:
-        give_up_at = time.monotonic() + _common.MAX_BODY_SECONDS
-        body = bytearray()
-        for chunk in StreamedBody(self.settings, call, response).chunks():
-            body += chunk
-            _common.check_size(call, len(body))
-            if time.monotonic() > give_up_at:
-                msg = f"could not {call.description}: the response took more than {_common.MAX_BODY_SECONDS:.0f} s"
-                raise SEIConnectionError(msg, export_id=call.export_id)
-        return _common.make_response(self.settings, response.status_code, response.headers, bytes(body))
+        if streamed and response.status_code == requests.codes.ok:
+            return response
+        with response:
+            body = bytearray()
+            for chunk in StreamedBody(self.settings, call, response).chunks(_common.MAX_BODY_SECONDS):
+                body += chunk
+                if len(body) > _common.MAX_BODY_BYTES:
+                    break
+        return call.parse(_common.make_response(self.settings, call, response.status_code, response.headers, body))

@@ -53,8 +53,11 @@ class Driver:
         async def sleep(seconds: float) -> None:
             self.pauses.append(seconds)
 
-        async with AiohttpTransport(settings, sleep=sleep, backoff=backoff) as transport:
+        transport = AiohttpTransport(settings, sleep=sleep, backoff=backoff)
+        try:
             return [await transport.run(call) for call in calls][-1]
+        finally:
+            await transport.close()
 
 
 def _local_server(request: pytest.FixtureRequest) -> Callable[[], str]:

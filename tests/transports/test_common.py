@@ -117,5 +117,5 @@ def test_a_connection_error_quotes_its_innermost_cause(make: Callable[[], Except
 def test_a_response_is_without_the_key(key: str, text: str) -> None:
     """Except for a text too short to be a key, whose replacement could change what the response means."""
     settings = SEISettings.from_fields(host="prod1", password=key)
-    response = make_response(settings, 200, {"Location": "?k=secret-key-123"}, b"?k=secret-key-123")
+    response = make_response(settings, CALL, 200, {"Location": "?k=secret-key-123"}, b"?k=secret-key-123")
     assert (response.headers, response.body) == ({"location": text}, text.encode())

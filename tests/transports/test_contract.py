@@ -122,7 +122,7 @@ class TestRetries:
     def test_rate_limits_and_server_errors_are_retried(self, driver: Any, sei_server: Any, status: int) -> None:
         """After growing, jittered pauses."""
         sei_server.faults.add("list", "answer", status=status, times=2)
-        assert driver.run(LIST).exports == ()
+        assert driver.run(LIST).items == ()
         assert [request.status for request in sei_server.requests] == [status, status, 200]
         first, second = driver.pauses
         assert 0.5 <= first < 1.5
@@ -276,7 +276,7 @@ class TestRedirects:
         sei_server.faults.add("list", "redirect", status=status)
         sei_server.faults.add("list", "content_length", delta=1 << 40)
         sei_server.faults.add("list", "stall", seconds=5.0)
-        assert driver.run(LIST).exports == ()
+        assert driver.run(LIST).items == ()
         assert [request.status for request in sei_server.requests] == [status, 200]
         assert [request.auth for request in sei_server.requests] == ["authorization", "authorization"]
 

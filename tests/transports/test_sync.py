@@ -121,4 +121,4 @@ def test_each_piece_of_a_response_has_a_deadline_of_its_own(
     """A response may take longer than one deadline as long as content arrives."""
     sei_server.faults.add("list", "drip", chunk_bytes=4, seconds=0.04)
     page = transport(sei_server.base_url).run(LIST)
-    assert page.exports == ()
+    assert page.items == ()
