@@ -32,6 +32,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from typing import Any
 from urllib.request import urlopen
@@ -155,13 +156,14 @@ class Work:
                             self.slot_seconds += time.monotonic() - begun
             except TaskDeferred as deferred:
                 method = deferred.method_name
-                arguments = {
-                    "event": asyncio.run_coroutine_threadsafe(self._fired(deferred.trigger), self.loop).result()
-                }
+                event = asyncio.run_coroutine_threadsafe(self._fired(deferred.trigger), self.loop).result()
+                arguments = {"event": event, **(deferred.kwargs or {})}
 
     @staticmethod
     async def _fired(trigger: Any) -> Any:
         kind, arguments = trigger.serialize()
+        if kind.endswith(".DateTimeTrigger"):  # Airflow's own, which would wait in real time
+            return await asyncio.sleep((arguments["moment"] - datetime.now(UTC)).total_seconds())
         assert kind.rpartition(".")[2] == type(trigger).__name__
         async for event in type(trigger)(**json.loads(json.dumps(arguments))).run():
             return event.payload

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 import weakref
+from datetime import date, timedelta
 from random import Random
 from typing import Any
 
@@ -83,7 +84,8 @@ async def serve(exports: int, rate_limit: int | None) -> None:
 
 
 def _export(state: ServerState, number: int) -> Any:
-    request = {"scope": {"orgTreeName": "Engineering"}, "dateRange": {"start": "2024-01-01", "end": f"+{number}"}}
+    day = str(date(1990, 1, 1) + timedelta(days=number))
+    request = {"scope": {"orgTreeName": "Engineering"}, "dateRange": {"start": day, "end": day}}
     export, _ = state.store.create(get_family("productivity"), request, OWNER, None)
     return export
 

@@ -132,7 +132,6 @@ def figures(rows: list[dict[str, Any]], single: dict[str, float]) -> list[dict[s
     if many := by.get((10_000, "sei", False)):
         found += [
             ("CPU, times the floor, 10,000", many["CPU %"] / by[10_000, "sleep", False]["CPU %"], 1.6),
-            ("lag p99 ms, 10,000", many["lag p99 ms"], 5.0),
             ("KiB a trigger, 10,000", many["KiB/trigger"], 20.0),
             ("sockets, 10,000", many["sockets"], 100),
             ("s from completion to event, p99, 10,000", by[10_000, "sei", True]["p99 s"], 2.0),

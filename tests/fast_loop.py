@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -45,4 +46,5 @@ def run_fast(test: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPatch) -> T
     with asyncio.Runner(loop_factory=FastLoop) as runner, monkeypatch.context() as patch:
         loop = runner.get_loop()
         patch.setattr("time.time", lambda: START + loop.time())
+        patch.setattr("random.random", random.Random(1).random)  # noqa: S311 - the same in every run
         return runner.run(checked())

@@ -217,7 +217,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         """Create the export, and deliver it immediately or after a deferral."""
         request, destination, stored = self._prepare(context)
         deadline = self._execution_deadline(context)
-        if delay := self._create_delay(stored):
+        if delay := min(self._create_delay(stored), max(0.0, deadline - time.time())):
             if self.deferrable:
                 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
