@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the machine's own time be nine hours ahead of UTC."""
+    """Set the machine's timezone to nine hours ahead of UTC."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()

@@ -1,4 +1,4 @@
-"""What a server may answer: any JSON value, any bytes, and both with a liking for the vendor's own field names."""
+"""Hypothesis strategies for responses: any JSON, any bytes, and both often with the vendor's own field names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 
 ANYTHING = settings(deadline=None, max_examples=150)
-"""For properties of parsers. A slow machine is no failure."""
+"""For properties of parsers. A slow machine is not a failure."""
 
 _FIELDS = (
     *("exportId", "status", "createdAt", "completedAt", "createdBy", "message", "error", "code", "errorId", "detail"),
@@ -26,18 +26,12 @@ _FIELDS = (
 )
 _WORDS = (
     *("exp_7a8b9c0d", "completed", "COMPLETED", "failed", "queued", "2025-12-29T10:00:00Z", "0001-01-01", "developer"),
-    *(
-        "/v2/insights/productivity/exports/exp_7a8b9c0d/download",
-        "//[",
-        "https://evil.example/x",
-        "http://[::1",
-        "\ud800",
-    ),
-    *("https://app.harness.io:99999/", "/a?b=%", "../../x", "<html>", "<script", "9" * 40),
+    *("/v2/insights/productivity/exports/exp_7a8b9c0d/download", "//[", "https://evil.example/x", "http://[::1"),
+    *("\ud800", "https://app.harness.io:99999/", "/a?b=%", "../../x", "<html>", "<script", "9" * 40),
 )
 
 texts = st.sampled_from(_WORDS) | st.text(st.characters(), max_size=20)
-"""Any text, half characters (lone surrogates) included: JSON can carry them."""
+"""Any text, lone surrogates included: JSON can contain them."""
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -58,14 +52,14 @@ families = st.sampled_from(list(FAMILIES.values()))
 
 @st.composite
 def responses(draw: st.DrawFn, *, successful: bool = False) -> HttpResponse:
-    """Return any answer: any status, any body, and the headers that are read."""
+    """Return a response with any status, any body, and the headers that are read."""
     statuses: st.SearchStrategy[int] = st.sampled_from([200, 202]) if successful else st.integers(100, 599)
     headers: dict[str, Any] = draw(st.dictionaries(st.just("retry-after"), st.text(max_size=12), max_size=1))
     return HttpResponse(draw(statuses), headers, draw(bodies))
 
 
 def outcome(kind: type[E], function: Callable[..., T], *arguments: Any, **named: Any) -> T | E:
-    """Return what ``function`` returns, or the error of that kind which it raises; any other error is a failure."""
+    """Return what ``function`` returns or raises; an error of any other kind is a failure."""
     try:
         return function(*arguments, **named)
     except kind as error:

@@ -1,4 +1,4 @@
-"""Every example of the documents: requests reproduced byte for byte, answers understood."""
+"""Every example in the documents: requests are reproduced byte for byte, responses are understood."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from airflow_provider_sei.protocol.exports import (
     ExportStatus,
     check_completed,
     create_call,
-    download_request,
+    download_requests,
     status_call,
 )
 from airflow_provider_sei.protocol.families import FAMILIES, get_family
 from airflow_provider_sei.protocol.http import HttpRequest, HttpResponse, encode_json
 from airflow_provider_sei.protocol.listing import list_call, list_query
-from airflow_provider_sei.protocol.report_request import ReportRequest, report_request
+from airflow_provider_sei.protocol.report_request import ReportRequest
 from airflow_provider_sei.protocol.settings import SEISettings
 
 EXAMPLES = json.loads((Path(__file__).parent / "samples" / "documented_examples.json").read_text("utf-8"))
@@ -30,13 +30,13 @@ IDENTIFIERS = "projectIdentifier=PROJECT&orgIdentifier=ORG"
 
 
 def settings(example: dict[str, Any] | None = None, **identifiers: str) -> SEISettings:
-    """Return the connection that an example is made with."""
+    """Return the connection of an example."""
     extra = identifiers | {"auth_header": (example or {}).get("auth_header")}
     return SEISettings.from_fields(host="prod1", password="KEY-0123456789", extra=extra)
 
 
 def check_request(connection: SEISettings, request: HttpRequest, example: dict[str, Any]) -> None:
-    """Compare a request with a documented one: address, the documented headers, and the bytes of the body."""
+    """Compare a request with a documented one: its URL, the documented headers, and the bytes of the body."""
     assert request.method == "POST"
     assert connection.url(request) == f"{BASE}{example['path']}?{urlencode(example['query'])}"
     assert connection.headers(request, "agent").items() >= example["headers"].items()
@@ -49,25 +49,25 @@ def check_request(connection: SEISettings, request: HttpRequest, example: dict[s
 
 @pytest.mark.parametrize("example", EXAMPLES["creates"], ids=lambda example: example["name"])
 def test_a_documented_create_call_is_reproduced(example: dict[str, Any]) -> None:
-    """From the words that a DAG author gives."""
-    spec = ExportRequest.from_arguments(**example["arguments"])
-    assert spec.warnings == ()
+    """From a DAG author's arguments."""
+    request = ExportRequest.from_arguments(**example["arguments"])
+    assert request.warnings == ()
     connection = settings(example, project_identifier="PROJECT", org_identifier="ORG")
-    check_request(connection, create_call(spec.family, spec.body()).request, example)
+    check_request(connection, create_call(request.family, request.body()).request, example)
+
+
+def test_every_family_has_an_example() -> None:
+    """A new family needs one."""
+    assert {get_family(example["arguments"]["family"]).name for example in EXAMPLES["creates"]} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES["reports"], ids=lambda example: example["name"])
 def test_a_documented_report_is_reproduced(example: dict[str, Any]) -> None:
-    """The key is in the header that this example shows: the page's text and its curl lines differ."""
-    spec = ReportRequest.from_arguments(**example["arguments"])
-    assert spec.warnings == ()
+    """With the key in the header that the example shows: the page's text and its curl lines differ."""
+    request = ReportRequest.from_arguments(**example["arguments"])
+    assert request.warnings == ()
     identifiers = {name: example[name] for name in ("project_identifier",) if name in example}
-    check_request(settings(example, **identifiers), report_request(spec), example)
-
-
-def test_every_family_has_an_example() -> None:
-    """A further family brings its own."""
-    assert {get_family(example["arguments"]["family"]).name for example in EXAMPLES["creates"]} == set(FAMILIES)
+    check_request(settings(example, **identifiers), request.http_request(), example)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_every_family_has_an_example() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_calls_without_a_body_have_the_documented_address(request_: HttpRequest, target: str) -> None:
-    """With both identifiers, which every V2 call needs."""
+def test_a_call_without_a_body_has_the_documented_url(request_: HttpRequest, target: str) -> None:
+    """With both identifiers and the key, which every V2 call needs."""
     connection = settings(project_identifier="PROJECT", org_identifier="ORG")
     joint = "&" if "?" in target else "?"
     assert request_.method == "GET"
@@ -102,8 +102,8 @@ def test_calls_without_a_body_have_the_documented_address(request_: HttpRequest,
 @pytest.mark.parametrize(
     "example", EXAMPLES["answers"], ids=lambda example: f"{example['family']}-{example['call']}-{example['status']}"
 )
-def test_a_documented_answer_is_understood(example: dict[str, Any]) -> None:
-    """Down to the address of the file, which keeps the base URL's path and gets the identifiers once."""
+def test_a_documented_response_is_understood(example: dict[str, Any]) -> None:
+    """Including the file's URL, which keeps the base URL's path and has the identifiers once."""
     family, body = get_family(example["family"]), example["body"]
     call = create_call(family, {}) if example["call"] == "create" else status_call(family, body["exportId"])
     export = call.parse(HttpResponse(example["status"], {}, json.dumps(body).encode()))
@@ -115,6 +115,6 @@ def test_a_documented_answer_is_understood(example: dict[str, Any]) -> None:
     assert (export.status, export.completed_at) == (ExportStatus.COMPLETED, body.get("completedAt"))
     check_completed(export)
     connection = settings(project_identifier="PROJECT", org_identifier="ORG")
-    assert connection.url(download_request(export)) == (
+    assert connection.url(download_requests(export)[0]) == (
         f"{BASE}/{family.item_path}/{body['exportId']}/download?{IDENTIFIERS}"
     )

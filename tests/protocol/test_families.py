@@ -1,11 +1,11 @@
-"""The five families as they are declared."""
+"""The five export families, as the vendor's documents describe them."""
 
 from __future__ import annotations
 
 import pytest
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, Option, family_names, get_family
+from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, Option, did_you_mean, get_family
 
 GROUPS = {
     "productivity": {"activity", "velocity", "volume", "quality", "collaboration"},
@@ -14,7 +14,7 @@ GROUPS = {
     "ba": {"CATEGORIZED", "UNCATEGORIZED"},
     "ticket-data": set(),
 }
-VALUES = {
+OPTIONS = {
     ("productivity", "aggregation"): ("aggregation", ("mean",)),
     ("productivity", "level"): ("aggregationLevel", ("developer", "team")),
     ("productivity", "granularity"): ("granularity", ("weekly", "monthly", "quarterly")),
@@ -27,101 +27,80 @@ VALUES = {
     ("ba", "granularity"): ("granularity", ("WEEKLY", "MONTHLY", "QUARTERLY")),
     ("ticket-data", "level"): ("aggregationLevel", ("sprint", "team")),
     ("ticket-data", "granularity"): ("granularity", ("daily", "weekly", "monthly", "quarterly")),
-    ("ticket-data", "terminal_date_column"): (
-        "terminalDateColumn",
-        ("issue_resolved_at", "version_release_date"),
-    ),
-} | {
-    (family, argument): option
-    for family in GROUPS
-    for argument, option in {
-        "file_format": ("format", ("csv",)),
-        "export_compression": ("compression", ("gzip",)),
-    }.items()
+    ("ticket-data", "terminal_date_column"): ("terminalDateColumn", ("issue_resolved_at", "version_release_date")),
+    **{(family, "file_format"): ("format", ("csv",)) for family in GROUPS},
+    **{(family, "export_compression"): ("compression", ("gzip",)) for family in GROUPS},
 }
 
 
 class TestDeclarations:
-    """What the documents say of each family."""
+    """What is declared for each family."""
 
-    def test_there_are_five(self) -> None:
-        """The order is the documentation's."""
-        assert family_names() == ("productivity", "efficiency", "sprint", "ba", "ticket-data")
-
-    @pytest.mark.parametrize("name", FAMILIES)
-    def test_documented_groups_are_known(self, name: str) -> None:
-        """Each spelling that any document names."""
-        assert GROUPS[name] <= set(FAMILIES[name].metric_groups)
-        assert bool(GROUPS[name]) == bool(FAMILIES[name].metric_groups)
-
-    def test_options_are_the_documented_ones_in_the_documented_case(self) -> None:
-        """Names for users on the left, the vendor's on the right."""
-        declared = {
+    def test_families_options_and_groups_are_the_documented_ones(self) -> None:
+        """Every spelling of a group that a document has; options by the operators' argument, in the vendor's case."""
+        assert list(FAMILIES) == list(GROUPS)
+        for name, family in FAMILIES.items():
+            assert GROUPS[name] <= set(family.metric_groups)
+            assert bool(GROUPS[name]) == bool(family.metric_groups)
+        assert {
             (family.name, option.argument): (option.key, option.values)
             for family in FAMILIES.values()
             for option in family.options
-        }
-        assert declared == VALUES
+        } == OPTIONS
 
     @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-    def test_a_default_is_one_of_the_values(self, family: ExportFamily) -> None:
-        """What is sent unasked must be right."""
-        for option in family.options:
-            assert option.default is None or option.default in option.values
-
-    @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-    def test_paths_are_relative(self, family: ExportFamily) -> None:
-        """Everything is relative to the base URL."""
+    def test_defaults_are_documented_values_and_paths_are_relative(self, family: ExportFamily) -> None:
+        """To the base URL."""
+        assert all(option.default is None or option.default in option.values for option in family.options)
         for path in (family.collection_path, family.item_path, family.alternate_collection_path or "v2/insights/x"):
             assert path.startswith("v2/insights/")
             assert not path.endswith("/")
 
-    def test_sprint_has_two_spellings(self) -> None:
-        """One page creates at the singular, all else is at the plural."""
-        sprint = FAMILIES["sprint"]
-        assert (sprint.collection_path, sprint.alternate_collection_path, sprint.item_path) == (
-            "v2/insights/sprint/exports",
-            "v2/insights/sprints/exports",
-            "v2/insights/sprints/exports",
-        )
+    @pytest.mark.parametrize("status", [404, 405])
+    def test_only_sprint_has_an_alternate_path(self, status: int) -> None:
+        """One page creates at the singular, everything else is at the plural; it is tried once."""
+        alternate = FAMILIES["sprint"].alternate(status)
+        assert alternate is not None
+        assert FAMILIES["sprint"].collection_path == "v2/insights/sprint/exports"
+        assert alternate.collection_path == alternate.item_path == "v2/insights/sprints/exports"
+        assert alternate.alternate(status) is None
+        assert {family.name for family in FAMILIES.values() if family.alternate(status)} == {"sprint"}
+
+    @pytest.mark.parametrize("status", [None, 200, 400, 401, 403, 429, 500])
+    def test_it_is_for_a_path_that_does_not_exist(self, status: int | None) -> None:
+        """After other errors, an export may have been created."""
+        assert FAMILIES["sprint"].alternate(status) is None
 
 
-class TestGetFamily:
-    """A family by its name."""
+class TestNames:
+    """Names and values that users write."""
 
     @pytest.mark.parametrize("name", ["ticket-data", "Ticket_Data", " TICKET-DATA "])
-    def test_case_and_underscores_do_not_matter(self, name: str) -> None:
+    def test_a_family_is_found_in_any_case_and_with_underscores(self, name: str) -> None:
         """Python names have no dashes."""
         assert get_family(name).name == "ticket-data"
 
-    @pytest.mark.parametrize("name", ["", None, 5, True, ["sprint"], "sprints/../x"])
-    def test_an_unknown_family_is_refused_with_the_list(self, name: object) -> None:
-        """The message shows what there is."""
+    @pytest.mark.parametrize("name", ["", None, 5, True, ["sprint"], "sprints/../x", "productivty"])
+    def test_an_unknown_family_is_refused_with_the_known_ones(self, name: object) -> None:
+        """And with a guess, if there is a close one."""
         with pytest.raises(
-            SEIArgumentError, match=r"known: productivity, efficiency, sprint, ba, ticket-data"
+            SEIArgumentError, match="known: productivity, efficiency, sprint, ba, ticket-data"
         ) as caught:
             get_family(name)
         assert caught.value.field == "family"
+        assert ("did you mean 'productivity'" in str(caught.value)) is (name == "productivty")
 
-    def test_a_close_name_is_suggested(self) -> None:
-        """A typing error is named as one."""
-        with pytest.raises(SEIArgumentError, match=r"family 'productivty'.*did you mean 'productivity'"):
-            get_family("productivty")
-
-
-class TestOption:
-    """One entry of a request's options."""
-
-    def test_a_value_is_sent_in_the_documented_case(self) -> None:
-        """The server may be strict about it."""
-        option = Option(argument="granularity", key="granularity", values=("WEEKLY",))
-        assert option.documented(" weekly ") == "WEEKLY"
-        assert option.documented("daily") is None
-
-    def test_free_text_is_sent_as_written(self) -> None:
+    def test_an_option_has_the_documented_case_or_any_text(self) -> None:
         """Where no values are documented, none is refused."""
+        option = Option(argument="granularity", key="granularity", values=("WEEKLY",))
+        assert [option.documented(value) for value in (" weekly ", "daily")] == ["WEEKLY", None]
         assert Option(argument="aggregation", key="aggregation").documented(" P99 ") == "P99"
-
-    def test_an_unknown_argument_is_no_option(self) -> None:
-        """Business alignment has no level."""
         assert FAMILIES["ba"].option("level") is None
+
+    @pytest.mark.parametrize(
+        ("word", "close"),
+        [("montly", True), (" MONTHLI ", True), ("xyz", False), ("", False), (None, False), (5, False)],
+    )
+    def test_only_a_close_word_is_suggested(self, word: object, *, close: bool) -> None:
+        """In its own case."""
+        assert ("'Monthly'" in did_you_mean(word, ["Weekly", "Monthly"])) is close

@@ -1,77 +1,222 @@
-"""A connection's fields, checked, and the URL and headers that they make."""
+"""A connection's fields, and the URLs and headers that they make: no origin but the connection's is ever called."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedResponseError
 from airflow_provider_sei.protocol.http import Api, HttpRequest
-from airflow_provider_sei.protocol.settings import AUTH_HEADERS, SEISettings
+from airflow_provider_sei.protocol.settings import ALIASES, AUTH_HEADERS, BaseUrl, SEISettings
 from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
 
+PROD1 = BaseUrl(ALIASES["prod1"])
 KEY = "sat.account.0123456789"
-EXTRA = {"project_identifier": "P", "org_identifier": "O"}
 
 
-def settings_of(password: str | None = KEY, host: str | None = "prod1", **extra: Any) -> SEISettings:
+def settings(password: str | None = KEY, host: str | None = "prod1", **extra: Any) -> SEISettings:
     """Return the settings of a connection to prod1."""
-    return SEISettings.from_fields(host=host, password=password, extra=EXTRA | extra)
+    return SEISettings.from_fields(
+        host=host, password=password, extra={"project_identifier": "P", "org_identifier": "O"} | extra
+    )
 
 
-class TestFromFields:
-    """The fields of a connection."""
-
-    def test_defaults_are_the_documented_ones(self) -> None:
-        """A host and a password are enough for a connection."""
-        settings = SEISettings.from_fields(host="eu", password=f" {KEY}\n")
-        assert settings.base_url.text == "https://accounts.eu.harness.io/sei/api"
-        assert settings.api_key == KEY
-        assert (settings.connect_timeout, settings.read_timeout, settings.calls_per_minute) == (10.0, 60.0, 240.0)
-        assert settings.auth_header is settings.ca_bundle is settings.account_id is None
-
-    def test_extras_may_be_text_or_numbers(self) -> None:
-        """Airflow's form stores numbers as text; a numeric project id is stored as a number."""
-        settings = settings_of(read_timeout="2.5", calls_per_minute=10, account_id=77, ca_bundle=" ", extra_field={})
-        assert (settings.read_timeout, settings.calls_per_minute) == (2.5, 10.0)
-        assert (settings.account_id, settings.ca_bundle) == ("77", None)
+class TestHost:
+    """What a connection's host may be."""
 
     @pytest.mark.parametrize(
-        ("fields", "field", "words"),
+        ("host", "text"),
         [
-            ({"password": None}, "password", "the API key is missing: set it as the connection's password"),
-            ({"password": " "}, "password", "missing"),
-            ({"password": "a b"}, "password", "no HTTP header can carry"),
-            ({"password": "kéy"}, "password", "no HTTP header can carry"),
-            ({"password": "a\r\nHost: x"}, "password", "no HTTP header can carry"),
-            ({"host": ""}, "host", "host is empty"),
-            ({"auth_header": "autorization"}, "auth_header", "did you mean 'authorization'?; known: authorization"),
-            ({"read_timeout": "soon"}, "read_timeout", "must be a number from 0.1 to 3600, not 'soon'"),
-            ({"read_timeout": 0}, "read_timeout", "from 0.1"),
-            ({"read_timeout": True}, "read_timeout", "from 0.1"),
-            ({"read_timeout": float("nan")}, "read_timeout", "from 0.1"),
-            ({"connect_timeout": 10**400}, "connect_timeout", "from 0.1"),
-            ({"calls_per_minute": 1001}, "calls_per_minute", "from 1 to 1000"),
-            ({"project_identifier": ["P"]}, "project_identifier", "must be text, not list"),
-            ({"org_identifier": True}, "org_identifier", "must be text, not bool"),
+            ("prod1", "https://app.harness.io/prod1/sei/api"),
+            (" Prod2 ", "https://app.harness.io/gratis/sei/api"),
+            ("EU", "https://accounts.eu.harness.io/sei/api"),
+            ("https://app.harness.io/prod1/sei/api/", "https://app.harness.io/prod1/sei/api"),
+            ("HTTPS://sei.example.com//", "https://sei.example.com"),
+            ("Xhost.example/apiX", "https://Xhost.example/apiX"),
+            ("app.harness.io", "https://app.harness.io"),
+            ("http://127.0.0.1:8080/x", "http://127.0.0.1:8080/x"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("http://localhost:1", "http://localhost:1"),
         ],
     )
-    def test_a_field_that_cannot_work_is_refused_by_name(self, fields: dict[str, Any], field: str, words: str) -> None:
-        """The message names the field of the connection and what to put there."""
-        with pytest.raises(SEIArgumentError) as caught:
-            settings_of(**fields)
-        assert caught.value.field == field
-        assert words in str(caught.value)
+    def test_an_alias_a_url_and_a_bare_host_are_understood(self, host: str, text: str) -> None:
+        """The scheme is https if it is not given."""
+        assert BaseUrl.from_host(host).text == text
 
-    def test_the_key_is_in_no_repr_and_in_no_message(self) -> None:
-        """Settings may be logged."""
-        assert KEY not in repr(settings_of())
+    @pytest.mark.parametrize(
+        ("host", "fields", "text"),
+        [
+            ("localhost", {"schema": "http", "port": 8080}, "http://localhost:8080"),
+            ("localhost:1/a", {"schema": "http", "port": 8080}, "http://localhost:1/a"),
+            ("h.example/api", {"port": 8443}, "https://h.example:8443/api"),
+        ],
+    )
+    def test_the_connections_schema_and_port_complete_a_bare_host(
+        self, host: str, fields: dict[str, Any], text: str
+    ) -> None:
+        """Airflow's form has a field for each."""
+        assert SEISettings.from_fields(host=host, password=KEY, **fields).base_url.text == text
+
+    @pytest.mark.parametrize(
+        ("host", "words"),
+        [
+            *((nothing, "one of the aliases prod1, prod2, eu") for nothing in (None, "  ")),
+            ("prod3", "neither a URL nor an alias: did you mean 'prod"),
+            ("HOSTX", "aliases: prod1, prod2, eu"),
+            *((f"http://{host}", "unencrypted") for host in ("app.harness.io", "10.0.0.1")),
+            *((f"http://{host}.example.com", "unencrypted") for host in ("127.0.0.1", "localhost")),
+            *((f"https://{host}", "not an http") for host in ("", "a b", "a:99999", "a\\@b", "[::1", "me:secret@a:9x")),
+            *((f"ftp://{host}", "not an http") for host in ("a", "me:secret@a", "me:sec@ret@a", "me:x@a://secret@b")),
+            *((f"https://{host}", "without user, query or fragment") for host in ("a?x=1", "a#x", "me:secret@a")),
+            ("//me:secret@\\x", "not an http"),
+        ],
+    )
+    def test_a_host_that_cannot_work_is_refused(self, host: str | None, words: str) -> None:
+        """Without repeating a password that somebody has put there."""
         with pytest.raises(SEIArgumentError) as caught:
-            settings_of(password=f"{KEY} {KEY}")
+            BaseUrl.from_host(host)
+        assert caught.value.field == "host"
+        assert words in str(caught.value)
+        assert not any(secret in str(caught.value) for secret in ("me:", "secret", "sec@", "ret@"))
+
+    @ANYTHING
+    @given(st.none() | texts, st.none() | texts, st.none() | st.integers(-1, 70_000))
+    def test_any_host_is_an_encrypted_or_local_base_url_or_refused(
+        self, host: str | None, schema: str | None, port: int | None
+    ) -> None:
+        """And has no trailing slash."""
+        url = outcome(SEIArgumentError, BaseUrl.from_host, host, schema=schema, port=port)
+        if isinstance(url, SEIArgumentError):
+            assert url.field == "host"
+            return
+        parts = urlsplit(url.text)
+        assert parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+        assert not url.text.endswith("/")
+
+
+class TestBaseUrl:
+    """How a path or a URL from a response becomes the URL that is called."""
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            *(f"{base}v2/x/exp_1/download" for base in ("", "/", "/prod1/sei/api/")),
+            "https://app.harness.io/prod1/sei/api/v2/x/exp_1/download",
+            "https://APP.harness.io:443/prod1/sei/api/v2/x/exp_1/download#part",
+            "https://me@app.harness.io/prod1/sei/api/v2/x/exp_1/download",
+        ],
+    )
+    def test_the_base_urls_path_is_kept_and_not_repeated(self, target: str) -> None:
+        """The server gives paths relative to its base URL, with and without that."""
+        assert PROD1.url(target) == "https://app.harness.io/prod1/sei/api/v2/x/exp_1/download"
+
+    def test_a_path_that_only_starts_like_the_base_urls_is_another(self) -> None:
+        """Whole segments are compared."""
+        assert PROD1.url("/prod1/sei/apis") == "https://app.harness.io/prod1/sei/api/prod1/sei/apis"
+
+    def test_a_parameter_that_the_target_has_is_not_repeated(self) -> None:
+        """It is kept as the server wrote it."""
+        url = PROD1.url("/v2/x?orgIdentifier=other&a=", [("projectIdentifier", "P"), ("orgIdentifier", "O")])
+        assert urlsplit(url).query == "orgIdentifier=other&a=&projectIdentifier=P"
+
+    def test_paths_and_values_are_quoted(self) -> None:
+        """What is quoted already stays as it is; a lone surrogate has no encoding."""
+        assert PROD1.url("v2/x", [("project", "a b&c/ü")]).endswith("?project=a+b%26c%2F%C3%BC")
+        assert PROD1.url("v2/ü%20x").endswith("/v2/%C3%BC%20x")
+        assert PROD1.url("x", [("a", "\ud800")]).endswith("/x?a=%3F")
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            *("https://evil.example/x", "//evil.example/x", "//app.harness.io/x", "http://app.harness.io/x"),
+            *("https://app.harness.io:444/x", "https://app.harness.io.evil.example/x"),
+            *("https://app.harness.io@evil.example/x", "https://app.harness.io\\@evil.example/x"),
+            *("https:\\\\evil.example", "\thttps://evil.example", "https:evil.example", "https:///evil.example"),
+            *("data:text/csv,a", "mailto:a", "//[", "https://app.harness.io:x/", f"https://{'a' * 5000}/"),
+            *(f"/a{chr(code)}b" for code in (0xD800, 0xDFFF, 0x7F, 0x5C, 0x20, 0x0A)),
+        ],
+    )
+    def test_another_origin_is_not_called(self, target: str) -> None:
+        """The key must not be sent there, however its URL is written; the message is short."""
+        with pytest.raises(SEIUnexpectedResponseError, match="the server returned") as caught:
+            PROD1.url(target)
+        assert len(str(caught.value)) < 400
+        assert not PROD1.is_same_origin(target)
+
+    @ANYTHING
+    @given(
+        st.sampled_from([PROD1, BaseUrl("http://127.0.0.1:8080"), BaseUrl("https://[::1]/a")]),
+        st.one_of(
+            texts,
+            st.builds("{}{}".format, st.sampled_from(["//", "https://", "/", "https:", "\\\\", "?", "/..//"]), texts),
+            st.builds("https://app.harness.io{}{}".format, st.sampled_from(["", ":", "@", ".", "\\", "/"]), texts),
+        ),
+        st.lists(st.tuples(texts, texts), max_size=3),
+    )
+    @example(PROD1, "?\ud800=\ud800", [])
+    def test_any_target_is_on_the_same_origin_or_an_error(
+        self, base: BaseUrl, target: str, query: list[tuple[str, str]]
+    ) -> None:
+        """Whatever a server returns."""
+        url = outcome(SEIUnexpectedResponseError, base.url, target, query)
+        if isinstance(url, SEIUnexpectedResponseError):
+            return
+        parts = urlsplit(url)
+        assert f"{parts.scheme}://{parts.netloc}" == base.origin
+        assert url.isascii()
+        assert " " not in url
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        assert len(names) == len(set(names))
+
+
+class TestFields:
+    """The fields of a connection."""
+
+    def test_a_host_and_a_password_are_enough(self) -> None:
+        """Everything else has a default."""
+        least = SEISettings.from_fields(host="eu", password=f" {KEY}\n")
+        assert least == SEISettings(base_url=BaseUrl("https://accounts.eu.harness.io/sei/api"), api_key=KEY)
+        assert (least.connect_timeout, least.read_timeout, least.calls_per_minute) == (10.0, 60.0, 240.0)
+
+    def test_extras_may_be_text_or_numbers(self) -> None:
+        """Airflow's form stores numbers as text, and empty fields as empty text."""
+        some = settings(read_timeout="2.5", connect_timeout="", calls_per_minute=1000, account_id=77, ca_bundle=" /a ")
+        assert (some.read_timeout, some.connect_timeout, some.calls_per_minute) == (2.5, 10.0, 1000.0)
+        assert (some.account_id, some.ca_bundle) == ("77", "/a")
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            *(({"password": nothing}, "API key is missing") for nothing in (None, " ")),
+            *(
+                ({"password": key}, "HTTP header cannot contain")
+                for key in (f"{KEY} b", f"{KEY}é", f"{KEY}\r\nHost: x")
+            ),
+            ({"host": ""}, "host is empty"),
+            ({"auth_header": "autorization"}, "SEI_API_KEY: did you mean 'authorization'"),
+            *(({"read_timeout": value}, "seconds from 0.1 to 3,600") for value in ("soon", 0, True, float("nan"))),
+            ({"connect_timeout": 10**400}, "seconds from 0.1 to 3,600"),
+            ({"calls_per_minute": 1001}, "calls from 1 to 1,000"),
+            ({"project_identifier": ["P"]}, "must be text, not list"),
+            ({"org_identifier": True}, "must be text, not bool"),
+        ],
+    )
+    def test_a_field_that_cannot_work_is_refused_by_name(self, fields: dict[str, Any], words: str) -> None:
+        """Without showing the key."""
+        with pytest.raises(SEIArgumentError) as caught:
+            settings(**fields)
+        assert caught.value.field in fields
+        assert words in str(caught.value)
         assert KEY not in str(caught.value)
+
+    def test_the_key_is_not_in_the_repr(self) -> None:
+        """Settings may be logged."""
+        assert KEY not in repr(settings())
 
     @ANYTHING
     @given(
@@ -90,65 +235,52 @@ class TestFromFields:
             json_values | st.sampled_from([10**400, "1e999", "inf", *AUTH_HEADERS]),
         ),
     )
-    def test_any_extra_is_settings_or_a_usage_error(self, password: str | None, extra: dict[str, Any]) -> None:
-        """Whatever JSON somebody has typed into the connection."""
-        settings = outcome(SEIArgumentError, SEISettings.from_fields, host="prod1", password=password, extra=extra)
-        if isinstance(settings, SEIArgumentError):
-            assert settings.field in {"password", *extra}
+    def test_any_extra_is_settings_or_refused(self, password: str | None, extra: dict[str, Any]) -> None:
+        """Whatever JSON is in the connection."""
+        read = outcome(SEIArgumentError, SEISettings.from_fields, host="prod1", password=password, extra=extra)
+        if isinstance(read, SEIArgumentError):
+            assert read.field in {"password", *extra}
             return
-        assert 0.1 <= settings.read_timeout <= 3600
-        assert settings.auth_header in (None, *AUTH_HEADERS)
-        assert settings.url(HttpRequest(method="GET", path="x", identifiers_required=False)).isascii()
+        assert 0.1 <= read.read_timeout <= 3600
+        assert read.auth_header in (None, *AUTH_HEADERS)
+        assert read.url(HttpRequest(method="GET", path="x", identifiers_required=False)).isascii()
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("project_identifier", "P2"), ("org_identifier", "O2"), ("account_id", "A2"), ("auth_header", "SEI_API_KEY")],
+    )
+    def test_an_operators_value_overrides_the_connections(self, name: str, value: str) -> None:
+        """Empty values change nothing."""
+        names = ("project_identifier", "org_identifier", "account_id", "auth_header")
+        original = settings(account_id="A", auth_header="x-api-key")
+        changed = original.with_overrides(**dict.fromkeys(names, "") | {name: value})
+        assert changed == replace(original, **{name: value})
+        assert original.with_overrides(**dict.fromkeys(names, None)) == original
 
 
-class TestOverridden:
-    """An operator's own values."""
+class TestRequest:
+    """The URL and the headers of a request."""
 
-    def test_what_is_given_replaces_the_connections(self) -> None:
-        """An operator may name another project than its connection."""
-        settings = settings_of(account_id="A").with_overrides(project_identifier="P2", auth_header="X-API-Key")
-        assert (settings.project_identifier, settings.org_identifier, settings.account_id) == ("P2", "O", "A")
-        assert settings.auth_header == "x-api-key"
-
-    def test_empty_values_change_nothing(self) -> None:
-        """A template that renders to nothing is no value."""
-        settings = settings_of(auth_header="x-api-key")
-        assert (
-            settings.with_overrides(project_identifier="", org_identifier=None, account_id="", auth_header="")
-            == settings
-        )
-
-
-class TestUrl:
-    """The address of a call."""
-
-    def test_identifiers_are_added(self) -> None:
-        """Every V2 call needs both."""
-        url = settings_of().url(HttpRequest(method="GET", path="v2/x", query=(("page", "0"),)))
+    def test_both_identifiers_are_added(self) -> None:
+        """Every V2 call needs them."""
+        url = settings().url(HttpRequest(method="GET", path="v2/x", query=(("page", "0"),)))
         assert url == "https://app.harness.io/prod1/sei/api/v2/x?page=0&projectIdentifier=P&orgIdentifier=O"
 
     @pytest.mark.parametrize("missing", ["project_identifier", "org_identifier"])
     def test_a_missing_identifier_is_refused_where_it_is_required(self, missing: str) -> None:
-        """The message names it, and both places to set it."""
-        settings = settings_of(**{missing: ""})
-        with pytest.raises(
-            SEIArgumentError, match=rf"{missing} is missing: set it in the connection's extra"
-        ) as caught:
-            settings.url(HttpRequest(method="GET", path="v2/x"))
+        """The message says where to set it."""
+        incomplete = settings(**{missing: ""})
+        with pytest.raises(SEIArgumentError, match=rf"{missing} is missing: .* extra or on the operator") as caught:
+            incomplete.url(HttpRequest(method="GET", path="v2/x"))
         assert caught.value.field == missing
-        assert settings.url(HttpRequest(method="GET", path="v2/x", identifiers_required=False))
+        assert incomplete.url(HttpRequest(method="GET", path="v2/x", identifiers_required=False))
 
-    def test_the_account_goes_by_the_endpoints_own_name(self) -> None:
-        """The vendor has three names for it; calls without one do not send it."""
-        settings = settings_of(account_id="A")
+    def test_the_account_has_the_endpoints_own_parameter(self) -> None:
+        """Calls without one do not send it."""
         request = HttpRequest(method="POST", path="v2/x", account_parameter="accountId")
-        assert settings.url(request).endswith("&accountId=A")
-        assert "accountId" not in settings_of().url(request)
-        assert "=A" not in settings.url(HttpRequest(method="GET", path="v2/x"))
-
-
-class TestHeaders:
-    """The headers of a call."""
+        assert settings(account_id="A").url(request).endswith("&accountId=A")
+        assert "accountId" not in settings().url(request)
+        assert "=A" not in settings(account_id="A").url(HttpRequest(method="GET", path="v2/x"))
 
     @pytest.mark.parametrize(
         ("auth_header", "api", "expected"),
@@ -160,69 +292,15 @@ class TestHeaders:
             ("sei_api_key", Api.V2, {"SEI_API_KEY": KEY}),
         ],
     )
-    def test_the_key_travels_in_the_header_that_is_documented_or_set(
-        self, auth_header: str | None, api: Api, expected: dict[str, str]
-    ) -> None:
-        """Each API's page names its own header; the connection's setting goes before both."""
-        headers = settings_of(auth_header=auth_header).headers(HttpRequest(method="GET", path="x", api=api), "agent")
+    def test_the_key_is_in_one_header(self, auth_header: str | None, api: Api, expected: dict[str, str]) -> None:
+        """The connection's, or the one that the API's page documents."""
+        headers = settings(auth_header=auth_header).headers(HttpRequest(method="GET", path="x", api=api), "agent")
         assert {name: value for name, value in headers.items() if KEY in value} == expected
 
-    def test_a_body_says_that_it_is_json(self) -> None:
-        """A call without a body does not."""
-        with_body = settings_of().headers(HttpRequest(method="POST", path="x", body={}), "agent/1")
-        assert with_body["Content-Type"] == "application/json"
-        assert with_body["User-Agent"] == "agent/1"
-        assert with_body["Accept-Encoding"] == "identity"
-        assert "Content-Type" not in settings_of().headers(HttpRequest(method="GET", path="x"), "agent/1")
-
-
-class TestFields:
-    """Each field of the connection arrives under its own name."""
-
-    def test_host_scheme_and_port_make_the_endpoint(self) -> None:
-        """As Airflow's form has them."""
-        settings = SEISettings.from_fields(host="127.0.0.1", schema="http", port=8080, password=KEY)
-        assert settings.base_url.text == "http://127.0.0.1:8080"
-
-    def test_a_bundle_is_a_path(self) -> None:
-        """Or nothing."""
-        assert settings_of(ca_bundle=" /etc/ca.pem ").ca_bundle == "/etc/ca.pem"
-        assert settings_of().ca_bundle is None
-
-    def test_an_override_leaves_the_others_alone(self) -> None:
-        """Whichever is given."""
-        fields = {"project_identifier": "p", "org_identifier": "o", "account_id": "a"}
-        settings = settings_of(**fields)
-        for name in fields:
-            changed = settings.with_overrides(**{name: "new"})
-            assert {each: getattr(changed, each) for each in fields} == fields | {name: "new"}
-
-    @pytest.mark.parametrize(("value", "most"), [("1", 1.0), (1000, 1000.0), ("", SEISettings.calls_per_minute)])
-    def test_the_ends_of_a_range_are_in_it(self, value: object, most: float) -> None:
-        """An empty field means the default."""
-        assert settings_of(calls_per_minute=value).calls_per_minute == most
-
-    def test_a_call_says_what_it_takes(self) -> None:
-        """JSON, unless it is a file."""
-        headers = settings_of().headers(HttpRequest(method="GET", path="x", accept="text/csv"), "agent/1")
-        assert headers["Accept"] == "text/csv"
-
-    @pytest.mark.parametrize(
-        ("fields", "words"),
-        [
-            ({"password": " "}, "the API key is missing: set it as the connection's password"),
-            (
-                {"password": "a b"},
-                "the API key (the connection's password) has characters that no HTTP header can carry",
-            ),
-            (
-                {"password": KEY, "extra": {"auth_header": "Bearer"}},
-                f"auth_header 'Bearer' is not one that SEI reads; known: {', '.join(AUTH_HEADERS)}",
-            ),
-        ],
-    )
-    def test_a_mistake_is_told_in_full(self, fields: dict[str, Any], words: str) -> None:
-        """With what to do."""
-        with pytest.raises(SEIArgumentError) as caught:
-            SEISettings.from_fields(host="prod1", **fields)
-        assert str(caught.value) == words
+    def test_only_a_body_is_announced_as_json(self) -> None:
+        """All requests say what they accept, and accept no compression in transit."""
+        posted = settings().headers(HttpRequest(method="POST", path="x", body={}), "agent/1")
+        assert posted["Content-Type"] == posted["Accept"] == "application/json"
+        got = settings().headers(HttpRequest(method="GET", path="x", accept="text/csv"), "agent/1")
+        del got["authorization"]
+        assert got == {"User-Agent": "agent/1", "Accept": "text/csv", "Accept-Encoding": "identity"}

@@ -1,0 +1,69 @@
+"""The documented metrics."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.protocol.metrics import UNKNOWN_UNIT, Metric, metric, metric_names, metrics
+
+EXPORTS = (*FAMILIES, "team-report/productivity", "team-report/efficiency", "contributor-report")
+ALL = sorted({known for export in EXPORTS for known in metrics(export)}, key=lambda known: known.name)
+
+
+@pytest.mark.parametrize(
+    ("export", "count"),
+    [
+        ("productivity", 24),
+        ("efficiency", 17),
+        ("sprint", 18),
+        ("ba", 0),
+        ("ticket-data", 0),
+        ("team-report/productivity", 6),
+        ("team-report/efficiency", 5),
+        ("team-report", 11),
+        ("contributor-report", 7),
+        ("unknown", 0),
+    ],
+)
+def test_every_export_has_its_documented_metrics(export: str, count: int) -> None:
+    """As many as its table in the documents."""
+    assert len(set(metrics(export))) == count
+    assert metric_names(export) == tuple(known.name for known in metrics(export))
+
+
+@pytest.mark.parametrize("name", ["avg_time_to_complete", " Avg_Time_To_Complete "])
+def test_a_metric_is_found_in_any_case(name: str) -> None:
+    """With all exports that accept it."""
+    found = metric(name)
+    assert found is not None
+    assert (found.name, found.unit) == ("AVG_TIME_TO_COMPLETE", "days")
+    assert found.exports == ("productivity", "team-report/productivity", "contributor-report")
+    assert metric("LEAD_TIME") is None
+
+
+@pytest.mark.parametrize("known", ALL, ids=lambda known: known.name)
+def test_every_metric_has_a_description_and_a_unit(known: Metric) -> None:
+    """The description is a sentence, not the name again; the unit agrees with the name."""
+    assert known.description.endswith(".")
+    assert known.name.replace("_", " ").casefold() not in known.description.casefold().rstrip(".").split(", ")
+    assert known.unit == known.unit.strip() != ""
+    for part, unit in (("_PERCENT", "percent"), ("CFR", "percent"), ("_HRS_", "hours"), ("_DAYS", "days")):
+        if part in known.name.upper():
+            assert known.unit.startswith(unit)
+
+
+def test_few_units_are_not_documented() -> None:
+    """Those that no document has."""
+    assert {known.name for known in ALL if known.unit == UNKNOWN_UNIT} == {
+        "MTTR",
+        "TOTAL_DELIVERED_WORK_VS_COMMITTED_WORK",
+        "PREDICTABILITY_DELIVERY_CONSISTENCY",
+        "PREDICTABILITY_RELIABILITY_OF_COMMITMENT",
+    }
+
+
+def test_names_are_unique_in_any_case() -> None:
+    """And every row of the data belongs to an export that exists."""
+    assert len({known.name.casefold() for known in ALL}) == len(ALL)
+    assert {export for known in ALL for export in known.exports} <= set(EXPORTS)
