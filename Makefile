@@ -54,7 +54,8 @@ coverage: $(INSTALLED) ## run the tests, and report the lines and branches that 
 
 mutation: $(INSTALLED) ## change protocol/ in small ways, and report changes that no test detects; MODULES="arguments retry"
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group mutation
-	@exec $(BIN)/python -m tests.mutation $(MODULES)
+	@$(BIN)/python -m mutmut run $(MODULES:%='airflow_provider_sei.protocol.%.*')
+	@exec $(BIN)/python -m mutmut results
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .

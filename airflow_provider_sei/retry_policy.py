@@ -49,11 +49,10 @@ class SEIRetryPolicy(RetryPolicy):
             return RetryDecision.default()
         if not error.retryable:
             return RetryDecision.fail(reason=f"{type(error).__name__}: a retry cannot help")
-        seconds = retry_after_seconds(error.retry_after, time.time())
+        seconds = retry_after_seconds(error.retry_after, time.time(), cap=_MAX_DELAY)
         if seconds is None:
             return RetryDecision.default()
-        delay = timedelta(seconds=min(seconds, _MAX_DELAY))
-        return RetryDecision.retry(delay=delay, reason=f"the server asks to wait {delay.total_seconds():.0f} s")
+        return RetryDecision.retry(delay=timedelta(seconds=seconds), reason=f"the server asks to wait {seconds:.0f} s")
 
     def serialize(self) -> dict[str, Any]:
         """Return nothing: the policy has no settings."""

@@ -9,8 +9,9 @@ from airflow.providers.common.compat.sdk import TaskGroup
 
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.operators._base import CONNECTION_FIELDS, check_destination, is_known, parse_wait
-from airflow_provider_sei.operators.sei import SEIExportOperator
+from airflow_provider_sei.operators.sei import MAX_JITTER, SEIExportOperator
 from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
+from airflow_provider_sei.protocol.arguments import REUSED_FAILED, parse_boolean, parse_choice, parse_number
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
 
 CREATE_JITTER = 30.0
@@ -153,3 +154,7 @@ def _check_export(arguments: Mapping[str, Any]) -> None:
     request = {name: arguments.get(name) for name in REQUEST_FIELDS} | {"team_id": "0"}
     check_request(request, is_known)
     parse_wait(arguments.get("wait_timeout", 0), arguments.get("poll_interval"))
+    parse_number(arguments.get("create_jitter", 0), "create_jitter", least=0, most=MAX_JITTER)
+    parse_choice(arguments.get("reused_failed", "fail"), REUSED_FAILED, "reused_failed")
+    for name in ("deferrable", "verify_size"):
+        parse_boolean(arguments.get(name, True), name)

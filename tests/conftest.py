@@ -1,4 +1,4 @@
-"""An Airflow of its own for the whole run, the local SEI server for each test, and time that passes without waiting."""
+"""Fixtures: an Airflow home for the whole run, a local SEI server per test, and a clock that needs no waiting."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TIMED = ("hooks.sei", "operators._base", "operators.sei", "sensors.sei")
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the machine's own proxies, certificates, connections and home folder out of every test."""
+    """Isolate every test from the machine's proxies, certificates, connections and home folder."""
     for name in list(os.environ):
         if name.upper() in _OUTSIDE or name.startswith("AIRFLOW_CONN_") or name == "NETRC":
             monkeypatch.delenv(name)
@@ -55,7 +55,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
 
 
 class Clock:
-    """The worker's time, which passes only by its own pauses; the server's time passes with it."""
+    """The worker's time: only its sleeps advance it, and the server's time with it."""
 
     def __init__(self, server: Any) -> None:
         self.now = server.clock()
@@ -67,7 +67,7 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass at once."""
+        """Advance without waiting."""
         self.pauses.append(seconds)
         self.now += seconds
         self._server.clock.advance(seconds)
@@ -75,18 +75,18 @@ class Clock:
 
 @pytest.fixture
 def worker_clock(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Let the hook, the operators and the sensors live in a time that needs no waiting."""
+    """Replace the time of the hook, the operators and the sensors."""
     sei_server.reset(clock_speed=0.0)
     clock = Clock(sei_server)
-    face = SimpleNamespace(time=clock.time, monotonic=clock.time, sleep=clock.sleep)
+    module = SimpleNamespace(time=clock.time, monotonic=clock.time, sleep=clock.sleep)
     for name in _TIMED:
-        monkeypatch.setattr(f"airflow_provider_sei.{name}.time", face)
-    monkeypatch.setattr("airflow.sdk.bases.sensor.time", face)
+        monkeypatch.setattr(f"airflow_provider_sei.{name}.time", module)
+    monkeypatch.setattr("airflow.sdk.bases.sensor.time", module)
     return clock
 
 
 class RawServer:
-    """A TCP server on loopback that keeps what it is sent, and answers each request with ``answer(request)``."""
+    """A TCP server on loopback that records requests and sends ``answer(request)`` for each."""
 
     def __init__(self, answer: Callable[[bytes], bytes]) -> None:
         self.received: list[bytes] = []
@@ -123,7 +123,7 @@ def _read_request(connection: Any) -> bytes:
 
 @pytest.fixture
 def raw_server() -> Iterator[Callable[..., RawServer]]:
-    """Start servers that answer with given bytes, or with what a function makes of the request."""
+    """Start servers that send given bytes, or the result of a function of the request."""
     servers: list[RawServer] = []
 
     def start(answer: bytes | Callable[[bytes], bytes] = b"") -> RawServer:
@@ -137,7 +137,7 @@ def raw_server() -> Iterator[Callable[..., RawServer]]:
 
 @pytest.fixture(scope="session")
 def dags_folder() -> Path:
-    """The folder that Airflow's DAGs come from, with its database set up: the example DAGs, and those of the tests."""
+    """The DAGs folder with the example DAGs and the tests' own, and an initialized database."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -157,40 +157,33 @@ def dags(dags_folder: Path) -> dict[str, Any]:
     return dict(bag.dags)
 
 
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let DAGs run in this process, waiting for exports by the hundredth of a second."""
-    from airflow_provider_sei.protocol.budget import RateBudget
-
-    monkeypatch.setattr("airflow_provider_sei.triggers._poller.RateBudget", lambda _: RateBudget(1_000_000))
+def _poll_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_sei.protocol.waiting._SHORTEST_PAUSE", 0.02)
     monkeypatch.setattr("airflow_provider_sei.protocol.waiting._GROWTH", 0.0)
-    # A run of this kind swallows SIGTERM; with the handler left in place, the tests could not be stopped any more.
+
+
+@pytest.fixture
+def quick(sei_connection: str, sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whole DAGs run in this process, polling every few hundredths of a second."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{sei_connection.upper()}", sei_server.connection_json(calls_per_minute=1000))
+    _poll_fast(monkeypatch)
+    # ``dag.test`` installs a SIGTERM handler that ignores the signal, so the tests could not be stopped any more.
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run whole DAGs of one's own as ``run`` does."""
-    _hurry(monkeypatch)
+def run(dags: dict[str, Any], quick: None, tmp_path: Path) -> Callable[..., Any]:  # noqa: ARG001 - for its effect
+    """Run a DAG of the folder to its end.
 
-
-@pytest.fixture
-def run(
-    dags: dict[str, Any], sei_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Any]:
-    """Run a DAG of the folder from its start to its end.
-
-    ``moment`` is what ``dag.test`` takes of the run: ``logical_date`` and ``run_after``.
+    ``moment`` has the run's ``logical_date`` and ``run_after``, as ``dag.test`` takes them.
     """
-    assert sei_connection == "sei_default"
-    _hurry(monkeypatch)
 
     def start(dag_id: str, moment: Mapping[str, Any] | None = None, **conf: Any) -> Any:
         before = [(task.params, task.params.dump()) for task in dags[dag_id].tasks]
         try:
             return dags[dag_id].test(run_conf={"destination": f"{tmp_path}/", **conf}, **(moment or {}))
         finally:
-            # Airflow has written the run's conf into them, where the next run would find it.
+            # Airflow writes the run's conf into them, where the next run would find it.
             for params, values in before:
                 params.update(values)
 
@@ -198,7 +191,7 @@ def run(
 
 
 class TaskLog:
-    """What was logged so far; Airflow writes its lines itself, past the handlers of ``logging``."""
+    """The log so far. Airflow writes its lines itself, bypassing the handlers of ``logging``."""
 
     def __init__(self, capture: pytest.CaptureFixture[str], records: pytest.LogCaptureFixture) -> None:
         self._capture = capture
@@ -207,30 +200,27 @@ class TaskLog:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The whole log."""
         self._written += "".join(self._capture.readouterr())
         return self._written + self._records.text
 
     @property
     def messages(self) -> list[str]:
-        """The lines that Airflow wrote, without time, level and place."""
-        lines = (line.rpartition(" [airflow.")[0].partition("] ")[2] for line in self.text.splitlines())
+        """Airflow's lines without time, level and location."""
+        lines = (line.rpartition(" [airflow.")[0].partition("] ")[2].rstrip() for line in self.text.splitlines())
         return [line for line in lines if line]
 
 
 @pytest.fixture
 def task_log(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> TaskLog:
-    """Everything that tasks, hooks, triggers and libraries log, debug lines of the libraries included."""
+    """Everything that tasks, hooks, triggers and libraries log, including the libraries' debug lines."""
     caplog.set_level(logging.DEBUG)
     return TaskLog(capfd, caplog)
 
 
 @pytest.fixture
 def fire(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """Run a trigger as the triggerer does, up to its one event, and return the event's payload.
-
-    Meanwhile the schedule of a lone trigger is shortened from seconds to hundredths.
-    """
+    """Run a trigger as the triggerer does, up to its one event, with fast polls; return the event's payload."""
 
     async def events(trigger: Any, meanwhile: Callable[[], Awaitable[None]] | None) -> list[Any]:
         task = asyncio.create_task(meanwhile()) if meanwhile else None
@@ -241,8 +231,7 @@ def fire(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
     def run(trigger: Any, meanwhile: Callable[[], Awaitable[None]] | None = None) -> dict[str, Any]:
         with monkeypatch.context() as patch:
-            patch.setattr("airflow_provider_sei.protocol.waiting._SHORTEST_PAUSE", 0.02)
-            patch.setattr("airflow_provider_sei.protocol.waiting._GROWTH", 0.0)
+            _poll_fast(patch)
             [event] = asyncio.run(events(trigger, meanwhile))
         payload: dict[str, Any] = event.payload
         return payload

@@ -1,4 +1,4 @@
-"""What the tests with a whole Airflow share."""
+"""A helper of the tests with a whole Airflow."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from demo.rest import ApiError
 
 __all__ = ["until"]
 
-PATIENCE_SECONDS = 90.0
+_MAX_SECONDS = 90.0
 
 
-def until(what: Callable[[], Any]) -> Any:
-    """Return what ``what`` returns as soon as it is true."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def until(reached: Callable[[], Any]) -> Any:
+    """Return the result of ``reached`` as soon as it is true."""
+    deadline = time.monotonic() + _MAX_SECONDS
     while True:
-        # SQLite may be locked for a moment, above all by a process that was killed: Airflow answers 500 then.
+        # Airflow answers 500 while SQLite is locked, for example by a process that was killed.
         with suppress(ApiError):
-            if found := what():
+            if found := reached():
                 return found
         assert time.monotonic() < deadline
         time.sleep(0.5)

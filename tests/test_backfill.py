@@ -1,4 +1,4 @@
-"""Two years of the example DAG that is made for backfills. ``test_backfill_lab`` has Airflow itself run one."""
+"""The backfill example over two years. ``test_backfill_lab`` runs Airflow's own backfill."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from pendulum import datetime as moment
 
+from tests.test_backfill_lab import files
 from tests.test_dags_examples import results
 
 MONTHS = [(year, month) for year in (2023, 2024) for month in range(1, 13)]
@@ -14,21 +15,13 @@ TEAMS = ("456", "123")
 
 
 def backfill(run: Any, months: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    """Run the example on the first day after each month; return what the exports have returned."""
+    """Run the example on the first day after each month; return the results of the exports."""
     moments = [{"logical_date": moment(year, month, 1, 2).add(months=1)} for year, month in months]
     return [result for each in moments for result in results(run("sei_backfill", each), "export")]
 
 
-def files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return the content and the time of the last change of every file, by its path in ``folder``."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
-
-
-def test_each_month_of_two_years_is_delivered_once_and_not_touched_again(
-    run: Any, sei_server: Any, tmp_path: Path
-) -> None:
-    """A month that runs again later makes new exports, for its tasks want fresh results; their content is the same."""
+def test_each_month_is_delivered_once_and_not_written_again(run: Any, sei_server: Any, tmp_path: Path) -> None:
+    """A later run of a month creates new exports, but their content is the same."""
     first = backfill(run, MONTHS)
     delivered = files(tmp_path)
     assert set(delivered) == {
@@ -36,8 +29,8 @@ def test_each_month_of_two_years_is_delivered_once_and_not_touched_again(
         for year, month in MONTHS
         for team in TEAMS
     }
-    asked = {(str(export.request["dateRange"]), export.request["scope"]["teamId"]) for export in sei_server.exports}
-    assert len(asked) == len(sei_server.exports) == len(first) == 48
+    requested = {(str(one.request["dateRange"]), one.request["scope"]["teamId"]) for one in sei_server.exports}
+    assert len(requested) == len(sei_server.exports) == len(first) == 48
     assert all(result["written"] for result in first)
 
     sei_server.clock.advance(30 * 60 + 1)

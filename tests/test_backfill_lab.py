@@ -1,4 +1,4 @@
-"""Airflow's own backfill, in real Airflow processes, and a second one. ``test_backfill`` has all of two years."""
+"""Two backfills in real Airflow processes. ``test_backfill`` covers two years."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Lab(LocalAirflow):
         return replace(processes, steps={**processes.steps, **steps})
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """As it is, but without runs that the schedules would start now."""
+        """Do not start scheduled runs."""
         return {
             **super().environment(inherited),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
@@ -65,7 +65,7 @@ class Lab(LocalAirflow):
 
 @pytest.fixture
 def lab(sei_server: RunningServer, tmp_path: Path) -> Lab:
-    """The example, and a DAG whose runs are partitions; both backfilled."""
+    """The example and a partitioned DAG, with a backfill each."""
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / EXAMPLE.name).write_text(EXAMPLE.read_text())
@@ -82,11 +82,11 @@ def lab(sei_server: RunningServer, tmp_path: Path) -> Lab:
 
 
 def ended(api: AirflowApi, dag_id: str, *, runs: int) -> list[Any]:
-    """Let the DAG's backfill run to its end; return what the exports of all its runs have returned."""
-    api.unpause(dag_id)  # not before: the scheduler is up before the API that its tasks need
+    """Wait for the DAG's backfill; return the results of its exports."""
+    api.unpause(dag_id)  # not before: the scheduler starts before the API that its tasks need
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        # SQLite may be locked for a moment: Airflow answers 500 then.
+        # Airflow answers 500 while SQLite is locked.
         with suppress(ApiError):
             backfills = api._send("GET", f"backfills?dag_id={dag_id}")["backfills"]
             if all(backfill["completed_at"] for backfill in backfills):
@@ -101,7 +101,7 @@ def ended(api: AirflowApi, dag_id: str, *, runs: int) -> list[Any]:
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return the content and the time of the last change of every file, by its path in ``folder``."""
+    """Return content and modification time of every file, by its path in ``folder``."""
     found = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
 
@@ -110,14 +110,14 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_a_backfill_delivers_each_period_once_and_a_second_one_changes_nothing(
     lab: Lab, sei_server: RunningServer, tmp_path: Path
 ) -> None:
-    """The second one asks for everything again, half an hour later, and no file is touched; partitions go likewise."""
+    """Half an hour later, the second one exports everything again, and writes no file. Partitions work, too."""
     with lab.running() as api:
         first = ended(api, "sei_backfill", runs=len(MONTHS))
         ended(api, "partitioned", runs=2)
     delivered = files(tmp_path / "out")
-    places = [f"family=productivity/period={month}/team=456/productivity.csv" for month in MONTHS]
+    periods = [f"family=productivity/period={month}/team=456/productivity.csv" for month in MONTHS]
     partitions = [f"family=ba/period={month}/team=456/ba.csv" for month in ("2024-01", "2024-02")]
-    assert sorted(delivered) == sorted(places + partitions)
+    assert sorted(delivered) == sorted(periods + partitions)
     exports = [export for export in sei_server.exports if export.family == "productivity"]
     assert len({export.request["dateRange"]["start"] for export in exports}) == len(exports) == len(MONTHS)
     assert {export.requested for export in exports} == {1}

@@ -13,32 +13,29 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.protocol.settings import SEISettings
 
 
-def settings(**extra: Any) -> SEISettings:
-    """Return a connection to prod1 with these extras."""
-    return SEISettings.from_fields(host="prod1", password="some-long-key", extra=extra)
-
-
-class TestInsightsUrl:
-    """The vendor's own page for what was exported."""
-
-    def test_it_leads_to_the_team(self) -> None:
-        """By account, page and collection id, outside the API's path."""
-        assert insights_url(settings(account_id="acc"), "productivity", "456") == (
-            "https://app.harness.io/ng/account/acc/module/sei/insights/productivity"
-            "?insightType=productivity&collectionId=456"
-        )
-
-    @pytest.mark.parametrize(("account", "page"), [(None, "productivity"), ("acc", None)])
-    def test_there_is_none_without_account_or_page(self, account: str | None, page: str | None) -> None:
-        """A link that leads nowhere is worse than none."""
-        assert insights_url(settings(account_id=account), page, "456") is None
+@pytest.mark.parametrize(
+    ("account", "page", "team", "url"),
+    [
+        ("acc", "productivity", "456", "/ng/account/acc/module/sei/insights/productivity?insightType=productivity&"),
+        ("a/c", "productivity", None, "/ng/account/a%2Fc/module/sei/insights/productivity"),
+        (None, "productivity", "456", None),
+        ("acc", None, "456", None),
+    ],
+)
+def test_the_insights_link_needs_account_and_page(
+    account: str | None, page: str | None, team: str | None, url: str | None
+) -> None:
+    """It is the page of the vendor's own UI, outside the API's path."""
+    settings = SEISettings.from_fields(host="prod1", password="some-long-key", extra={"account_id": account})
+    wanted = url and f"https://app.harness.io{url}" + (f"collectionId={team}" if team else "")
+    assert insights_url(settings, page, team) == wanted
 
 
 @pytest.mark.parametrize(("given", "shown"), [("https://x", "https://x"), (None, "")])
-def test_a_webserver_reads_what_the_task_has_left(
+def test_the_webserver_of_airflow_2_reads_the_xcom(
     given: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Airflow 2 asks there, where the operator has not run."""
+    """The operator has not run there."""
     monkeypatch.setattr("airflow_provider_sei.links.XCom.get_value", lambda **_: given)
     assert SEIObjectLink().get_link(SimpleNamespace(), ti_key=None) == shown
 
@@ -53,15 +50,15 @@ def test_a_webserver_reads_what_the_task_has_left(
         ("file:///tmp/a.csv", None),
     ],
 )
-def test_the_console_shows_a_delivered_object(uri: str, url: str | None) -> None:
-    """Where the store has a page that the URI alone leads to."""
+def test_the_object_link_is_a_page_of_the_stores_console(uri: str, url: str | None) -> None:
+    """If the URI is enough to build it."""
     assert console_url(uri) == url
 
 
-def test_the_insights_link_is_there_before_the_task_defers(
+def test_the_insights_link_is_pushed_before_the_task_defers(
     sei_server: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that it can be followed while the export is still waited for."""
+    """It is of use while the task waits."""
     sei_server.reset(seconds_to_complete=60)
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(account_id="acc"))
     pushed: dict[str, str] = {}
@@ -76,7 +73,6 @@ def test_the_insights_link_is_there_before_the_task_defers(
     )
     with pytest.raises(TaskDeferred):
         operator.execute({"ti": ti})
-    assert pushed == {
-        "sei_insights_url": f"{sei_server.base_url.removesuffix('/prod1/sei/api')}"
-        "/ng/account/acc/module/sei/insights/productivity?insightType=productivity&collectionId=456"
-    }
+    origin = sei_server.base_url.removesuffix("/prod1/sei/api")
+    page = "insights/productivity?insightType=productivity&collectionId=456"
+    assert pushed == {"sei_insights_url": f"{origin}/ng/account/acc/module/sei/{page}"}

@@ -1,4 +1,4 @@
-"""Names that others build on."""
+"""Names that users and Airflow rely on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ PUBLIC = {
     },
     "airflow_provider_sei.sensors.sei": {"SEIExportSensor"},
     "airflow_provider_sei.triggers.sei": {"SEIExportTrigger"},
-    "airflow_provider_sei.triggers.turn": {"SEITurnTrigger"},
     "airflow_provider_sei.triggers.watcher": {"SEIExportCompletedTrigger"},
     "airflow_provider_sei.task_groups": {"SEITeamExportsTaskGroup"},
     "airflow_provider_sei.pytest_plugin": {"sei_connection", "sei_server"},
@@ -30,27 +29,24 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize(("module", "names"), PUBLIC.items())
-def test_they_are_where_they_are_promised(module: str, names: set[str]) -> None:
-    """A move would break other people's DAGs."""
+def test_public_names_are_importable(module: str, names: set[str]) -> None:
+    """A move would break users' DAGs."""
     assert names <= set(vars(importlib.import_module(module)))
 
 
-def test_the_provider_info_names_the_same_modules() -> None:
-    """Airflow's documentation and its look-ups go by it."""
+def test_the_provider_info_lists_these_modules() -> None:
+    """And the hook of the connection type."""
     info = get_provider_info()
-    listed = {
-        name
-        for kind in ("hooks", "operators", "sensors", "triggers")
-        for entry in info[kind]
-        for name in entry["python-modules"]
-    }
-    # Airflow has no place for task groups.
-    assert listed == set(PUBLIC) - {"airflow_provider_sei.pytest_plugin", "airflow_provider_sei.task_groups"}
+    kinds = ("hooks", "operators", "sensors", "triggers")
+    listed = {name for kind in kinds for entry in info[kind] for name in entry["python-modules"]}
+    # Provider metadata has no place for the other two.
+    assert listed == set(PUBLIC) - {"airflow_provider_sei.task_groups", "airflow_provider_sei.pytest_plugin"}
     [connection_type] = info["connection-types"]
     module, _, name = connection_type["hook-class-name"].rpartition(".")
     hook = getattr(importlib.import_module(module), name)
-    assert hook.conn_type == connection_type["connection-type"] == "harness_sei"
-    assert (hook.conn_name_attr, hook.default_conn_name) == ("sei_conn_id", "sei_default")
+    assert (hook.conn_type, hook.hook_name) == (connection_type["connection-type"], connection_type["hook-name"])
+    found = (hook.conn_type, hook.conn_name_attr, hook.default_conn_name)
+    assert found == ("harness_sei", "sei_conn_id", "sei_default")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +58,7 @@ def test_the_provider_info_names_the_same_modules() -> None:
     ],
 )
 def test_every_exported_name_exists(module: str) -> None:
-    """``__all__`` is sorted, without repeats, and true."""
+    """Once, in ``__all__``."""
     loaded = importlib.import_module(module)
     names = list(getattr(loaded, "__all__", ()))
     assert len(names) == len(set(names))

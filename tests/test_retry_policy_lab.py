@@ -1,4 +1,4 @@
-"""The ready retry policy in real Airflow processes: what it decides is what Airflow does."""
+"""The retry policy in real Airflow processes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ with DAG("retry_policy", schedule=None, default_args=RETRIES):
     refused = SEICreateExportOperator(task_id="refused", sei_conn_id="sei_wrong_key", **REQUEST)
     asked_to_wait >> refused
 """
-TRIES_OF_ONE_CALL = 5
+ATTEMPTS_OF_ONE_CALL = 5
 
 
 @pytest.mark.live
-def test_airflow_waits_what_the_server_asks_and_never_retries_a_wrong_key(
+def test_a_retry_comes_when_the_server_asks_and_never_after_a_wrong_key(
     sei_server: RunningServer, tmp_path: Path
 ) -> None:
-    """The task's own retry_delay is an hour, and it has three retries."""
+    """Though the task's own retry_delay is an hour, and it has three retries."""
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "retry_policy.py").write_text(DAG_FILE)
     right = sei_server.connection_json()
@@ -44,7 +44,7 @@ def test_airflow_waits_what_the_server_asks_and_never_retries_a_wrong_key(
         connections={"sei_default": right, "sei_wrong_key": right.replace(sei_server.api_key, "another-key")},
         beside={},
     )
-    sei_server.faults.add("create", "answer", status=503, retry_after=1, times=TRIES_OF_ONE_CALL)
+    sei_server.faults.add("create", "answer", status=503, retry_after=1, times=ATTEMPTS_OF_ONE_CALL)
     with lab.running() as api:
         until(lambda: api.dag_exists("retry_policy"))
         api.unpause("retry_policy")

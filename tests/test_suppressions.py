@@ -1,4 +1,4 @@
-"""Where a check is switched off, and why."""
+"""Suppressed checks and their reasons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WITHOUT_A_REASON = re.compile(r"pytest\.(skip|importorskip)\((\"[\w.]+\")?\)|mar
 
 
 def unexplained(text: str) -> list[str]:
-    """Return the lines that switch a check or a test off without a word why."""
+    """Return the lines that suppress a check or a test without a reason."""
     return [
         line.strip()
         for line in text.splitlines()
@@ -25,7 +25,7 @@ def unexplained(text: str) -> list[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_each_has_a_reason_on_its_line(folder: str) -> None:
-    """A stranger can judge whether it still holds."""
+    """So that others can judge whether it still applies."""
     files = [path for path in (ROOT / folder).rglob("*.py") if path != Path(__file__)]
     assert {str(path): lines for path in files if (lines := unexplained(path.read_text()))} == {}
 
@@ -48,8 +48,8 @@ def test_one_without_is_found(line: str) -> None:
     assert unexplained(line) == [line]
 
 
-def test_every_rule_that_is_off_has_a_reason_beside_it() -> None:
-    """In pyproject.toml: for everything, or for a folder."""
+def test_every_disabled_rule_has_a_reason() -> None:
+    """In pyproject.toml, for all files or for a folder."""
     _, _, settings = (ROOT / "pyproject.toml").read_text().partition("[tool.ruff.lint]")
     off = [line.strip() for line in settings.splitlines() if re.match(r'\s*"[A-Z]{1,4}\d*",|"\S+" = \["[A-Z]', line)]
     assert len(off) > 20

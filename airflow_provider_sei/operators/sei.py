@@ -52,7 +52,7 @@ __all__ = [
     "SEIListTeamsOperator",
 ]
 
-_MAX_JITTER = 24 * 60 * 60.0  # seconds
+MAX_JITTER = 24 * 60 * 60.0  # seconds
 
 
 class SEICreateExportOperator(SEIBaseOperator):
@@ -135,7 +135,7 @@ class SEICreateExportOperator(SEIBaseOperator):
         self.terminal_date_column = terminal_date_column
         self.extra_body = extra_body
         self.reused_failed = parse_choice(reused_failed, REUSED_FAILED, "reused_failed")
-        self.create_jitter = parse_number(create_jitter, "create_jitter", least=0, most=_MAX_JITTER)
+        self.create_jitter = parse_number(create_jitter, "create_jitter", least=0, most=MAX_JITTER)
         self._export: Export | None = None
         check_request({name: getattr(self, name) for name in REQUEST_FIELDS}, is_known)
 

@@ -111,7 +111,9 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
             "family": get_family(self.family).name,
             "team_id": parse_text(self.team_id, "team_id"),
             "org_tree_name": parse_text(self.org_tree_name, "org_tree_name"),
-            "poll_interval": parse_number(self.poll_interval, "poll_interval", least=_LEAST_INTERVAL, most=_MOST_INTERVAL),
+            "poll_interval": parse_number(
+                self.poll_interval, "poll_interval", least=_LEAST_INTERVAL, most=_MOST_INTERVAL
+            ),
         }
         parse_since(self.since)
         return f"{type(self).__module__}.{type(self).__qualname__}", {**self._arguments, **checked}

@@ -1,4 +1,4 @@
-"""What the test asks of the services, and tells them: the local SEI server, the bucket, and Airflow's API."""
+"""Clients for the local SEI server, the bucket and Airflow's API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT_SECONDS = 60.0
 
 
 class SEIServer:
-    """The local SEI server's ``/_local/``; not through the gateway, which the test kills."""
+    """The local SEI server's ``/_local/`` interface, bypassing the gateway, which the test kills."""
 
     def __init__(self, services: Services) -> None:
         self._url = f"http://{LOOPBACK}:{services.sei_port}/_local"
@@ -30,11 +30,11 @@ class SEIServer:
         return exports
 
     def add_fault(self, operation: str, effect: str, **parameters: Any) -> None:
-        """Arm a fault."""
+        """Add a fault."""
         self._send("POST", "faults", {"operation": operation, "effect": effect, **parameters})
 
     def clear_faults(self) -> None:
-        """Disarm all faults; answers under way stay as they are."""
+        """Remove all faults; responses in progress are unaffected."""
         self._send("DELETE", "faults")
 
     def advance(self, seconds: float) -> None:
@@ -48,7 +48,7 @@ class SEIServer:
 
 
 class Bucket:
-    """The bucket that the exports are delivered to. It keeps every version of each object."""
+    """The versioned bucket that the exports are delivered to."""
 
     def __init__(self, services: Services) -> None:
         self._client = boto3.client(
@@ -70,7 +70,7 @@ class Bucket:
         return sorted(one["Key"] for kind in ("Versions", "DeleteMarkers") for one in answer.get(kind, ()))
 
     def unfinished_uploads(self) -> list[str]:
-        """Return the names of the objects that a multipart upload is under way for."""
+        """Return the names of objects with an unfinished multipart upload."""
         return [one["Key"] for one in self._client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())]
 
     def sha256(self, name: str) -> str:
@@ -79,10 +79,10 @@ class Bucket:
 
 
 class ClusterApi(AirflowApi):
-    """Airflow's API, with what only a test of a cluster asks."""
+    """Airflow's API, with a call that only this test needs."""
 
     def clear(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> None:
-        """Clear one task instance, as a user does who wants it to run again."""
+        """Clear one task instance, as a user does to run it again."""
         body = {
             "dry_run": False,
             "dag_run_id": run_id,

@@ -1,4 +1,4 @@
-"""One cluster for all tests of this folder, and the story that is played on it."""
+"""One cluster for all tests of this folder, and the story that runs on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _START_SECONDS = 120.0
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
-    """The services beside Airflow, chosen but not started."""
+    """The services beside Airflow, not started yet."""
     folder = Path(tempfile.mkdtemp(prefix="sei-cluster-"))
     try:
         yield Services.at(folder)
@@ -34,7 +34,7 @@ def services() -> Iterator[Services]:
 
 @pytest.fixture(scope="session")
 def story(services: Services) -> Iterator[Story]:
-    """The story, played to its end; the cluster goes on."""
+    """The story at its end; the cluster keeps running."""
     [port] = free_ports(1)
     dags = Path(__file__).parent / "dags"
     cluster = Cluster(
@@ -56,5 +56,5 @@ def story(services: Services) -> Iterator[Story]:
             with cluster.running():
                 played.until("the DAG is there", lambda: played.api.dag_exists(DAG_ID))
                 played.until("both workers are ready", cluster.workers_ready)
-                played.tell()
+                played.play()
                 yield played

@@ -1,7 +1,7 @@
-"""``python -m tests.cluster.gateway PORT TARGET_PORT``: the way to the local SEI server, which can be cut.
+"""``python -m tests.cluster.gateway PORT TARGET_PORT``: a TCP proxy for the local SEI server that can be killed.
 
-The server itself keeps its exports in memory and must live on. When the gateway is killed, its clients see what they
-would see of a server that is: connections break in the middle of what they carry, and new ones are refused.
+The server keeps its exports in memory, so it must not be killed itself. To clients it looks the same: connections
+break, and new ones are refused.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(_BLOCK):
             writer.write(data)
             await writer.drain()
-    # Either side's end ends both: a client that was killed must not leave its request behind at the server.
+    # If either side closes, close both: a killed client must not leave its request at the server.
     writer.close()
 
 
 async def main(port: int, target_port: int) -> None:
-    """Pass on whatever comes to ``port``, until the process ends."""
+    """Forward connections to ``port`` until the process ends."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

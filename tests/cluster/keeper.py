@@ -1,6 +1,6 @@
 """``python -m tests.cluster.keeper PAUSE COMMAND...``: starts a command again ``PAUSE`` seconds after it ended.
 
-It stands for what restarts processes on a cluster, such as systemd or a Kubernetes deployment.
+As systemd or Kubernetes restart processes on a cluster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Airflow as a cluster runs it: PostgreSQL, the Celery executor, two workers and two triggerers."""
+"""Airflow as a cluster: PostgreSQL, the Celery executor, two workers and two triggerers."""
 
 from __future__ import annotations
 
@@ -53,23 +53,23 @@ class Cluster(LocalAirflow):
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.services.database,
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__CELERY__BROKER_URL": self.services.broker,
-            # A worker takes as many tasks more than it runs, and takes them with it when it is killed.
+            # Prefetched tasks are lost with a killed worker.
             "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
-            # As many as the workers run: none waits in a queue for long, where it would be taken for lost.
+            # No more than the workers run: a task that is queued for long is taken for lost.
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(SLOTS * len(WORKERS)),
-            # Tasks that are lost keep their slot for a while.
+            # Lost tasks keep their slot for a while.
             "AIRFLOW__CORE__PARALLELISM": str(SLOTS * len(WORKERS) * 4),
-            # A running task is lost 20 s after its last sign of life instead of five minutes; it gives one every 3 s.
+            # A running task is lost 20 s after its last heartbeat instead of five minutes; it sends one every 3 s.
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
-            # A queued task is lost after 40 s instead of ten minutes: it may have been with a worker that was killed.
+            # A queued task is lost after 40 s instead of ten minutes: a killed worker may have had it.
             "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "40",
             "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
-            # A triggerer is lost after 10 s instead of thirty, and its triggers go to another one.
+            # A triggerer is lost after 10 s instead of thirty, and another one takes its triggers.
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-            # Few at a time, or the first triggerer to look takes all of them.
+            # Few at a time, or one triggerer takes all of them.
             "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "2",
         }
 
@@ -94,7 +94,7 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 
 def kill(process: psutil.Process) -> None:
     """End a process and all below it by SIGKILL, as the loss of their machine does."""
-    # Stopped first: none may see another one's end and report it, or start a further one meanwhile.
+    # Stopped first, so that none can report or replace another one.
     for number in (signal.SIGSTOP, signal.SIGSTOP, signal.SIGKILL):
         doomed = family(process)
         for one in doomed:

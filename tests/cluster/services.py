@@ -31,7 +31,7 @@ _UNPRIVILEGED = ("postgres", "nobody")
 
 
 class MissingServiceError(Exception):
-    """A program that the cluster needs is not installed; the message says which package has it."""
+    """A program is not installed; the message says which package has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +42,11 @@ class Programs:
     postgres: str
     redis: str
     as_user: str | None
-    """Whom PostgreSQL runs as, if this process is root, which PostgreSQL refuses."""
+    """The user for PostgreSQL if this process is root, which PostgreSQL refuses."""
 
     @classmethod
     def find(cls) -> Programs:
-        """Look for the programs.
-
-        Raises:
-            MissingServiceError: one is not there.
-        """
+        """Find the programs, or raise ``MissingServiceError``."""
         redis = shutil.which("redis-server")
         if redis is None:
             msg = "redis-server is not installed (Debian, Ubuntu: apt-get install redis-server)"
@@ -90,22 +86,18 @@ class Services:
 
     @classmethod
     def at(cls, folder: Path) -> Services:
-        """Return services with their files in ``folder`` and ports that nobody listens on.
-
-        Raises:
-            MissingServiceError: a program is not there.
-        """
+        """Return services with their files in ``folder`` and on free ports."""
         names = ("postgres_port", "redis_port", "s3_port", "sei_port", "gateway_port")
         return cls(programs=Programs.find(), folder=folder, **dict(zip(names, free_ports(len(names)), strict=True)))
 
     @property
     def database(self) -> str:
-        """Where Airflow keeps its metadata."""
+        """URL of Airflow's database."""
         return f"postgresql+psycopg2://airflow@{LOOPBACK}:{self.postgres_port}/postgres"
 
     @property
     def broker(self) -> str:
-        """Where Celery keeps its queues."""
+        """URL of Celery's queues."""
         return f"redis://{LOOPBACK}:{self.redis_port}/0"
 
     @property
@@ -117,7 +109,7 @@ class Services:
 
     @property
     def s3_url(self) -> str:
-        """Where S3 is."""
+        """URL of S3."""
         return f"http://{LOOPBACK}:{self.s3_port}"
 
     @property
@@ -157,11 +149,11 @@ class Services:
         )
 
     def reachable(self) -> bool:
-        """Tell whether the way to the SEI server is open."""
+        """Return whether the gateway accepts connections."""
         return _listens(self.gateway_port)
 
     def ready(self) -> bool:
-        """Tell whether all of them take connections."""
+        """Return whether all services accept connections."""
         return all(map(_listens, (self.postgres_port, self.redis_port, self.s3_port, self.sei_port, self.gateway_port)))
 
     @contextlib.contextmanager
@@ -176,7 +168,7 @@ class Services:
 
 
 def _listens(port: int) -> bool:
-    """Tell whether anybody takes connections to a loopback port."""
+    """Return whether a loopback port accepts connections."""
     with contextlib.suppress(ConnectionError), socket.create_connection((LOOPBACK, port), timeout=5):
         return True
     return False

@@ -1,10 +1,10 @@
-"""Twenty exports in flight, while one process after another is killed with SIGKILL and comes back.
+"""Twenty exports, while one process after another is killed with SIGKILL and restarted.
 
-1. Every create stalls at the server, the export already made: a worker is killed that waits for such answers.
-2. The rest is created; while some exports are waited for already, the SEI server is gone for ten seconds.
-3. All of them are waited for: one triggerer is killed, its waits move to the other one, then the other is killed.
-4. The exports complete, so long after their creation that creating one again would make a second one. The downloads
-   stall half-way, the first parts already at S3: a worker is killed that carries such downloads.
+1. Create calls stall at the server after the export was created: a worker that waits for them is killed.
+2. The other exports are created; while some are waited for, the SEI server is unreachable for ten seconds.
+3. All exports are waited for: a triggerer is killed, its waits move to the other one, which is killed then.
+4. The exports complete, so late that another create call would create a second one. Downloads stall half-way, with
+   their first parts at S3: a worker with such downloads is killed.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 DAG_ID = "sei_cluster"
 TASK_ID = "export"
 PAST_REUSE_SECONDS = 3600.0
-"""Twice the time for which the server answers an identical request with the export that it has."""
+"""Twice the time in which the server reuses an export for an identical request."""
 _STALL_SECONDS = 25.0
-"""Time for both workers to get that far, and no longer than the loss of a task takes to be noticed."""
+"""Enough for both workers to get there, and less than it takes to notice a lost task."""
 _PATIENCE_SECONDS = 120.0
 _POLL_SECONDS = 0.5
 
 
 class StoryError(Exception):
-    """The cluster did not get to where the story goes on; the message says how far it got."""
+    """The cluster did not reach a state in time; the message has the tasks' states."""
 
 
 @dataclass(kw_only=True)
 class Story:
-    """One run of the DAG, and what was seen of it."""
+    """One run of the DAG, and what was observed."""
 
     services: Services
     cluster: Cluster
@@ -47,14 +47,14 @@ class Story:
     bucket: Bucket
     run_id: str = ""
     holders: list[set[int]] = field(default_factory=list)
-    """Which triggerers held the waits: before the first kill, after it, and after the second one."""
+    """Triggerers that held the waits: before the first kill, after it, and after the second one."""
 
     def __post_init__(self) -> None:
-        """Start the clock that the lines are printed with."""
+        """Start the clock of the printed lines."""
         self._started = time.monotonic()
 
-    def tell(self) -> None:
-        """Play it to the end of the run."""
+    def play(self) -> None:
+        """Play the story to the end of the run."""
         self.api.unpause(DAG_ID)
         self.sei.add_fault("create", "stall", seconds=_STALL_SECONDS, times=None)
         self.run_id = self.api.start_run(DAG_ID, {})
@@ -65,7 +65,7 @@ class Story:
         self.until("the run has ended", lambda: self.api.run_state(DAG_ID, self.run_id) in {"success", "failed"})
 
     def say(self, text: str) -> None:
-        """Print a line with the seconds since the start, for whoever runs ``pytest -s``."""
+        """Print a line with the seconds since the start, for ``pytest -s``."""
         sys.stdout.write(f"\n{time.monotonic() - self._started:6.1f}s {text}")
         sys.stdout.flush()
 
@@ -74,11 +74,7 @@ class Story:
         return sorted(self.api.task_instances(DAG_ID, self.run_id), key=lambda task: int(task["map_index"]))
 
     def until(self, what: str, reached: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
-        """Wait for something.
-
-        Raises:
-            StoryError: it did not come about.
-        """
+        """Wait for a state, or raise ``StoryError``."""
         deadline = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > deadline:
@@ -93,7 +89,7 @@ class Story:
         def created() -> bool:
             return len(self.sei.exports()) > len(WORKERS) and all(self._calls().values())
 
-        self.until("both workers wait for answers to create", created)
+        self.until("both workers wait for create calls", created)
         self._kill_the_busiest_worker()
         self.sei.clear_faults()
 
@@ -124,7 +120,7 @@ class Story:
         stall = {"after_bytes": FILE_BYTES * 2 // 3, "seconds": _STALL_SECONDS}
         self.sei.add_fault("download", "stall", times=SLOTS * len(WORKERS), **stall)
         self.sei.advance(PAST_REUSE_SECONDS)
-        # More uploads than one worker has slots: the other one has some of them, whichever is killed.
+        # More uploads than one worker has slots, so both have some.
         self.until("downloads have stalled half-way", lambda: len(self.bucket.unfinished_uploads()) > SLOTS)
         self._kill_the_busiest_worker()
 

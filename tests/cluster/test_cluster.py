@@ -1,4 +1,4 @@
-"""On a cluster whose processes are killed, every export is made once and delivered once, whole."""
+"""On a cluster whose processes are killed, every export is created and delivered exactly once."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def name_of(result: dict[str, Any]) -> str:
 
 
 class TestAfterKills:
-    """The run whose workers, triggerers and server were killed under way."""
+    """After workers, triggerers and the server were killed."""
 
     def test_every_task_succeeds(self, story: Story) -> None:
-        """Twenty of twenty tasks end well, whatever was killed beneath them."""
+        """All twenty."""
         assert Counter(task["state"] for task in story.tasks()) == {"success": LEAF_TEAMS}
 
     def test_each_team_is_exported_exactly_once(self, story: Story) -> None:
-        """The server counts one export for each team, though creates and downloads were tried again."""
+        """Though create calls and downloads were repeated."""
         teams = Counter(map(team_of, story.sei.exports()))
         assert len(teams) == LEAF_TEAMS
         assert set(teams.values()) == {1}
 
     def test_every_file_is_byte_exact(self, story: Story) -> None:
-        """What lies in the bucket is, byte for byte, what the server generated for the export of that team."""
+        """The bucket has what the server generated for the team."""
         exports = {export["export_id"]: export for export in story.sei.exports()}
         for result in results(story):
             export = exports.pop(result["export_id"])
@@ -54,32 +54,32 @@ class TestAfterKills:
         assert exports == {}
 
     def test_every_file_is_published_once(self, story: Story) -> None:
-        """The bucket, which keeps each version, has one version of each file and nothing else."""
+        """The versioned bucket has one version of each file and nothing else."""
         names = sorted(map(name_of, results(story)))
         assert story.bucket.published() == names
         assert len(set(names)) == LEAF_TEAMS
 
     def test_no_unfinished_upload_is_left(self, story: Story) -> None:
-        """The parts that a killed worker had sent to S3 are gone."""
+        """Parts that a killed worker had uploaded are deleted."""
         assert story.bucket.unfinished_uploads() == []
 
     def test_a_worker_was_killed_in_create(self, story: Story) -> None:
-        """Some creates were sent twice, their first answers lost, and got the export that there was."""
+        """Some create calls were repeated, and the server reused the export."""
         assert any(export["requested"] > 1 for export in story.sei.exports())
 
     def test_a_worker_was_killed_in_download(self, story: Story) -> None:
-        """Some files were downloaded twice, their first copies lost half-way."""
+        """Some files were downloaded twice."""
         assert any(export["downloads"] > 1 for export in story.sei.exports())
 
     def test_every_wait_was_moved(self, story: Story) -> None:
-        """Both triggerers held waits when they were killed, and others hold all of them in the end."""
+        """Both triggerers held waits when they were killed; others have all of them in the end."""
         first, _, last = story.holders
         assert len(first) == len(TRIGGERERS)
         assert first.isdisjoint(last)
 
 
 def test_a_clear_creates_a_fresh_export(story: Story) -> None:
-    """Clearing a task that has succeeded makes a new export and delivers that one."""
+    """And delivers that one."""
     before = results(story)[0]
     [team] = [team_of(export) for export in story.sei.exports() if export["export_id"] == before["export_id"]]
 
@@ -88,7 +88,7 @@ def test_a_clear_creates_a_fresh_export(story: Story) -> None:
 
     story.sei.advance(PAST_REUSE_SECONDS)
     story.api.clear(DAG_ID, story.run_id, TASK_ID, 0)
-    story.until("the cleared task has made a new export", lambda: len(exports()) > 1)
+    story.until("the cleared task has created a new export", lambda: len(exports()) > 1)
     story.sei.advance(PAST_REUSE_SECONDS)
     story.until("the cleared task has ended", lambda: story.tasks()[0]["state"] in {"success", "failed"})
     after = results(story)[0]

@@ -1,4 +1,4 @@
-"""A hook on the local SEI server, in a time that passes without waiting."""
+"""A hook on the local SEI server, whose time passes without waiting."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""``python -m tests.matrix`` runs the tests in every cell; ``--resolve`` resolves the constraints files anew.
+"""``python -m tests.matrix`` runs the tests in every cell; ``--resolve`` updates the constraints files.
 
-Cells can be named; without names, all are meant. The installer is the pip that runs this, with the index, the proxy and
-the certificates that the machine has set up for it. Environments stay in ``.cache/matrix``.
+Without names of cells, all are meant. The installer is this environment's pip, with the machine's index, proxy and
+certificates. Environments are kept in ``.cache/matrix``.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ CONSTRAINTS = ROOT / "constraints"
 TESTS = ("tests/matrix", "tests/protocol", "tests/transports", "tests/test_provider_info.py")
 
 _COMPAT_PUBLISHED = "2026-10-24"
-"""The day of 1.23.0, the oldest release of the shim that this package takes."""
+"""Release day of common.compat 1.23.0, the oldest that this package accepts."""
 _BUILDERS = ("hatchling", "editables")
 _OUTSIDE = ("AIRFLOW", "PYTEST", "PYTHON", "VIRTUAL_ENV")
-# The example DAGs run too. Property tests take their time and say the same of pure functions in every cell.
-_CHOICE = "not hypothesis"
+# Property tests take long, and pure functions behave the same in every cell.
+_SELECTION = "not hypothesis"
 _TEST_SECONDS = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How it went in one cell."""
+    """The outcome in one cell."""
 
     cell: Cell
     word: str
@@ -46,24 +46,24 @@ class Outcome:
     reason: str = ""
 
     def __str__(self) -> str:
-        """Return a line of the table."""
+        """Return a line for the table."""
         remark = self.reason or ("informational" if self.cell.informational else "")
         line = f"{self.cell.name:<20} {self.cell.airflow:<8} {self.word:<8} {self.seconds:>5.0f} s  {remark}"
         return line.rstrip()
 
 
 def main() -> int:
-    """Run what the command line asks for; return the exit code."""
+    """Run the command line; return the exit code."""
     known = {cell.name: cell for cell in CELLS}
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
-    parser.add_argument("--resolve", action="store_true", help="write the constraints files instead of testing")
+    parser.add_argument("--resolve", action="store_true", help="update the constraints files instead of testing")
     parser.add_argument("cells", nargs="*", metavar="cell", help=", ".join(known))
-    asked = parser.parse_args()
-    unknown = sorted(set(asked.cells) - set(known))
+    given = parser.parse_args()
+    unknown = sorted(set(given.cells) - set(known))
     if unknown:
         parser.error(f"no such cell: {', '.join(unknown)}; known: {', '.join(known)}")
-    cells = [known[name] for name in dict.fromkeys(asked.cells)] or list(CELLS)
-    if asked.resolve:
+    cells = [known[name] for name in dict.fromkeys(given.cells)] or list(CELLS)
+    if given.resolve:
         for cell in cells:
             resolve(cell)
         return 0
@@ -73,12 +73,12 @@ def main() -> int:
 
 
 def say(*lines: str) -> None:
-    """Tell the person who runs this."""
+    """Print lines for the user."""
     print(*lines, sep="\n", flush=True)
 
 
 def run(cell: Cell) -> Outcome:
-    """Install a cell, unless it is there, and run the tests in it."""
+    """Install a cell if necessary, and run the tests in it."""
     say(f"== {cell.name}: Airflow {cell.airflow}, Python {cell.python}")
     started = time.monotonic()
     base = find_python(cell.python)
@@ -90,29 +90,29 @@ def run(cell: Cell) -> Outcome:
         python = install(cell, base)
         test(cell, python)
     except subprocess.SubprocessError as error:
-        # The command has written what is wrong; its arguments would only hide that.
-        reason = "out of time" if isinstance(error, subprocess.TimeoutExpired) else ""
+        # The command has printed the error.
+        reason = "timed out" if isinstance(error, subprocess.TimeoutExpired) else ""
         return Outcome(cell=cell, word="failed", seconds=time.monotonic() - started, reason=reason)
     return Outcome(cell=cell, word="passed", seconds=time.monotonic() - started)
 
 
 def find_python(version: str) -> str | None:
     """Return the interpreter of a Python version, never that of a virtual environment."""
-    # A pyenv shim is on the PATH for every version that is installed, but serves only those that it is told to.
+    # pyenv has a shim for every installed version, but runs only the selected ones.
     environment = os.environ | {"PYENV_VERSION": version}
     code = f"import sys; assert sys.version.startswith('{version}.'); print(sys._base_executable)"
     for name in (sys.executable, f"python{version}"):
         if shutil.which(name):
-            asked = subprocess.run(
+            given = subprocess.run(
                 [name, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
             )
-            if asked.returncode == 0:
-                return asked.stdout.strip()
+            if given.returncode == 0:
+                return given.stdout.strip()
     return None
 
 
 def install(cell: Cell, base: str) -> Path:
-    """Return the Python of the cell's environment, which is made if its constraints have changed since."""
+    """Return the Python of the cell's environment, which is created if its constraints have changed."""
     folder, constraints = FOLDER / cell.name, str(CONSTRAINTS / f"{cell.name}.txt")
     python, stamp = folder / "bin" / "python", folder / "installed"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -131,11 +131,11 @@ def install(cell: Cell, base: str) -> Path:
 
 
 def test(cell: Cell, python: Path) -> None:
-    """Run the tests in a cell, in an environment that no other Airflow has left its settings in."""
+    """Run the tests in a cell, without the settings of another Airflow."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OUTSIDE)}
     warnings = [part for filtered in cell.warnings for part in ("-W", filtered)]
     subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", _CHOICE, *warnings, *TESTS],
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", _SELECTION, *warnings, *TESTS],
         cwd=ROOT,
         env=environment | cell.environment,
         check=True,
@@ -144,7 +144,7 @@ def test(cell: Cell, python: Path) -> None:
 
 
 def resolve(cell: Cell) -> None:
-    """Write the cell's constraints file: what pip would have installed here on the day of the release."""
+    """Write the cell's constraints file, as pip would have resolved it on the release day."""
     say(f"resolving {cell.name}")
     resolved = subprocess.run(
         [

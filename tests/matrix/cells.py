@@ -1,8 +1,7 @@
 """The versions of Airflow and Python that this package is tested with.
 
-A cell is an environment of one Airflow version, with everything else as it was published when that version came out,
-as ``constraints/<cell>.txt`` says. The exception is the shim that makes one code base of it, whose newest release
-supports all of these versions.
+A cell is an environment with one Airflow version and everything else as published on its release day, pinned in
+``constraints/<cell>.txt``. The exception is the common.compat provider, whose newest release supports all versions.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 __all__ = ["CELLS", "TOOLS", "Cell"]
 
 TOOLS = ("cryptography", "hypothesis", "jsonschema", "pytest", "pytest-asyncio", "pyyaml", "requests-mock")
-"""What the tests need beside the package."""
+"""Requirements of the tests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,30 +24,30 @@ class Cell:
     python: str
     """Minor version."""
     published: str
-    """The day on which the version came out on PyPI; what other packages released later is left out."""
+    """Release day on PyPI; later releases of other packages are not used."""
     extras: tuple[str, ...] = ()
-    """What else is installed, as requirements."""
+    """Further requirements."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Settings that silence this version's own complaints about its defaults."""
+    """Settings that avoid this version's warnings about its defaults."""
     warnings: tuple[str, ...] = ()
-    """Warnings that this version raises about itself, in the form of ``python -W``; all others are errors."""
+    """Warnings of this version about itself, as for ``python -W``; all others are errors."""
     informational: bool = False
-    """Whether the run succeeds even if this cell fails: a pre-release may be broken."""
+    """Whether this cell may fail: a pre-release may be broken."""
 
     @property
     def name(self) -> str:
-        """Name of the cell, of its constraints file and of its folder."""
+        """Name of the cell, its constraints file and its folder."""
         return f"airflow-{'.'.join(self.airflow.split('.')[:2])}-py{self.python}"
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """What is to be installed, beside the package itself."""
+        """Everything to install, apart from the package itself."""
         return (f"apache-airflow=={self.airflow}", *self.extras, *TOOLS)
 
 
-# Raised by these versions' own ObjectStoragePath about itself.
+# Of these versions' ObjectStoragePath.
 _PATHS = "ignore:in a future version of UPath:PendingDeprecationWarning"
-# Raised by the Flask extensions of that time, whenever Airflow loads all providers.
+# Of the Flask extensions of that time, when Airflow loads all providers.
 _FLASK = "ignore:'_app_ctx_stack' is deprecated:DeprecationWarning"
 
 CELLS = (
@@ -73,7 +72,7 @@ CELLS = (
         airflow="3.4.0b2",
         python="3.13",
         published="2026-10-20",
-        # A pre-release is only taken where it is asked for by name.
+        # pip installs a pre-release only if it is required by name.
         extras=("apache-airflow-core==3.4.0b2", "apache-airflow-task-sdk==1.4.0b2"),
         informational=True,
     ),

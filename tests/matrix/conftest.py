@@ -1,4 +1,4 @@
-"""What Airflow's own processes have done before they come to a task, on every version."""
+"""Fixtures for every version of Airflow: its tables and its version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AIRFLOW = Version(Version(airflow.__version__).base_version)
 
 @pytest.fixture(scope="session", autouse=True)
 def _models() -> None:
-    """Load all tables: before 3.0, a connection is an object of the database, wherever it comes from."""
+    """Load all tables: before 3.0, every connection is an object of the database."""
     from airflow.models import import_all_models
 
     with warnings.catch_warnings():
@@ -23,5 +23,5 @@ def _models() -> None:
 
 @pytest.fixture(scope="session")
 def airflow_version() -> Version:
-    """The running version, a pre-release being the version that it leads to."""
+    """The installed version; a pre-release counts as its final version."""
     return AIRFLOW

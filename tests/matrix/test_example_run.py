@@ -1,4 +1,4 @@
-"""The example DAGs run on every supported version: deferred, resumed and delivered, by ``airflow dags test``."""
+"""Example DAGs on every supported version: deferred, resumed and delivered by ``airflow dags test``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECONDS = 240.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The base URL of a local SEI server in a process of its own, where time stands still."""
+    """The base URL of a local SEI server in a process of its own, whose clock stands still."""
     command = [sys.executable, "-m", "airflow_provider_sei.local_server", "--clock-speed", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -36,13 +36,13 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory, server: str, airflow_version: Version) -> dict[str, str]:
-    """The environment of an Airflow of its own, with a database and the example DAGs."""
+    """The environment of a separate Airflow, with a database and the example DAGs."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
     dags.mkdir()
     for example in EXAMPLES.glob("*.py"):
         text = example.read_text()
-        if airflow_version < Version("3"):  # where the authoring interface is not yet in airflow.sdk
+        if airflow_version < Version("3"):  # which has no airflow.sdk
             text = text.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
         (dags / example.name).write_text(text)
     connection = {
@@ -76,21 +76,21 @@ def airflow(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def told(server: str, what: str, body: dict[str, Any] | None = None) -> Any:
-    """Return what the server tells about itself; with a body, tell it something."""
+def local(server: str, what: str, body: dict[str, Any] | None = None) -> Any:
+    """Call the server's ``/_local/`` interface."""
     url = f"{server.removesuffix('/prod1/sei/api')}/_local/{what}"
-    request = urllib.request.Request(url, json.dumps(body).encode() if body else None)  # noqa: S310 - our own server
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own server
+    request = urllib.request.Request(url, json.dumps(body).encode() if body else None)  # noqa: S310 - the local server
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - the local server
         return json.load(answer)
 
 
-def complete_what_is_waited_for(server: str, ended: threading.Event) -> None:
-    """Let time pass once somebody looks at an export for the second time: the first look is before the deferral."""
-    looks = len(told(server, "requests"))
+def complete_the_export(server: str, ended: threading.Event) -> None:
+    """Advance the clock at the second poll of a status: the first one is before the deferral."""
+    before = len(local(server, "requests"))
     while not ended.wait(0.2):
-        fresh = told(server, "requests")[looks:]
+        fresh = local(server, "requests")[before:]
         if [request["operation"] for request in fresh].count("status") > 1:
-            told(server, "clock", {"advance": 60})
+            local(server, "clock", {"advance": 60})
             return
 
 
@@ -98,16 +98,16 @@ def complete_what_is_waited_for(server: str, ended: threading.Event) -> None:
     ("dag_id", "date_end"),
     [("sei_export_one_task", "2024-01-31"), ("sei_export_create_wait_download", "2024-02-29")],
 )
-def test_it_delivers_what_the_server_made(
+def test_it_defers_and_delivers(
     dag_id: str, date_end: str, environment: dict[str, str], server: str, tmp_path: Path
 ) -> None:
-    """The wait was deferred, and the file is whole."""
+    """The whole file of the server."""
     conf = json.dumps(
         {"team_id": "456", "date_start": "2024-01-01", "date_end": date_end, "destination": f"{tmp_path}/"}
     )
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        completing = pool.submit(complete_what_is_waited_for, server, ended)
+        completing = pool.submit(complete_the_export, server, ended)
         try:
             output = airflow(environment, "dags", "test", dag_id, "--conf", conf)
         finally:
@@ -115,6 +115,6 @@ def test_it_delivers_what_the_server_made(
     completing.result()
 
     assert "in the triggerer" in output
-    [export] = [export for export in told(server, "exports") if export["request"]["dateRange"]["end"] == date_end]
+    [export] = [export for export in local(server, "exports") if export["request"]["dateRange"]["end"] == date_end]
     [delivered] = tmp_path.iterdir()
     assert hashlib.sha256(delivered.read_bytes()).hexdigest() == export["body_sha256"], output

@@ -1,4 +1,4 @@
-"""Airflow finds the package, its modules and its connection form, on every supported version."""
+"""Modules, provider metadata and connection form on every supported version."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FORM = get_provider_info()["connection-types"][0]
 
 @pytest.mark.parametrize("name", sorted({*MODULES} - {RETRY_POLICY, "airflow_provider_sei.local_server.__main__"}))
 def test_every_module_can_be_imported(name: str) -> None:
-    """No module needs more of Airflow than the version has, and none uses what the version deprecates."""
+    """No module uses what the version does not have or has deprecated."""
     assert importlib.import_module(name).__name__ == name
 
 
 def test_the_retry_policy_needs_airflow_3_3(airflow_version: Version) -> None:
-    """On older versions its import says so, and everything else works without it."""
+    """On older versions, its import is an error."""
     if airflow_version >= Version("3.3"):
         assert importlib.import_module(RETRY_POLICY).SEIRetryPolicy
     else:
@@ -38,7 +38,7 @@ def test_the_retry_policy_needs_airflow_3_3(airflow_version: Version) -> None:
 
 @contextmanager
 def only_our_warnings() -> Iterator[None]:
-    """Airflow loads all installed providers, and what those are warned about is not this package's concern."""
+    """Airflow loads all installed providers; ignore the warnings about the others."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -48,7 +48,7 @@ def only_our_warnings() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def providers() -> Any:
-    """What Airflow knows about the installed providers."""
+    """Airflow's manager of the installed providers."""
     from airflow.providers_manager import ProvidersManager
 
     with only_our_warnings():
@@ -57,20 +57,20 @@ def providers() -> Any:
     return manager
 
 
-def test_airflow_takes_the_provider(providers: Any) -> None:
-    """The metadata fits the version's schema, and the classes it names can be loaded."""
+def test_airflow_accepts_the_provider(providers: Any) -> None:
+    """The metadata matches the version's schema, and its classes can be loaded."""
     assert providers.providers["airflow-provider-sei"].version == airflow_provider_sei.__version__
     assert {"airflow_provider_sei.links.SEIInsightsLink"} <= set(providers.extra_links_class_names)
 
 
 @pytest.fixture(scope="session")
 def shown_form() -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The form's name, its own fields by name, and what it makes of the connection's other fields."""
+    """The form's name, its own fields by name, and its behaviour for the connection's other fields."""
     with only_our_warnings():
-        return _form_of_the_old_ui() if importlib.util.find_spec("airflow.www") else _form_of_the_new_ui()
+        return _old_form() if importlib.util.find_spec("airflow.www") else _new_form()
 
 
-def _form_of_the_old_ui() -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _old_form() -> tuple[str, dict[str, Any], dict[str, Any]]:
     from airflow.providers_manager import ProvidersManager
 
     manager = ProvidersManager()
@@ -83,7 +83,7 @@ def _form_of_the_old_ui() -> tuple[str, dict[str, Any], dict[str, Any]]:
     return name, fields, manager.field_behaviours["harness_sei"]
 
 
-def _form_of_the_new_ui() -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _new_form() -> tuple[str, dict[str, Any], dict[str, Any]]:
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
     [form] = [form for form in HookMetaService.hook_meta_data() if form.connection_type == "harness_sei"]
@@ -99,13 +99,13 @@ def _form_of_the_new_ui() -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 
 def test_the_form_has_every_field(shown_form: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
-    """Under the name by which the connection keeps its value."""
+    """Under its name in the connection's extra."""
     name, fields, _ = shown_form
     assert (name, set(fields)) == (FORM["hook-name"], set(FORM["conn-fields"]))
 
 
 def test_the_form_explains_the_other_fields(shown_form: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
-    """What a connection always has is renamed, explained, or hidden where it means nothing."""
+    """Labels, placeholders and hidden fields."""
     _, _, behaviour = shown_form
     wanted = FORM["ui-field-behaviour"]
     assert sorted(behaviour["hidden_fields"]) == sorted(wanted["hidden-fields"])
@@ -113,17 +113,17 @@ def test_the_form_explains_the_other_fields(shown_form: tuple[str, dict[str, Any
     assert behaviour["placeholders"] == wanted["placeholders"]
 
 
-def test_the_form_may_stay_empty_and_refuses_an_unknown_header(
+def test_the_form_accepts_empty_fields_and_rejects_an_unknown_header(
     shown_form: tuple[str, dict[str, Any], dict[str, Any]],
 ) -> None:
-    """The old UI checks what was typed by the field's own rules, the new one by its JSON schema."""
+    """The old UI validates by WTForms, the new one by JSON schema."""
     _, fields, _ = shown_form
     typed = {"auth_header": "Bearer"}
-    assert _complaints(fields, {}) == []
-    assert _complaints(fields, typed) == ["auth_header"]
+    assert _invalid(fields, {}) == []
+    assert _invalid(fields, typed) == ["auth_header"]
 
 
-def _complaints(fields: dict[str, Any], typed: dict[str, str]) -> list[str]:
+def _invalid(fields: dict[str, Any], typed: dict[str, str]) -> list[str]:
     if isinstance(fields["auth_header"], dict):
         jsonschema = importlib.import_module("jsonschema")
         checker = jsonschema.Draft202012Validator

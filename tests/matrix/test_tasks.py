@@ -1,4 +1,4 @@
-"""The operators, the sensor and the trigger do their work on every supported version of Airflow."""
+"""Operators, sensor and triggers work on every supported version of Airflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pendulum
 import pytest
 from airflow.models.trigger import Trigger
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, AssetAlias, TaskDeferred
-from airflow_provider_sei.triggers.turn import SEITurnTrigger
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_sei.assets import scope_asset
@@ -32,14 +31,14 @@ REQUEST = {"family": "productivity", "team_id": "456", **PERIOD}
 
 @pytest.fixture(autouse=True)
 def _connection(sei_connection: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them use the default connection, and nothing goes wrong that would have to be tried again."""
+    """All tasks use the default connection, and no call needs a retry."""
     assert sei_connection == "sei_default"
     monkeypatch.setattr(SEIHook, "_pause", lambda _, seconds: pytest.fail(f"a pause of {seconds} seconds"))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
-    """Where files are delivered to."""
+    """The destination."""
     return f"{tmp_path}/"
 
 
@@ -48,19 +47,20 @@ def sha256(uri: str) -> str:
     return hashlib.sha256(Path(uri.removeprefix("file://")).read_bytes()).hexdigest()
 
 
-def test_an_export_is_delivered_while_the_worker_waits(folder: str, sei_server: Any) -> None:
-    """The file is the server's."""
-    operator = SEIExportOperator(task_id="export", destination=folder, deferrable=False, compression="none", **REQUEST)
+@pytest.mark.parametrize("url", ["{}", "file://{}"])
+def test_an_export_is_delivered_by_a_waiting_worker(folder: str, sei_server: Any, url: str) -> None:
+    """URLs are read by Airflow's object storage, which has moved between versions."""
+    operator = SEIExportOperator(task_id="export", destination=url.format(folder), deferrable=False, **REQUEST)
     result = operator.execute({})
     [export] = sei_server.exports
-    assert (result["export_id"], result["sha256"]) == (export.export_id, export.csv_sha256)
-    assert sha256(result["uri"]) == export.csv_sha256
+    assert (result["export_id"], result["uri"][:7]) == (export.export_id, "file://")
+    assert sha256(result["uri"]) == result["sha256"] == export.csv_sha256
 
 
 @pytest.mark.sei_server(clock_speed=0.0, seconds_to_complete=60)
 def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any) -> None:
-    """The trigger's arguments survive the version's own encoding, and the trigger finds the connection by itself."""
-    operator = SEIExportOperator(task_id="export", destination=folder, compression="none", poll_interval=1, **REQUEST)
+    """The trigger survives the version's own encoding, and finds the connection."""
+    operator = SEIExportOperator(task_id="export", destination=folder, poll_interval=1, **REQUEST)
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute({})
     stored = Trigger.from_object(deferred.value.trigger)
@@ -74,24 +74,7 @@ def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any) -
     assert sha256(result["uri"]) == export.csv_sha256
 
 
-def test_an_export_is_created_in_its_turn(folder: str, sei_server: Any) -> None:
-    """The other trigger's arguments survive, too, and its event leads on to the create call."""
-    operator = SEIExportOperator(
-        task_id="export", destination=folder, compression="none", create_jitter=0.01, **REQUEST
-    )
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute({})
-    assert sei_server.requests == []
-    stored = Trigger.from_object(deferred.value.trigger)
-    assert (stored.classpath, stored.kwargs) == deferred.value.trigger.serialize()
-
-    event = asyncio.run(first_event(SEITurnTrigger(**stored.kwargs)))
-    result = getattr(operator, deferred.value.method_name)({}, event)
-    [export] = sei_server.exports
-    assert sha256(result["uri"]) == export.csv_sha256
-
-
-async def first_event(trigger: SEIExportTrigger | SEITurnTrigger) -> dict[str, Any]:
+async def first_event(trigger: Any) -> Any:
     """Run a trigger to its one event."""
     [event] = [event async for event in trigger.run()]
     return event.payload
@@ -102,7 +85,7 @@ def test_the_three_steps_deliver_the_same(folder: str, sei_server: Any) -> None:
     export_id = SEICreateExportOperator(task_id="create", **REQUEST).execute({})
     sensor = SEIExportSensor(task_id="wait", family="productivity", export_id=export_id, deferrable=False)
     assert sensor.poke({}).xcom_value == export_id
-    assert SEIExportSensor(task_id="look", family="productivity", export_id=export_id).execute({}) == export_id
+    assert SEIExportSensor(task_id="poll", family="productivity", export_id=export_id).execute({}) == export_id
     result = SEIDownloadExportOperator(
         task_id="download", family="productivity", export_id=export_id, destination=folder, compression="gzip"
     ).execute({})
@@ -116,14 +99,14 @@ def test_a_legacy_report_is_delivered(folder: str, sei_server: Any) -> None:
     assert result["sha256"] == sei_server.legacy_reports[0].csv_sha256
 
 
-def test_a_run_without_dates_exports_its_own_period(folder: str, sei_server: Any) -> None:
-    """From the version's own schedule for a cron expression, in the DAG's timezone, the same after a deferral."""
+def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, sei_server: Any) -> None:
+    """By the version's own cron schedule, in the DAG's timezone; ``create_jitter`` defers by a trigger of Airflow's."""
     with DAG("d", schedule="30 0 1 * *", start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin")) as dag:
         operator = SEIExportOperator(
             task_id="export", family="ba", team_id="456", destination=folder, layout="hive", create_jitter=0.01
         )
     schedule = core_timetable(dag)
-    moment = pendulum.datetime(2024, 2, 29, 23, 30)  # in Berlin, it is March already
+    moment = pendulum.datetime(2024, 2, 29, 23, 30)  # in Berlin, this is in March
     interval = schedule.infer_manual_data_interval(run_after=moment)
     context = {
         "dag": dag,
@@ -134,14 +117,15 @@ def test_a_run_without_dates_exports_its_own_period(folder: str, sei_server: Any
     }
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(context)
-    event = asyncio.run(first_event(SEITurnTrigger(**deferred.value.trigger.serialize()[1])))
-    result = operator.execute_turn(context, event)
+    assert sei_server.requests == []
+    event = asyncio.run(first_event(deferred.value.trigger))
+    result = getattr(operator, deferred.value.method_name)(context, event, **deferred.value.kwargs)
     assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
     assert result["uri"] == f"file://{folder}family=ba/period=2024-02/team=456/ba.csv"
 
 
 def core_timetable(dag: Any) -> Any:
-    """Return the timetable as the scheduler has it; DAG files have another kind from 3.2 on."""
+    """Return the scheduler's timetable; DAG files have another kind from Airflow 3.2 on."""
     try:
         from airflow.serialization.encoders import coerce_to_core_timetable
     except ImportError:
@@ -149,33 +133,22 @@ def core_timetable(dag: Any) -> Any:
     return coerce_to_core_timetable(dag.timetable)
 
 
-def test_a_destination_may_be_a_url(tmp_path: Path, sei_server: Any) -> None:
-    """It is read by Airflow's object storage, which has moved between versions."""
-    operator = SEIExportOperator(
-        task_id="export", destination=f"file://{tmp_path}/", deferrable=False, compression="none", **REQUEST
-    )
-    result = operator.execute({})
-    assert (result["uri"][:7], sha256(result["uri"])) == ("file://", sei_server.exports[0].csv_sha256)
-
-
-def test_a_store_that_is_not_a_disk_is_written_to(sei_server: Any) -> None:
-    """Through the version's own object storage; here one that keeps its objects in memory."""
+def test_an_export_is_delivered_to_an_object_store(sei_server: Any) -> None:
+    """Through the version's own object storage; this store keeps its objects in memory."""
     try:
         from airflow.sdk.io import attach
     except ImportError:  # before 3.0
         from airflow.io.store import attach
     store = MemoryFileSystem()
     attach("memory", fs=store)
-    operator = SEIExportOperator(
-        task_id="export", destination="memory://lake/sei/", deferrable=False, compression="none", **REQUEST
-    )
+    operator = SEIExportOperator(task_id="export", destination="memory://lake/sei/", deferrable=False, **REQUEST)
     result = operator.execute({})
     assert result["uri"].startswith("memory://lake/sei/")
     assert store.cat("/" + result["uri"].removeprefix("memory://")) == sei_server.exports[0].csv
 
 
-def test_an_asset_event_says_what_was_delivered(folder: str) -> None:
-    """In the version's own event accessors, for an asset and for an alias; before 3.0 they are called datasets."""
+def test_an_asset_event_has_the_result(folder: str) -> None:
+    """For an asset and for an alias; before 3.0 they are called datasets."""
     try:
         from airflow.sdk.execution_time.context import OutletEventAccessors
     except ImportError:
@@ -191,22 +164,20 @@ def test_an_asset_event_says_what_was_delivered(folder: str) -> None:
 
 
 def test_a_scope_is_an_asset() -> None:
-    """Its URI is taken as it is, and is its name."""
+    """Its URI is unchanged, and is its name."""
     asset = scope_asset("ba", org_identifier="default", project_identifier="p", team_id="456")
     assert (asset.uri, getattr(asset, "name", asset.uri)) == ("sei://default/p/ba/team/456",) * 2
 
 
-def test_a_mistake_that_a_retry_cannot_mend_fails_the_task_for_good(folder: str, sei_server: Any) -> None:
-    """The error is the version's own exception for that, and nothing was created."""
+def test_a_permanent_error_fails_the_task_without_retries(
+    folder: str, sei_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the version's own exception: an invalid argument, or a wrong key."""
     operator = SEIExportOperator(task_id="export", destination=folder, **REQUEST)
     operator.family = "productivty"
     with pytest.raises(AirflowFailException, match="did you mean 'productivity'"):
         operator.execute({})
-    assert sei_server.exports == []
-
-
-def test_a_wrong_key_fails_the_task_for_good(folder: str, sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an answer of the server."""
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json().replace(sei_server.api_key, "wrong"))
     with pytest.raises(AirflowFailException, match="401"):
         SEIExportOperator(task_id="export", destination=folder, **REQUEST).execute({})
+    assert sei_server.exports == []

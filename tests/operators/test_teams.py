@@ -1,16 +1,18 @@
-"""``SEIListTeamsOperator``."""
+"""``SEIListTeamsOperator`` and ``SEIExportSummaryOperator``."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_sei import exceptions
-from airflow_provider_sei.operators.sei import SEIListTeamsOperator
+from airflow_provider_sei.operators.sei import SEIExportSummaryOperator, SEIListTeamsOperator
+from airflow_provider_sei.operators.teams import OUTCOMES
 
 List = Callable[..., tuple[list[str], list[dict[str, Any]]]]
 
@@ -29,11 +31,11 @@ def listed(sei_connection: str, worker_clock: Any) -> List:
     return run
 
 
-class TestResult:
-    """What the task returns."""
+class TestList:
+    """``SEIListTeamsOperator``."""
 
-    def test_ids_and_names_are_in_one_order(self, listed: List, sei_server: Any) -> None:
-        """The server's, which a mapped task's indexes follow."""
+    def test_ids_and_names_have_one_order(self, listed: List, sei_server: Any) -> None:
+        """The server's, and so do the indexes of a mapped task."""
         ids, teams = listed(org_tree_name="Engineering")
         leaves = list(sei_server.organisation.trees_by_name["Engineering"].root.leaves())
         assert ids == [str(team.ref_id) for team in leaves]
@@ -41,73 +43,309 @@ class TestResult:
             {"team_id": str(team.ref_id), "name": team.name, "org_tree_name": "Engineering"} for team in leaves
         ]
 
-    def test_without_a_tree_all_teams_come(self, listed: List) -> None:
-        """An empty text, as templates render nothing, is no tree."""
+    def test_without_a_tree_it_lists_all_teams(self, listed: List) -> None:
+        """Empty text is no tree: a template may render to it."""
         everything = listed()
         assert {team["org_tree_name"] for team in everything[1]} == {"Engineering", "Support"}
         assert listed(org_tree_name="") == everything
 
-    def test_patterns_choose(self, listed: List) -> None:
-        """One, or a list, by name or id; a comma belongs to the name."""
+    def test_patterns_select_teams(self, listed: List) -> None:
+        """One or a list, by name or id; a comma is part of the name."""
         assert listed(include=["tier ?", "456"])[0] == ["456", *listed(org_tree_name="Support")[0]]
         assert listed(include='Search, "Ranking" & Feeds')[0] == ["123"]
         assert len(listed(org_tree_name="Engineering", exclude="['Platform', '123']")[0]) == 5
 
     @pytest.mark.sei_server(leaf_teams=120)
-    def test_there_is_a_pause_between_pages(self, listed: List, worker_clock: Any, sei_server: Any) -> None:
-        """The vendor asks for one; none before the first call and none after the last."""
+    def test_it_pauses_between_pages(self, listed: List, worker_clock: Any, sei_server: Any) -> None:
+        """As the vendor asks."""
         listed(org_tree_name="Engineering")
         assert len(sei_server.requests) == 3
         assert worker_clock.pauses == [0.2, 0.2]
-
-
-class TestTrouble:
-    """What fails, and whether a retry can help."""
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
             ({"include": "Plattform"}, "include pattern 'Plattform' matches none of 7 teams: did you mean 'Platform'"),
             ({"include": ["P*", "Zoo*"]}, r"pattern 'Zoo\*' matches none of 7 teams: 'Platform', 'Search, "),
-            ({"exclude": "*"}, r"no team is left: exclude \['\*'\] leaves out all of 'Platform', "),
+            ({"exclude": "*"}, r"no team is left: exclude \['\*'\] matches all of 'Platform', "),
             ({"org_tree_name": "Enginering"}, "no leaf team in an organisation tree called 'Enginering'"),
         ],
     )
-    def test_nothing_to_export_is_a_mistake(self, listed: List, *, arguments: dict[str, Any], words: str) -> None:
+    def test_no_team_is_a_permanent_error(self, listed: List, *, arguments: dict[str, Any], words: str) -> None:
         """A retry would find the same."""
-        with pytest.raises(exceptions.SEIArgumentError, match=words) as caught:
+        with pytest.raises(exceptions.SEIArgumentError, match=words):
             listed(**{"org_tree_name": "Engineering", **arguments})
-        assert isinstance(caught.value, AirflowFailException)
 
-    def test_an_organisation_without_teams_is_said_to_be_so(self, listed: List, sei_server: Any) -> None:
-        """It may be the key."""
+    def test_an_organisation_without_teams_is_an_error(self, listed: List, sei_server: Any) -> None:
+        """The key may lack access."""
         sei_server.faults.add("search_teams", "answer", status=200, body={"items": []}, times=None)
-        with pytest.raises(exceptions.SEIArgumentError, match="SEI lists no leaf team: the API key may not see any"):
+        with pytest.raises(exceptions.SEIArgumentError, match="SEI lists no leaf team: the API key may not"):
             listed()
 
-    def test_an_exclusion_of_nobody_warns(self, listed: List, task_log: Any) -> None:
-        """The team may be gone for good."""
+    def test_an_exclude_pattern_without_a_match_is_a_warning(self, listed: List, task_log: Any) -> None:
+        """The team may have been deleted."""
         assert len(listed(org_tree_name="Engineering", exclude="Gone*")[0]) == 7
         assert "exclude pattern 'Gone*' matches none of 7 teams" in task_log.text
 
-    def test_more_than_airflow_maps_over_is_refused_with_the_remedy(
+    def test_more_teams_than_airflow_maps_over_are_an_error(
         self, listed: List, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Exactly as many are still fine."""
+        """With advice; exactly as many are accepted."""
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "7")
         assert len(listed(org_tree_name="Engineering")[0]) == 7
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "6")
-        words = "7 teams are more than the 6 that Airflow maps over: narrow them .*AIRFLOW__CORE__MAX_MAP_LENGTH"
+        words = "7 teams are more than the 6 that Airflow maps over: .*AIRFLOW__CORE__MAX_MAP_LENGTH"
         with pytest.raises(exceptions.SEIArgumentError, match=words):
             listed(org_tree_name="Engineering")
 
-    def test_the_servers_trouble_is_left_to_retries(self, listed: List, sei_server: Any) -> None:
+    def test_a_server_error_is_retryable(self, listed: List, sei_server: Any) -> None:
         """A wrong key is not."""
         sei_server.faults.add("search_teams", "answer", status=503, times=None)
         with pytest.raises(exceptions.SEIServerError) as caught:
             listed()
-        assert isinstance(caught.value, AirflowException)
-        assert not isinstance(caught.value, AirflowFailException)
+        assert caught.value.retryable
         sei_server.reset(api_key="another")
         with pytest.raises(exceptions.SEIAuthError):
             listed()
+
+
+TEAMS = [{"team_id": str(10 + index), "name": f"Team {index}"} for index in range(7)]
+RESULT = {"uri": None, "rows": 3, "bytes": 40}
+MIXED = {
+    "export_0": "success",
+    "export_1": "success",
+    "export_2": "failed",
+    "export_3": "skipped",
+    "export_4": "success",
+    "export_5": "upstream_failed",
+    "export_6": "success",
+}
+MIXED_RESULTS = {0: RESULT, 1: RESULT | {"rows": 0}, 4: None, 6: RESULT | {"rows": 7}}
+
+
+class TaskInstance:
+    """The summary's task instance on Airflow 3: it returns states and XComs."""
+
+    dag_id, run_id = "d", "r"
+
+    def __init__(self, states: dict[str, str | None], results: Any, teams: Any) -> None:
+        self.states, self.results, self.teams, self.pushed = states, results, teams, {}
+
+    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, Any]]:
+        """Return the states as Airflow's API does: keys end with the map index; nothing for a run without any."""
+        assert (dag_id, run_ids) == ("d", ["r"])
+        [task_id] = task_ids
+        rest = {key: key.removeprefix(task_id) for key in self.states}
+        found = {key: self.states[key] for key in rest if not rest[key] or rest[key].lstrip("_").isdigit()}
+        return {"r": found} if found else {}
+
+    def xcom_pull(self, task_ids: str, key: str = "return_value", map_indexes: int | None = None) -> Any:
+        """Return an XCom."""
+        if key == "teams":
+            return self.teams if task_ids == "teams" else None
+        return self.results.get(map_indexes) if isinstance(self.results, dict) else self.results[map_indexes]
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep an XCom."""
+        self.pushed[key] = value
+
+
+def instance(states: dict[str, str | None], results: Any = None, teams: Any = TEAMS) -> TaskInstance:
+    """Return the summary's task instance; by default, each export that succeeded has a result."""
+    return TaskInstance(states, [RESULT] * len(states) if results is None else results, teams)
+
+
+def summary(ti: Any, **arguments: Any) -> dict[str, Any]:
+    """Return the summary of the task ``export``, mapped over the result of ``teams``."""
+    given = {"export_task_id": "export", "list_task_id": "teams", **arguments}
+    return SEIExportSummaryOperator(task_id="summary", **given).execute({"ti": ti})
+
+
+class TestSummary:
+    """The result and the log."""
+
+    def test_each_team_has_one_outcome(self) -> None:
+        """As JSON, with counts and sums."""
+        found = summary(instance(MIXED, MIXED_RESULTS), fail_on_failed_teams=False)
+        assert found["counts"] == {"teams": 7, "delivered": 2, "empty": 1, "failed": 2, "skipped": 1, "unknown": 1}
+        assert (found["rows"], found["bytes"], found["problem"]) == (10, 120, None)
+        assert found["delivered"][1] == {"team_id": "16", "name": "Team 6", "map_index": 6, "rows": 7, "bytes": 40}
+        assert found["empty"] == [{"team_id": "11", "name": "Team 1", "map_index": 1}]
+        assert [(one["team_id"], one["state"]) for one in found["failed"]] == [
+            ("12", "failed"),
+            ("15", "upstream_failed"),
+        ]
+        assert sum(len(found[outcome]) for outcome in OUTCOMES) == 7
+        assert json.loads(json.dumps(found)) == found
+
+    @pytest.mark.parametrize(
+        ("state", "result", "outcome"),
+        [
+            ("success", {"rows": 1, "bytes": 9}, "delivered"),
+            ("success", {"rows": 0, "bytes": 9}, "empty"),
+            ("success", None, "unknown"),
+            ("success", {}, "unknown"),
+            ("success", "text", "unknown"),
+            ("success", {"rows": "1"}, "unknown"),
+            ("success", {"rows": True}, "unknown"),
+            ("skipped", None, "skipped"),
+            ("failed", {"rows": 1, "bytes": 9}, "failed"),
+            ("upstream_failed", None, "failed"),
+            ("up_for_retry", None, "failed"),
+            ("running", None, "failed"),
+            (None, None, "failed"),
+        ],
+    )
+    def test_a_team_counts_as_delivered_only_with_a_result(self, state: str | None, result: Any, outcome: str) -> None:
+        """Every state but success and skipped has failed."""
+        found = summary(instance({"export_0": state}, [result]), fail_on_failed_teams=False)
+        assert found["counts"][outcome] == 1
+
+    def test_the_log_has_the_totals_and_every_team_without_rows(self, task_log: Any) -> None:
+        """Failed teams come first."""
+        summary(instance(MIXED, MIXED_RESULTS), fail_on_failed_teams=False)
+        assert task_log.messages[-6:] == [
+            "7 teams: 2 delivered, 1 empty, 2 failed, 1 skipped, 1 unknown; 10 rows, 120 bytes",
+            "failed: Team 2 (12) - see the log of export, map index 2",
+            "failed: Team 5 (15) - is upstream_failed: see the log of export, map index 5",
+            "empty: Team 1 (11)",
+            "skipped: Team 3 (13)",
+            "unknown: Team 4 (14) - export, map index 4 succeeded without a result",
+        ]
+
+    def test_the_log_says_that_none_has_failed(self, task_log: Any) -> None:
+        """Other outcomes without a team are omitted."""
+        summary(instance({"export_0": "success"}, [RESULT | {"rows": 1234567}]))
+        assert "1 teams: 1 delivered, 0 failed; 1,234,567 rows, 40 bytes" in task_log.messages
+
+    def test_its_size_is_limited(self) -> None:
+        """Even with many teams with long names; the counts are complete."""
+        teams = [{"team_id": str(index), "name": "x" * 5000} for index in range(1500)]
+        found = summary(instance({f"export_{index}": "success" for index in range(1500)}, teams=teams))
+        assert found["counts"]["delivered"] == 1500
+        assert len(found["delivered"]) == 1024
+        assert len(json.dumps(found)) < 250_000
+
+    @pytest.mark.parametrize(
+        ("team", "title"),
+        [
+            ({"team_id": "9", "name": "Search"}, "Search (9)"),
+            ({"team_id": "9"}, "team 9"),
+            ({"team_id": "9", "name": "9"}, "team 9"),
+            ({}, "map index 0"),
+            ({"team_id": "9", "name": "A\nERROR b\t c"}, "A ERROR b c (9)"),
+            ({"team_id": "9", "name": "x" * 100}, f"{'x' * 100} (9)"),
+            ({"team_id": "9", "name": "x" * 101}, f"{'x' * 99}… (9)"),
+        ],
+    )
+    def test_a_team_is_named_on_one_line(self, task_log: Any, *, team: dict[str, str], title: str) -> None:
+        """Whatever its name contains."""
+        summary(instance({"export_0": "skipped"}, teams=[team]))
+        assert f"skipped: {title}" in task_log.messages
+
+    @pytest.mark.parametrize("given", [[10, "11"], "['10', '11']", "10,11"])
+    def test_given_teams_are_named_by_id(self, given: Any) -> None:
+        """As written, or as a template renders them."""
+        ti = instance({"export_0": "success", "export_1": "success"})
+        found = summary(ti, list_task_id=None, team_ids=given)
+        assert [team["team_id"] for team in found["delivered"]] == ["10", "11"]
+
+    def test_instances_of_an_earlier_longer_list_do_not_count(self) -> None:
+        """Their state is "removed"; other tasks do not count, either."""
+        states = {"export_0": "success", "export_1": "removed", "exporter_1": "failed", "teams": "success"}
+        assert summary(instance(states))["counts"]["teams"] == 1
+
+
+class TestFailure:
+    """When the summary fails."""
+
+    def test_failed_teams_fail_it_after_everything_is_reported(self, task_log: Any) -> None:
+        """Permanently: a retry would find the same."""
+        ti = instance(MIXED, MIXED_RESULTS)
+        with pytest.raises(exceptions.SEITeamExportsError, match=r"2 of 7 .*: Team 2 \(12\), Team 5 \(15\)") as caught:
+            summary(ti)
+        assert "clear its failed tasks, with those downstream" in str(caught.value)
+        assert not caught.value.retryable
+        assert ti.pushed["return_value"]["counts"]["delivered"] == 2
+        assert "failed: Team 2 (12)" in task_log.text
+
+    @pytest.mark.parametrize(("failed", "more"), [(20, ""), (500, " and 480 more")])
+    def test_the_error_names_at_most_twenty_teams(self, failed: int, more: str) -> None:
+        """Teams of unknown names are named by their map index."""
+        with pytest.raises(exceptions.SEITeamExportsError, match=rf"map index 19{more}\. See") as caught:
+            summary(instance({f"export_{index}": "failed" for index in range(failed)}, teams=None))
+        assert "map index 20" not in str(caught.value)
+
+    def test_empty_skipped_and_marked_teams_do_not_fail_it(self) -> None:
+        """A user may have marked an export as successful."""
+        states = {"export_0": "success", "export_1": "skipped", "export_2": "success"}
+        assert summary(instance(states, {0: RESULT | {"rows": 0}}))["counts"]["unknown"] == 1
+
+    @pytest.mark.parametrize(
+        ("states", "words"),
+        [
+            ({"export": "upstream_failed", "teams": "failed"}, "export is upstream_failed, because teams is failed;"),
+            ({"export": "failed", "teams": "success"}, "no team was exported: export is failed$"),
+            ({"export": None, "teams": None}, "export is not started, because teams is not started"),
+            ({"export": "upstream_failed"}, "because teams is missing"),
+            ({"export": "success"}, "export is not mapped"),
+            ({}, "there is no task export in this run"),
+        ],
+    )
+    def test_exports_that_never_started_always_fail_it(self, states: dict[str, Any], words: str) -> None:
+        """With the cause: zeros would look like a success."""
+        ti = instance(states, teams=None)
+        with pytest.raises(exceptions.SEITeamExportsError, match=words):
+            summary(ti, fail_on_failed_teams=False)
+        assert ti.pushed["return_value"]["problem"]
+        assert set(ti.pushed["return_value"]["counts"].values()) == {0}
+
+    @pytest.mark.parametrize(("teams", "titles"), [(TEAMS, r"Team 0 \(10\), Team 2 \(12\)"), (None, "map index 0")])
+    def test_files_that_replaced_each_other_always_fail_it(self, teams: Any, titles: str) -> None:
+        """Beside failed teams, if there are any."""
+        states = {"export_0": "success", "export_1": "success", "export_2": "success", "export_3": "failed"}
+        results = [RESULT | {"uri": uri} for uri in ("s3://l/a", "s3://l/b", "s3://l/a", None)]
+        ti = instance(states, results, teams)
+        words = f"2 teams were delivered to one object, s3://l/a, .*{titles}"
+        with pytest.raises(exceptions.SEITeamExportsError, match=words):
+            summary(ti, fail_on_failed_teams=False)
+        assert "{team_id}" in ti.pushed["return_value"]["problem"]
+        with pytest.raises(exceptions.SEITeamExportsError, match=rf"{words}.*; 1 of 4 teams not exported"):
+            summary(ti)
+
+    def test_one_team_exported_twice_loses_nothing(self) -> None:
+        """Its files replace each other."""
+        states = {"export_0": "success", "export_1": "success"}
+        found = summary(instance(states, [RESULT | {"uri": "s3://l/a"}] * 2, teams=[TEAMS[0]] * 2))
+        assert found["problem"] is None
+
+    def test_a_skipped_group_is_not_a_failure(self, task_log: Any) -> None:
+        """The log says so."""
+        found = summary(instance({"export": "skipped", "teams": "success"}, teams=[]))
+        assert found["problem"] == "no team was exported: export is skipped"
+        text = task_log.text
+        assert found["problem"] in text
+        assert "0 teams" not in text
+
+
+class State(StrEnum):
+    """As Airflow 2 has them."""
+
+    SUCCESS = "success"
+    REMOVED = "removed"
+
+
+def test_airflow_2_has_the_states_in_the_run() -> None:
+    """Its task instance has no ``get_task_states``."""
+    rows = [("export", 0, State.SUCCESS), ("export", 1, "failed"), ("export", 2, State.REMOVED), ("export_1", -1, None)]
+    run = SimpleNamespace(
+        get_task_instances=lambda: [
+            SimpleNamespace(task_id=task_id, map_index=index, state=state) for task_id, index, state in rows
+        ]
+    )
+    ti = SimpleNamespace(xcom_pull=lambda **given: TEAMS if given.get("key") else RESULT)
+    operator = SEIExportSummaryOperator(
+        task_id="summary", export_task_id="export", list_task_id="teams", fail_on_failed_teams=False
+    )
+    found = operator.execute({"ti": ti, "dag_run": run})
+    assert (found["counts"]["delivered"], found["counts"]["failed"], found["counts"]["teams"]) == (1, 1, 2)

@@ -1,4 +1,4 @@
-"""The distributions, built once for a run, and empty environments to install them into."""
+"""The distributions, built once, and empty environments to install them into."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OUTSIDE = ("AIRFLOW", "PYTEST", "PYTHON", "VIRTUAL_ENV")
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., list[Path]]:
-    """Build distributions of a tree into a folder: both, or those that the options choose."""
+    """Build a tree's distributions into a folder."""
 
     def run(tree: Path, into: Path, *options: str) -> list[Path]:
         command = [sys.executable, "-m", "hatchling", "build", "-d", str(into), *options]
@@ -35,7 +35,7 @@ def distributions(build: Callable[..., list[Path]], tmp_path_factory: pytest.Tem
 
 
 class Environment:
-    """A virtual environment that knows nothing of this tree, with a home and a current folder of its own."""
+    """A virtual environment apart from this tree, with its own home and working folder."""
 
     def __init__(self, folder: Path, requirement: str, constraints: Sequence[Path], *more: str) -> None:
         """Install ``requirement``, and ``more`` of them, into a new environment in ``folder``."""

@@ -1,7 +1,7 @@
-"""Delivers to a Google Cloud Storage emulator by way of an Airflow connection that holds a service account's key.
+"""Delivers to a Google Cloud Storage emulator by an Airflow connection with a service account's key.
 
-Run inside the environment of the ``gcs`` extra; prints what was delivered, what lies there, and the tokens asked for.
-The key is made here, and the tokens are given out by a server of this process: nothing leaves the machine.
+Runs in the environment of the ``gcs`` extra; prints the delivery and the number of requested tokens. The key and the
+tokens are generated here: nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 BLOCK = b"ab,c\n" * 100_000
-BLOCKS = 40  # 20 MB: several of the blocks that the store takes at once
+BLOCKS = 40  # 20 MB: several parts of an upload
 
 
 class TokenHandler(BaseHTTPRequestHandler):
-    """Gives a token for each signed request."""
+    """Issue a token for each signed request."""
 
-    asked = 0
+    issued = 0
 
     def do_POST(self) -> None:
-        """Give one."""
-        TokenHandler.asked += 1
+        """Issue one."""
+        TokenHandler.issued += 1
         self.rfile.read(int(self.headers["Content-Length"]))
         body = json.dumps({"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}).encode()
         self.send_response(200)
@@ -41,21 +41,21 @@ class TokenHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Body:
-    """A file on its way."""
+    """The body of a download."""
 
     headers: Mapping[str, str] = MappingProxyType({"content-length": str(BLOCKS * len(BLOCK))})
 
     def chunks(self) -> Iterator[bytes]:
-        """Return it."""
+        """Yield it."""
         yield from (BLOCK for _ in range(BLOCKS))
 
 
 def connection(token_uri: str, storage: str) -> dict[str, Any]:
-    """Return a connection as one is made from the key file that Google's console gives."""
+    """Return a connection with a key file as Google's console creates it."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -88,20 +88,20 @@ def main() -> None:
     os.environ["AIRFLOW_CONN_GOOGLE"] = json.dumps(made)
 
     destination = Destination.from_arguments("gs://google@lake/sei/file.csv")
-    delivered = deliver(lambda: nullcontext(Body()), destination, ExpectedFile(what="the file", name="file.csv"))
+    delivered = deliver(lambda: nullcontext(Body()), destination, ExpectedFile(description="the file"))
 
     import gcsfs
 
-    there = gcsfs.GCSFileSystem(endpoint_url=storage, token="anon", project="tests").cat("lake/sei/file.csv")
-    told = {
+    stored = gcsfs.GCSFileSystem(endpoint_url=storage, token="anon", project="tests").cat("lake/sei/file.csv")
+    found = {
         "uri": delivered.uri,
-        "same": hashlib.sha256(there).hexdigest() == delivered.sha256 and there == BLOCK * BLOCKS,
+        "same": hashlib.sha256(stored).hexdigest() == delivered.sha256 and stored == BLOCK * BLOCKS,
         "rows": delivered.rows,
-        "tokens": TokenHandler.asked,
+        "tokens": TokenHandler.issued,
     }
     emulator.stop()
     tokens.shutdown()
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is published: the same bytes from every build, with what belongs there and nothing else."""
+"""The distributions: reproducible, complete, and nothing else in them."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def unpacked(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def metadata(wheel: zipfile.ZipFile) -> email.message.Message:
-    """What the wheel says of itself."""
+    """The wheel's metadata."""
     return email.message_from_bytes(wheel.read(f"{NAME}.dist-info/METADATA"))
 
 
 def digest(path: Path) -> tuple[str, str]:
-    """Return a file's name, and the sha256 of its bytes."""
+    """Return a file's name and sha256."""
     return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_build_elsewhere_and_later_has_the_same_bytes(
+def test_a_build_is_reproducible(
     distributions: tuple[Path, Path], build: Callable[..., list[Path]], unpacked: Path, tmp_path: Path
 ) -> None:
-    """Neither the folder nor the times of files are in it; the source distribution is enough to build both."""
+    """From the source distribution, in another folder, at another time."""
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(unpacked, elsewhere, copy_function=shutil.copy)
     (elsewhere / "PKG-INFO").unlink()
@@ -62,28 +62,28 @@ def test_a_build_elsewhere_and_later_has_the_same_bytes(
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """No tests, no demo, no documentation; the marker of its types and the licence are there."""
+    """No tests, demo or documentation; but its data, the type marker and the licence."""
     names = {Path(name) for name in wheel.namelist()}
     package = {path.relative_to(ROOT) for path in (ROOT / "airflow_provider_sei").rglob("*.py")}
     assert {path for path in names if path.suffix == ".py"} == package
     assert {path.parts[0] for path in names} == {"airflow_provider_sei", f"{NAME}.dist-info"}
     assert {path.name for path in names - package} == {
-        *("py.typed", "LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt")
+        *("metrics.toml", "py.typed", "LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt")
     }
 
 
-def test_the_source_distribution_has_every_kept_file(unpacked: Path) -> None:
-    """Whoever has it can do what the Makefile offers."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S607 - whichever git there is
+def test_the_source_distribution_has_every_tracked_file(unpacked: Path) -> None:
+    """All targets of the Makefile work in it."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S607 - the git on the PATH
     if listed.returncode:
-        pytest.skip("not a checkout: there is no list of the files that are kept")
-    kept = {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
+        pytest.skip("not a checkout")
+    tracked = {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
     packed = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
-    assert kept - packed == set()
+    assert tracked - packed == set()
 
 
 def test_it_can_be_published(distributions: tuple[Path, Path]) -> None:
-    """A package index takes the metadata and can show the README."""
+    """A package index accepts the metadata and can render the README."""
     done = subprocess.run(
         [sys.executable, "-m", "twine", "--no-color", "check", "--strict", *distributions],
         check=False,
@@ -94,7 +94,7 @@ def test_it_can_be_published(distributions: tuple[Path, Path]) -> None:
     assert (done.returncode, done.stdout.count("PASSED")) == (0, 2), done.stdout
 
 
-def test_it_says_what_it_is(metadata: email.message.Message) -> None:
+def test_its_metadata_is_complete(metadata: email.message.Message) -> None:
     """Airflow's registry and package indexes look for these."""
     assert metadata["Name"] == "airflow-provider-sei"
     assert metadata["Version"] == airflow_provider_sei.__version__
@@ -104,13 +104,13 @@ def test_it_says_what_it_is(metadata: email.message.Message) -> None:
     assert {"Framework :: Apache Airflow :: Provider", "Typing :: Typed"} <= set(metadata.get_all("Classifier"))
 
 
-def test_it_sets_no_ceiling(metadata: email.message.Message) -> None:
-    """Airflow's own constraint files can be used with it."""
+def test_it_has_no_upper_bounds(metadata: email.message.Message) -> None:
+    """So that Airflow's constraint files can be used."""
     required = [line.partition(";")[0] for line in metadata.get_all("Requires-Dist")]
     assert [line for line in required if any(sign in line for sign in ("<", "==", "~=", "!="))] == []
 
 
 def test_every_extra_is_declared(metadata: email.message.Message) -> None:
-    """Those that the error about a missing package advises to install."""
+    """Among them those that an error advises to install."""
     assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
     assert {"s3", "gcs", "azure"} <= set(metadata.get_all("Provides-Extra"))

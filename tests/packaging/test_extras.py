@@ -1,4 +1,4 @@
-"""Each extra alone in an empty environment: its packages install together, and Airflow finds them."""
+"""Each extra alone in an empty environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow.sdk.io.fs import has_fs
 print(has_fs("{scheme}"))
 """
 LINEAGE = """
-from airflow_provider_sei.lineage import lineage
+from airflow_provider_sei.assets import lineage
 print(lineage("sei://app.harness.io/default/my_project", None).inputs[0].namespace)
 """
 USES = {
@@ -30,7 +30,7 @@ USES = {
 
 
 def constraints(extra: str, folder: Path) -> Path:
-    """Return the constraints of an extra: those of the tests, but for what its own file has in another version."""
+    """Return the constraints of the tests, with_overrides by those of the extra's own file."""
     own = ROOT / "constraints" / f"{extra}.txt"
     if not own.exists():
         return CONSTRAINTS
@@ -46,17 +46,17 @@ def lines(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("extra", USES)
-def test_it_installs_and_is_found_alone(extra: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
-    """Beside Airflow and the package, nothing else is needed."""
-    code, said = USES[extra]
+def test_it_is_installable_and_usable(extra: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
+    """Nothing else is needed."""
+    code, output = USES[extra]
     requirement = f"airflow-provider-sei[{extra}] @ {distributions[0].as_uri()}"
     environment = Environment(tmp_path / extra, requirement, [constraints(extra, tmp_path)])
-    assert environment.run("-c", code).splitlines()[-1] == said
+    assert environment.run("-c", code).splitlines()[-1] == output
 
 
 def test_a_google_connection_delivers(distributions: tuple[Path, Path], tmp_path: Path) -> None:
-    """By a service account's key, as Google's console gives it, to the emulator."""
+    """By a service account's key, to the emulator."""
     requirement = f"airflow-provider-sei[gcs] @ {distributions[0].as_uri()}"
     environment = Environment(tmp_path, requirement, [constraints("gcs", tmp_path)], "gcp-storage-emulator")
-    told = json.loads(environment.run(str(Path(__file__).with_name("google_connection.py"))).splitlines()[-1])
-    assert told == {"uri": "gs://lake/sei/file.csv", "same": True, "rows": 3_999_999, "tokens": 1}
+    found = json.loads(environment.run(str(Path(__file__).with_name("google_connection.py"))).splitlines()[-1])
+    assert found == {"uri": "gs://lake/sei/file.csv", "same": True, "rows": 3_999_999, "tokens": 1}

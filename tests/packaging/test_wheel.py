@@ -1,4 +1,4 @@
-"""The wheel in an empty environment, far from this tree: Airflow shows all of it, and an example DAG delivers."""
+"""The wheel in an empty environment: Airflow shows the provider, and an example DAG delivers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print([entry for entry in sys.path if Path(entry).is_relative_to(sys.argv[1])])
 
 @pytest.fixture(scope="module")
 def environment(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The wheel as a user installs it, with the versions that the tests run with, and Airflow's database."""
+    """The installed wheel, with the pinned versions, and Airflow's database."""
     made = Environment(tmp_path_factory.mktemp("wheel"), str(distributions[0]), [ROOT / "constraints.txt"])
     made.airflow("db", "migrate")
     return made
@@ -36,7 +36,7 @@ def environment(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def server(environment: Environment) -> Iterator[str]:
-    """The base URL of the wheel's own local SEI server."""
+    """The base URL of the wheel's local SEI server."""
     command = [environment.python, "-m", "airflow_provider_sei.local_server", "--seconds-to-complete", "2"]
     with subprocess.Popen(
         command, cwd=environment.home, env=environment.environment, stdout=subprocess.PIPE, text=True
@@ -48,18 +48,18 @@ def server(environment: Environment) -> Iterator[str]:
 
 
 def shown(environment: Environment, *what: str) -> list[dict[str, Any]]:
-    """Return what ``airflow providers`` lists, without the lines logged before it."""
+    """Return the list of ``airflow providers``, without the log lines before it."""
     output = environment.airflow("providers", *what, "--output", "json")
     return json.loads(output[output.index("[") :])
 
 
 def test_nothing_comes_from_this_tree(environment: Environment) -> None:
-    """The package is the environment's, and no entry of the path leads here."""
+    """Neither the package nor the import path."""
     assert environment.run("-c", CHECK, str(ROOT)).split("\n")[:2] == ["True", "[]"]
 
 
 def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path: Path) -> None:
-    """Created, waited for deferred, downloaded: the file is what the server has made."""
+    """Created, deferred, downloaded: the server's file."""
     dags = environment.home / "dags"
     dags.mkdir()
     shutil.copy(ROOT / "dags_examples" / "example_sei_export.py", dags)
@@ -78,7 +78,7 @@ def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path
     output = environment.airflow("dags", "test", "sei_export_one_task", "--conf", conf)
 
     assert "in the triggerer" in output
-    with urlopen(f"{server.removesuffix('/prod1/sei/api')}/_local/exports") as answer:  # noqa: S310 - our own server
+    with urlopen(f"{server.removesuffix('/prod1/sei/api')}/_local/exports") as answer:  # noqa: S310 - the local server
         [export] = json.load(answer)
     [delivered] = tmp_path.iterdir()
     assert hashlib.sha256(delivered.read_bytes()).hexdigest() == export["body_sha256"], output
@@ -97,7 +97,7 @@ def test_airflow_shows_the_provider(environment: Environment) -> None:
     ("what", "column", "names"),
     [
         ("hooks", "connection_type", {"harness_sei"}),
-        ("triggers", "class", {f"airflow_provider_sei.triggers.{name}" for name in ("sei", "turn", "watcher")}),
+        ("triggers", "class", {f"airflow_provider_sei.triggers.{name}" for name in ("sei", "watcher")}),
         (
             "links",
             "extra_link_class_name",
@@ -105,20 +105,20 @@ def test_airflow_shows_the_provider(environment: Environment) -> None:
         ),
     ],
 )
-def test_airflow_shows_what_it_brings(environment: Environment, what: str, column: str, names: set[str]) -> None:
-    """Its connection type, triggers and extra links are known to Airflow."""
+def test_airflow_shows_its_parts(environment: Environment, what: str, column: str, names: set[str]) -> None:
+    """Connection type, triggers and extra links."""
     rows = shown(environment, what)
-    ours = {row[column] for row in rows if "sei" in str(row.values()).lower()}
-    assert ours == names
+    found = {row[column] for row in rows if "sei" in str(row.values()).lower()}
+    assert found == names
 
 
 def test_a_missing_extra_is_named(environment: Environment) -> None:
-    """Without the store's packages, the error says what to install."""
+    """The error says what to install."""
     code = (
-        "from airflow_provider_sei.delivery.sinks import sinks\n"
+        "from airflow_provider_sei.delivery.sinks import open_folder\n"
         "from airflow_provider_sei.exceptions import SEIArgumentError\n"
         "for url in ('s3://bucket/sei/', 'gs://bucket/sei/', 'abfs://container/sei/'):\n"
-        "    try:\n        sinks(url)\n"
+        "    try:\n        open_folder(url)\n"
         "    except SEIArgumentError as error:\n        print(error)\n"
     )
     output = environment.run("-c", code)

@@ -1,9 +1,10 @@
-"""``SEIExportSensor`` in its three ways to wait."""
+"""``SEIExportSensor``: poking, rescheduling, deferring."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
     timezone,
 )
-from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferralTimeout
+from airflow.sdk.exceptions import AirflowRescheduleException
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.hooks.sei import SEIHook
@@ -36,7 +37,7 @@ def export_id(sei_connection: str, sei_server: Any, worker_clock: Any) -> str:
 
 @pytest.fixture
 def sensor(export_id: str) -> Callable[..., SEIExportSensor]:
-    """Make a sensor for that export; it pokes every 20 seconds for ten minutes unless told otherwise."""
+    """Make a sensor for that export; by default it pokes every 20 seconds for ten minutes."""
 
     def make(**changes: Any) -> SEIExportSensor:
         arguments = {"task_id": "wait", "family": "sprint", "export_id": export_id, "poke_interval": 20, "timeout": 600}
@@ -45,19 +46,19 @@ def sensor(export_id: str) -> Callable[..., SEIExportSensor]:
     return make
 
 
-def looks(sei_server: Any) -> int:
-    """Return how often the export's state was asked for."""
+def polls(sei_server: Any) -> int:
+    """Return how often the export's status was read."""
     return [request.operation for request in sei_server.requests].count("status")
 
 
 class TestPoking:
     """``deferrable=False``, ``mode="poke"``."""
 
-    def test_it_returns_the_exports_id(self, sensor: Any, export_id: str, worker_clock: Any, sei_server: Any) -> None:
-        """For the next task; it looks as often as ``poke_interval`` says."""
+    def test_it_returns_the_id(self, sensor: Any, export_id: str, worker_clock: Any, sei_server: Any) -> None:
+        """For the next task; it polls every ``poke_interval`` seconds."""
         assert sensor(deferrable=False).execute({}) == export_id
         assert worker_clock.pauses == [20, 20, 20]
-        assert looks(sei_server) == 4
+        assert polls(sei_server) == 4
 
     @pytest.mark.parametrize(
         ("outcome", "kind"),
@@ -66,64 +67,59 @@ class TestPoking:
             (("cancelled", None), exceptions.SEIExportCancelledError),
         ],
     )
-    def test_a_dead_export_fails_it_at_once(
+    def test_a_failed_export_fails_it(
         self, sensor: Any, export_id: str, sei_server: Any, *, outcome: tuple[Any, Any], kind: type[Exception]
     ) -> None:
-        """With the server's reason, and without a retry."""
+        """Immediately, and without a retry."""
         sei_server.end_export(export_id, *outcome)
         with pytest.raises(kind) as caught:
             sensor(deferrable=False).execute({})
         assert isinstance(caught.value, AirflowFailException)
 
-    def test_the_timeout_is_airflows(self, sensor: Any, export_id: str, sei_server: Any) -> None:
-        """A sensor that is out of time is not retried, whoever notices first."""
-        sei_server.end_export(export_id, "archiving")
-        with pytest.raises(AirflowSensorTimeout):
-            sensor(deferrable=False, timeout=100, poke_interval=60).execute({})
-
-    @pytest.mark.parametrize("timeout", [0, 59, 60, 61])
-    def test_the_timeout_is_airflows_at_any_moment(self, sensor: Any, sei_server: Any, timeout: float) -> None:
-        """Between two pokes as on one."""
-        sei_server.faults.add("status", "status_word", word="processing", times=None)
+    @pytest.mark.parametrize("timeout", [0, 59, 60, 61, 100])
+    @pytest.mark.parametrize("word", ["processing", "archiving"])
+    def test_a_timeout_is_airflows(self, sensor: Any, sei_server: Any, *, timeout: float, word: str) -> None:
+        """Which is not retried, whether it ends at a poke or between two."""
+        sei_server.faults.add("status", "status_word", word=word, times=None)
         with pytest.raises(AirflowSensorTimeout):
             sensor(deferrable=False, timeout=timeout, poke_interval=60).execute({})
 
-    def test_an_undocumented_status_is_waited_on_and_told_once(
+    def test_an_undocumented_status_is_logged_once(
         self, sensor: Any, export_id: str, sei_server: Any, task_log: Any
     ) -> None:
-        """It is never taken for a success."""
+        """It is waited on, not taken for a success."""
         sei_server.faults.add("status", "status_word", word="ARCHIVING", times=5)
         assert sensor(deferrable=False).execute({}) == export_id
-        assert task_log.text.count("'ARCHIVING', a status that is not documented") == 1
+        assert task_log.text.count("'ARCHIVING' is not a documented status") == 1
 
-    def test_trouble_is_borne(
+    def test_transient_errors_are_tolerated(
         self, sensor: Any, export_id: str, sei_server: Any, worker_clock: Any, task_log: Any
     ) -> None:
-        """A poke is not tried again by itself: the next one is the retry."""
+        """The next poke is the retry."""
         sei_server.faults.add("status", "answer", status=503, times=2)
         sei_server.faults.add("status", "close", nth=3)
         assert sensor(deferrable=False).execute({}) == export_id
         assert set(worker_clock.pauses) == {20}
         assert "answers again after" in task_log.text
 
-    def test_a_wrong_key_is_not_borne(self, sensor: Any, sei_server: Any) -> None:
-        """It will not get better."""
+    def test_a_wrong_key_is_not_tolerated(self, sensor: Any, sei_server: Any) -> None:
+        """It fails at the first poke."""
         sei_server.faults.add("status", "answer", status=401, times=None)
         with pytest.raises(exceptions.SEIAuthError):
             sensor(deferrable=False).execute({})
-        assert looks(sei_server) == 1
+        assert polls(sei_server) == 1
 
-    def test_a_vanished_export_is_an_error_of_its_own(self, sensor: Any, sei_server: Any) -> None:
-        """A 404 that lasts, of an export that was known."""
+    def test_a_deleted_export_is_an_error_of_its_own(self, sensor: Any, sei_server: Any) -> None:
+        """A lasting 404 after a good response."""
         sei_server.faults.add("status", "answer", status=404, nth=2, times=None)
         with pytest.raises(exceptions.SEIExportNotFoundError, match="after it had answered 'queued'; create it again"):
             sensor(deferrable=False).execute({})
 
-    def test_an_export_that_was_never_there_is_not_found(self, sensor: Any, sei_server: Any) -> None:
-        """After half a minute in which it could still have turned up."""
+    def test_an_unknown_export_is_not_found(self, sensor: Any, sei_server: Any) -> None:
+        """After half a minute, in which it could still have appeared."""
         with pytest.raises(exceptions.SEINotFoundError, match="exp_unknown"):
             sensor(deferrable=False, export_id="exp_unknown").execute({})
-        assert looks(sei_server) == 3
+        assert polls(sei_server) == 3
 
 
 class TestRescheduling:
@@ -131,7 +127,7 @@ class TestRescheduling:
 
     @pytest.fixture
     def poke(self, sensor: Any, monkeypatch: pytest.MonkeyPatch, worker_clock: Any) -> Callable[..., Any]:
-        """Poke once, in a new sensor, ``waited`` seconds after the first one."""
+        """Poke once, in a new sensor, ``waited`` seconds after the first poke."""
         now = datetime.fromtimestamp(worker_clock.now, UTC)
         monkeypatch.setattr(timezone, "utcnow", lambda: now)
 
@@ -142,57 +138,53 @@ class TestRescheduling:
 
         return once
 
-    def test_it_leaves_its_worker_between_pokes(self, poke: Any, export_id: str, sei_server: Any) -> None:
-        """And returns the id in the end."""
+    def test_it_frees_its_worker_between_pokes(self, poke: Any, export_id: str, sei_server: Any) -> None:
+        """A transient error does not end it; it returns the id in the end."""
         with pytest.raises(AirflowRescheduleException):
             poke()
+        sei_server.faults.add("status", "answer", status=503)
         with pytest.raises(AirflowRescheduleException):
-            poke(40)
+            poke(599)
         sei_server.clock.advance(60)
         assert poke(60) == export_id
 
-    def test_its_timeout_counts_from_the_first_poke(self, poke: Any) -> None:
+    def test_its_timeout_starts_at_the_first_poke(self, poke: Any) -> None:
         """Over all processes."""
         with pytest.raises(AirflowSensorTimeout):
             poke(601)
 
     def test_a_missing_export_ends_it(self, poke: Any) -> None:
-        """Once it cannot be a matter of seconds any more, and not only when the timeout ends."""
+        """After half a minute, not only at the timeout."""
         with pytest.raises(AirflowRescheduleException):
             poke(export_id="exp_unknown")
         with pytest.raises(exceptions.SEINotFoundError):
             poke(60, export_id="exp_unknown")
-
-    def test_trouble_that_can_pass_does_not_end_it(self, poke: Any, sei_server: Any) -> None:
-        """Nothing is known of the pokes before, so they do not count against it."""
-        sei_server.faults.add("status", "answer", status=503)
-        with pytest.raises(AirflowRescheduleException):
-            poke(599)
 
 
 class TestDeferral:
     """``deferrable=True``, the default."""
 
     def test_a_completed_export_never_defers(self, sensor: Any, export_id: str, sei_server: Any) -> None:
-        """One look is enough."""
+        """One poll is enough."""
         sei_server.clock.advance(60)
         assert sensor().execute({}) == export_id
+        assert polls(sei_server) == 1
 
-    def test_the_trigger_is_told_everything_and_no_secret(
+    def test_the_trigger_has_everything_and_no_secret(
         self, sensor: Any, export_id: str, sei_server: Any, worker_clock: Any
     ) -> None:
-        """The deadline is an absolute moment."""
+        """The deadline is a point in time."""
         with pytest.raises(TaskDeferred) as caught:
             sensor(timeout=7200, poll_interval="45").execute({})
         _, arguments = caught.value.trigger.serialize()
-        assert arguments | {"version": 1} == {
+        assert arguments == {
             "family": "sprint",
             "export_id": export_id,
             "deadline": worker_clock.now + 7200,
             "started_at": worker_clock.now,
             "sei_conn_id": "sei_default",
             "poll_interval": 45.0,
-            "reused": None,
+            "passthrough": {},
             "project_identifier": sei_server.project,
             "org_identifier": sei_server.org,
             "auth_header": None,
@@ -201,8 +193,8 @@ class TestDeferral:
         assert caught.value.method_name == "execute_complete"
         assert timedelta(seconds=7200) < caught.value.timeout
 
-    def test_the_event_gives_the_id(self, sensor: Any, export_id: str, sei_server: Any, fire: Fire) -> None:
-        """In whichever process the task goes on."""
+    def test_the_resumed_task_returns_the_id(self, sensor: Any, export_id: str, sei_server: Any, fire: Fire) -> None:
+        """From the event alone."""
         with pytest.raises(TaskDeferred) as caught:
             sensor().execute({})
         sei_server.clock.advance(60)
@@ -219,82 +211,61 @@ class TestDeferral:
             (None, AirflowException),
         ],
     )
-    def test_each_event_ends_it_in_its_own_way(self, sensor: Any, event: Any, kind: type[Exception]) -> None:
-        """Retryable or not, as it was in the triggerer; what is not understood is no success."""
+    def test_an_error_event_is_raised_as_its_class(self, sensor: Any, event: Any, kind: type[Exception]) -> None:
+        """Retryable or not, as in the triggerer; an unreadable event is no success."""
         with pytest.raises(kind):
             sensor().execute_complete({}, event)
 
-    def test_out_of_time_at_the_first_look_is_a_timeout(self, sensor: Any) -> None:
-        """Airflow's own, as everywhere."""
+    def test_a_timeout_at_the_first_poll_is_airflows(self, sensor: Any) -> None:
+        """And so is the one of a triggerer that never responds."""
         with pytest.raises(AirflowSensorTimeout):
             sensor(timeout=0).execute({})
+        with pytest.raises(AirflowSensorTimeout):
+            sensor().resume_execution("__fail__", {"error": "Trigger timeout"}, {})
 
 
 class TestSoftFail:
     """``soft_fail`` and ``never_fail``, which skip instead."""
 
-    WAYS = pytest.mark.parametrize("way", ["poke", "first look", "resumed"])
-
-    def end(self, sensor: Any, way: str, fire: Fire, advance: Callable[[], None], **changes: Any) -> None:
-        """Let the sensor find the export's end in one of the three places."""
-        if way == "poke":
-            sensor(deferrable=False, **changes).execute({})
-        elif way == "first look":
-            advance()
-            sensor(**changes).execute({})
-        else:
-            with pytest.raises(TaskDeferred) as caught:
-                sensor(**changes).execute({})
-            advance()
-            event = fire(caught.value.trigger)
-            sensor(**changes).resume_execution("execute_complete", {"event": event}, {})
-
-    @WAYS
-    @pytest.mark.parametrize("argument", ["soft_fail", "never_fail"])
-    def test_a_dead_export_skips(
-        self, sensor: Any, sei_server: Any, fire: Fire, export_id: str, *, way: str, argument: str
+    @pytest.mark.parametrize("found", ["poke", "first poll", "resumed"])
+    @pytest.mark.parametrize(
+        ("argument", "kind"),
+        [("soft_fail", AirflowSkipException), ("never_fail", AirflowSkipException), (None, AirflowFailException)],
+    )
+    def test_a_failed_export_skips_if_asked(
+        self,
+        sensor: Any,
+        sei_server: Any,
+        fire: Fire,
+        export_id: str,
+        *,
+        found: str,
+        argument: str | None,
+        kind: type[Exception],
     ) -> None:
-        """Wherever it is found out."""
+        """Wherever it is found."""
         sei_server.end_export(export_id, "failed", "No data")
-        with pytest.raises(AirflowSkipException):
-            self.end(sensor, way, fire, lambda: sei_server.clock.advance(60), **{argument: True})
+        task = sensor(deferrable=found != "poke", **({argument: True} if argument else {}))
+        finish = partial(task.execute, {})
+        if found == "resumed":
+            with pytest.raises(TaskDeferred) as caught:
+                task.execute({})
+        sei_server.clock.advance(60)
+        if found == "resumed":
+            finish = partial(task.resume_execution, "execute_complete", {"event": fire(caught.value.trigger)}, {})
+        with pytest.raises(kind):
+            finish()
 
     def test_a_timeout_skips(self, sensor: Any) -> None:
-        """At the first look, and as Airflow's own backstop."""
+        """At the first poll, and when Airflow ends the deferral."""
         with pytest.raises(AirflowSkipException):
             sensor(timeout=0, soft_fail=True).execute({})
         with pytest.raises(AirflowSkipException):
             sensor(soft_fail=True).resume_execution("__fail__", {"error": "Trigger timeout"}, {})
 
-    def test_trouble_that_a_retry_can_mend_is_not_soft(self, sensor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """At the first look, as with a poke: a missing connection is no reason to skip."""
+    def test_a_missing_connection_does_not_skip(self, sensor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A retry can help."""
         monkeypatch.delenv("AIRFLOW_CONN_SEI_DEFAULT")
         with pytest.raises(Exception, match="sei_default") as caught:
             sensor(soft_fail=True).execute({})
         assert not isinstance(caught.value, AirflowSkipException)
-
-    def test_without_it_nothing_skips(self, sensor: Any, sei_server: Any, export_id: str) -> None:
-        """A dead export fails."""
-        sei_server.end_export(export_id, "failed")
-        sei_server.clock.advance(60)
-        with pytest.raises(AirflowFailException):
-            sensor().execute({})
-
-
-class TestBackstop:
-    """What Airflow itself ends."""
-
-    def test_a_triggerer_that_never_answers_is_a_timeout(self, sensor: Any) -> None:
-        """Airflow ends the deferral some minutes after the deadline."""
-        with pytest.raises((AirflowSensorTimeout, TaskDeferralTimeout)) as caught:
-            sensor().resume_execution("__fail__", {"error": "Trigger timeout"}, {})
-        assert isinstance(caught.value, AirflowSensorTimeout)
-
-    @pytest.mark.parametrize("rendered", ["often", "0.1", "-3"])
-    def test_a_nonsensical_interval_asks_nothing(self, sensor: Any, sei_server: Any, rendered: str) -> None:
-        """It is refused after rendering."""
-        task = sensor(poll_interval="{{ value }}")
-        task.render_template_fields({"value": rendered})
-        with pytest.raises(exceptions.SEIArgumentError, match="poll_interval must be a number of seconds"):
-            task.execute({})
-        assert looks(sei_server) == 0

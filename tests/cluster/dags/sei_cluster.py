@@ -1,4 +1,4 @@
-"""Twenty exports in flight at once, one for each team, delivered to S3."""
+"""Twenty concurrent exports, one for each team, delivered to S3."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ with DAG("sei_cluster", schedule=None):
         level="developer",
         granularity="monthly",
         destination="s3://aws_default@lake/exports/",
-        # The growing schedule of an export that takes long would have the test wait.
+        # The default schedule grows, so the test would have to wait.
         poll_interval=2,
         retries=5,
         retry_delay=timedelta(seconds=1),

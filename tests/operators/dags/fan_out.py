@@ -1,4 +1,4 @@
-"""An export for each team, created, waited for and delivered by mapped tasks, and one task that maps the whole job."""
+"""One export for each team: in three mapped tasks, in one, and in one with a delay before each create call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with DAG("fan_out_in_three", schedule=None, params=PARAMS):
 with DAG("fan_out_in_one", schedule=None, params=PARAMS):
     SEIExportOperator.partial(task_id="export", destination="{{ params.destination }}", **REQUEST).expand(team_id=TEAMS)
 
-with DAG("fan_out_in_turns", schedule=None, params=PARAMS):
+with DAG("fan_out_with_jitter", schedule=None, params=PARAMS):
     SEIExportOperator.partial(
         task_id="export", destination="{{ params.destination }}", create_jitter=0.01, **REQUEST
     ).expand(team_id=TEAMS)

@@ -1,4 +1,4 @@
-"""The same operator mapped over families and periods, with values that are empty, false, or text where they are not."""
+"""An operator mapped over families and periods, with empty and false values, and text in place of other types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ EXPORTS = [
         "scope": {},
         "extra_body": {},
         "asset_partitions": [],
-        "use_server_name": False,
         **FEBRUARY,
     },
     {
@@ -38,11 +37,9 @@ EXPORTS = [
         "metric_groups": "{{ ['velocity'] }}",
         "metrics": "{{ [] }}",
         "extra_body": "{{ {} }}",
-        "verify_size": "{{ false }}",
-        "create_jitter": "{{ 0 }}",
-        "wait_timeout": "{{ 600 }}",
-        "poll_interval": "{{ '' }}",
-        "use_server_name": "{{ false }}",
+        "verify_size": "False",
+        "create_jitter": "0",
+        "wait_timeout": "600",
         **JANUARY,
     },
 ]

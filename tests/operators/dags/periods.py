@@ -1,4 +1,4 @@
-"""Exports without dates: by themselves, for many teams, in a group, in steps; and a report."""
+"""Exports without dates: single, mapped, in a group, in steps; and a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups that export many teams: those that are listed, and given ones; and a summary that is pointed wrongly."""
+"""Groups that export many teams: listed ones and given ones; and summaries of the wrong tasks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ REQUEST = {
     "destination": "{{ params.destination }}",
     "create_jitter": 0,
 }
-PARAMS = {"destination": "given by the run", "include": None, "exclude": None, "fail": True, "teams": ["456", "789"]}
+PARAMS = {"destination": "given by the run", "include": None, "exclude": None}
 
-with DAG("team_exports", schedule=None, params=PARAMS, default_args={"retries": 1}):
-    SEITeamExportsTaskGroup(
-        group_id="developers",
-        org_tree_name="Engineering",
-        include="{{ params.include or '' }}",
-        exclude="{{ params.exclude or '' }}",
-        fail_on_failed_teams="{{ params.fail }}",
-        **REQUEST,
-    )
+for dag_id, fails in (("team_exports", True), ("lenient_team_exports", False)):
+    with DAG(dag_id, schedule=None, params=PARAMS, default_args={"retries": 1}):
+        SEITeamExportsTaskGroup(
+            group_id="developers",
+            org_tree_name="Engineering",
+            include="{{ params.include or '' }}",
+            exclude="{{ params.exclude or '' }}",
+            fail_on_failed_teams=fails,
+            **REQUEST,
+        )
 
 with DAG("given_team_exports", schedule=None, params=PARAMS):
     SEITeamExportsTaskGroup(group_id="given", team_ids=[456, "789"], **REQUEST)
@@ -33,4 +34,4 @@ with DAG("given_team_exports", schedule=None, params=PARAMS):
 with DAG("unmapped_summary", schedule=None, params=PARAMS):
     export = SEIExportOperator(task_id="export", team_id="456", **REQUEST)
     export >> SEIExportSummaryOperator(task_id="summary", export_task_id="export")
-    export >> SEIExportSummaryOperator(task_id="astray", export_task_id="exprot")
+    export >> SEIExportSummaryOperator(task_id="mistyped", export_task_id="exprot")

@@ -1,0 +1,201 @@
+"""An export is created once, however often its task is tried; a cleared task creates a fresh one."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_sei import exceptions
+from airflow_provider_sei.operators.sei import SEICreateExportOperator
+from tests.operators.conftest import REQUEST, operations
+
+# Without the server's reuse of identical requests: here, only the stored id prevents a second export.
+pytestmark = [
+    pytest.mark.sei_server(queued_seconds=10.0, seconds_to_complete=60.0, reuse_seconds=0.0, clock_speed=0.0),
+    pytest.mark.usefixtures("sei_connection"),
+]
+reuses = pytest.mark.sei_server(reuse_seconds=1800.0)
+
+
+class Store:
+    """Airflow's task state store: it takes JSON and returns it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        """Return the value of a key, or ``None``."""
+        return json.loads(self.kept.get(key, "null"))
+
+    def set(self, key: str, value: Any) -> None:
+        """Set the value of a key."""
+        self.kept[key] = json.dumps(value)
+
+
+class BrokenStore:
+    """A task state store that cannot be reached."""
+
+    def get(self, key: str) -> Any:
+        """Fail."""
+        raise ConnectionError(key)
+
+    def set(self, key: str, value: Any) -> None:
+        """Fail."""
+        raise ConnectionError(key, value)
+
+
+class Task:
+    """A task instance: its tries share the store, and ``max_tries`` until a user clears it."""
+
+    def __init__(self) -> None:
+        self.max_tries = 3
+        self.store: Any = Store()
+
+    def run(self, **changes: Any) -> str:
+        """Run one try; return the export's id."""
+        context = {"ti": SimpleNamespace(max_tries=self.max_tries), "task_state_store": self.store}
+        export_id: str = SEICreateExportOperator(task_id="create", **REQUEST | changes).execute(context)
+        return export_id
+
+
+@pytest.fixture
+def task() -> Task:
+    """A task that has not run yet."""
+    return Task()
+
+
+def ids(sei_server: Any) -> list[str]:
+    """Return the ids of all created exports."""
+    return [export.export_id for export in sei_server.exports]
+
+
+class TestRetry:
+    """A retry."""
+
+    @pytest.mark.parametrize(("age", "status"), [(0, "queued"), (20, "processing"), (90, "completed")])
+    def test_it_resumes_the_export_of_the_previous_try(
+        self, task: Task, sei_server: Any, task_log: Any, age: int, status: str
+    ) -> None:
+        """Queued, processing or completed."""
+        first = task.run()
+        sei_server.clock.advance(age)
+        assert [task.run()] == [first] == ids(sei_server)
+        assert f"Resuming productivity export {first} of an earlier try (status: {status})" in task_log.text
+
+    @pytest.mark.parametrize("status", ["failed", "cancelled", "deleted"])
+    def test_it_replaces_an_export_that_cannot_be_delivered(
+        self, task: Task, sei_server: Any, task_log: Any, status: str
+    ) -> None:
+        """The log says why; further tries resume the replacement."""
+        if status == "deleted":
+            sei_server.faults.add("create", "outcome", vanishes_after_seconds=30.0)
+        first = task.run()
+        sei_server.clock.advance(90)
+        if status != "deleted":
+            sei_server.end_export(first, status, "out of memory")
+        second = task.run()
+        assert ids(sei_server) == [first, second]
+        words = "no longer exists" if status == "deleted" else f"status {status}"
+        assert f"Export {first} of an earlier try" in task_log.text
+        assert words in task_log.text
+        assert task.run() == second
+
+    def test_an_unreadable_status_creates_no_export(self, task: Task, sei_server: Any) -> None:
+        """The next try resumes the earlier one."""
+        first = task.run()
+        sei_server.faults.add("status", "answer", status=403)
+        with pytest.raises(exceptions.SEIAuthError):
+            task.run()
+        assert task.run() == first
+        assert ids(sei_server) == [first]
+
+    @pytest.mark.parametrize(
+        "changes", [{"team_id": "123"}, {"date_end": "2024-01-30"}, {"aggregation": "mean"}, {"extra_body": {"x": 1}}]
+    )
+    def test_another_request_is_another_export(self, task: Task, sei_server: Any, changes: dict[str, Any]) -> None:
+        """The DAG was changed between two tries."""
+        sei_server.reset(strict_body=False)
+        assert task.run() != task.run(**changes)
+        assert len(ids(sei_server)) == 2
+
+    def test_another_project_is_another_export(self, task: Task, sei_server: Any) -> None:
+        """The same request is about other data there."""
+        task.run()
+        with pytest.raises(exceptions.SEIError):
+            task.run(project_identifier="elsewhere")
+        assert operations(sei_server) == ["create", "create"]
+
+
+@reuses
+class TestReused:
+    """Exports that the server reuses."""
+
+    def test_a_retry_reports_it_again(self, task: Task, export_operator: Any, sei_server: Any) -> None:
+        """In the result of the task that delivers it."""
+        sei_server.reset(clock_speed=0.0, seconds_to_complete=0.0, queued_seconds=0.0)
+        other = Task().run()
+        context = {"task_state_store": task.store}
+        assert [export_operator().execute(context)["reused"] for _ in range(2)] == [True, True]
+        assert ids(sei_server) == [other]
+
+    def test_the_id_is_stored_before_anything_else_can_fail(self, task: Task, sei_server: Any) -> None:
+        """Such as the first status poll."""
+        other = Task().run()
+        sei_server.faults.add("status", "answer", status=403)
+        with pytest.raises(exceptions.SEIError):
+            task.run()
+        assert task.store.get("sei_export")["export_id"] == other
+
+    def test_without_a_store_the_server_prevents_a_second_export(self, task: Task, sei_server: Any) -> None:
+        """Airflow before 3.3 has none, and a killed worker has stored nothing."""
+        task.store = None
+        assert task.run() == task.run()
+        assert [export.requested for export in sei_server.exports] == [2]
+
+
+def test_a_cleared_task_creates_a_fresh_export(task: Task, sei_server: Any) -> None:
+    """Airflow raises ``max_tries`` and 3.3 keeps the store; the retries that follow resume the fresh export."""
+    first = task.run()
+    sei_server.clock.advance(90)
+    task.max_tries += 1
+    fresh = task.run()
+    assert ids(sei_server) == [first, fresh]
+    assert task.run() == fresh
+    assert len(ids(sei_server)) == 2
+
+
+class TestStore:
+    """What is stored, and stores that fail."""
+
+    def test_the_record_has_no_secret(self, task: Task, sei_server: Any) -> None:
+        """It has the id, and what identifies the request and the chain of tries."""
+        export_id = task.run()
+        record = task.store.get("sei_export")
+        assert record.keys() == {"export_id", "reused", "fingerprint", "max_tries", "version"}
+        assert (record["export_id"], record["reused"]) == (export_id, False)
+        assert sei_server.api_key not in task.store.kept["sei_export"]
+
+    def test_a_broken_store_fails_nothing(self, task: Task, sei_server: Any, task_log: Any) -> None:
+        """The export is created, and the log says what a retry will not know."""
+        task.store = BrokenStore()
+        assert [task.run()] == ids(sei_server)
+        assert "Could not read the task state store" in task_log.text
+        assert "in the task state store; a retry would create it again" in task_log.text
+
+    @pytest.mark.parametrize(
+        "changes", [{"version": 2}, {"export_id": None}, {"export_id": 7}, {"fingerprint": "?"}, {"max_tries": None}]
+    )
+    def test_an_unknown_record_is_ignored(self, task: Task, sei_server: Any, changes: dict[str, object]) -> None:
+        """One of another release leads to a new export, not to an error."""
+        task.run()
+        task.store.set("sei_export", task.store.get("sei_export") | changes)
+        assert task.run() == ids(sei_server)[1]
+
+    @pytest.mark.parametrize("kept", ["text", 5, []])
+    def test_another_value_is_ignored(self, task: Task, sei_server: Any, kept: object) -> None:
+        """As if there was none."""
+        task.store.set("sei_export", kept)
+        assert [task.run()] == ids(sei_server)
