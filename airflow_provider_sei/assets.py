@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -29,10 +28,7 @@ log = logging.getLogger("airflow_provider_sei")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check an ``sei://`` URI; Airflow calls this when a DAG is parsed.
-
-    :raises ValueError: it does not have the form that the module describes.
-    """
+    """Check that an ``sei://`` URI has its form; Airflow calls this when a DAG is parsed."""
     parts = [part for part in uri.path.split("/") if part]
     if not uri.netloc or len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] not in ("team", "tree")):  # noqa: PLR2004 - its form
         msg = (
@@ -43,31 +39,17 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     return uri._replace(path="/" + "/".join(parts), query="", fragment="")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportScope:
-    """What an export or a report is about."""
+def scope_uri(scope: Mapping[str, str | None]) -> str:
+    """Return the ``sei://`` URI of what is exported; a team takes precedence over its tree.
 
-    family: str
-    org_identifier: str | None = None
-    project_identifier: str | None = None
-    team_id: str | None = None
-    org_tree_name: str | None = None
-    date_start: str | None = None
-    date_end: str | None = None
-
-    @property
-    def uri(self) -> str:
-        """The ``sei://`` URI of what is exported; a team takes precedence over its tree."""
-        path = [self.org_identifier or "default", self.project_identifier or "default", self.family]
-        if self.team_id:
-            path += ["team", self.team_id]
-        elif self.org_tree_name:
-            path += ["tree", self.org_tree_name]
-        return "sei://" + "/".join(quote(part, safe="") for part in path)
-
-    def as_extra(self) -> dict[str, str]:
-        """Return the fields that are set, for asset events."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    :param scope: ``family``, ``org_identifier``, ``project_identifier``, ``team_id``, ``org_tree_name``.
+    """
+    path = [scope.get("org_identifier") or "default", scope.get("project_identifier") or "default", scope["family"]]
+    if team_id := scope.get("team_id"):
+        path += ["team", team_id]
+    elif tree := scope.get("org_tree_name"):
+        path += ["tree", tree]
+    return "sei://" + "/".join(quote(str(part), safe="") for part in path)
 
 
 def scope_asset(
@@ -79,23 +61,13 @@ def scope_asset(
     org_tree_name: str | None = None,
     **kwargs: Any,
 ) -> Asset:
-    """Return the asset of what an export reads.
+    """Return the asset of what an export reads: a family's metrics of a project, of one team, or of one tree.
 
-    :param family: the exports' family.
-    :param org_identifier: Harness organisation.
-    :param project_identifier: Harness project.
-    :param team_id: only this team.
-    :param org_tree_name: only this organisation tree.
     :param kwargs: passed to ``Asset``: ``group``, ``extra``, ``watchers``.
     """
-    scope = ExportScope(
-        family=get_family(family).name,
-        org_identifier=org_identifier,
-        project_identifier=project_identifier,
-        team_id=team_id,
-        org_tree_name=org_tree_name,
-    )
-    return Asset(uri=scope.uri, **kwargs)  # without a name, which Airflow has from 3.0 on
+    scope = {"family": get_family(family).name, "team_id": team_id, "org_tree_name": org_tree_name}
+    place = {"org_identifier": org_identifier, "project_identifier": project_identifier}
+    return Asset(uri=scope_uri(scope | place), **kwargs)  # without a name, which Airflow has from 3.0 on
 
 
 def emit_asset_events(
@@ -104,13 +76,9 @@ def emit_asset_events(
     """Add ``extra`` to the events of a task's outlets; an ``AssetAlias`` gets the delivered object as its asset.
 
     Must run in the task's last segment: what is set before a deferral is lost.
-
-    :param partitions: partition keys of the events, on Airflow 3.3 and newer.
     """
-    events = context.get("outlet_events")
-    if events is None:
-        return
-    for outlet in outlets:
+    events: Any = context.get("outlet_events")
+    for outlet in outlets if events is not None else ():
         if isinstance(outlet, AssetAlias):
             events[outlet].add(Asset(str(extra["uri"])), extra=dict(extra))
         elif isinstance(outlet, Asset):
@@ -123,22 +91,19 @@ def emit_asset_events(
 
 
 def lineage(input_uri: str | None, delivered: DeliveryResult | None) -> OperatorLineage[Any, Any]:
-    """Return the lineage of a delivery.
-
-    :param input_uri: the ``sei://`` URI of what was exported.
-    :param delivered: the delivered object, if there is one.
-    """
+    """Return the lineage of a delivery: the ``sei://`` URI of what was exported, and the delivered object, if any."""
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    return OperatorLineage(
-        inputs=[_dataset(input_uri)] if input_uri else [],
-        outputs=[_output(delivered)] if delivered else [],
-    )
+    inputs = [asset_dataset(Asset(uri=input_uri), None)] if input_uri else []
+    return OperatorLineage(inputs=inputs, outputs=[_output(delivered)] if delivered else [])
 
 
 def asset_dataset(asset: Asset, _context: object) -> Dataset:
     """Return an ``sei://`` asset as an OpenLineage dataset; Airflow calls this for inlets and hook-level lineage."""
-    return _dataset(asset.uri)
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    namespace, name = _names(asset.uri or "")
+    return Dataset(namespace=namespace, name=name)
 
 
 def report_lineage(hook: SEIHook, input_uri: str, delivered: DeliveryResult) -> None:
@@ -155,13 +120,6 @@ def report_lineage(hook: SEIHook, input_uri: str, delivered: DeliveryResult) -> 
         collector.add_output_asset(context=hook, uri=delivered.uri)
     except Exception:
         log.debug("could not report the lineage of %s", delivered.uri, exc_info=True)
-
-
-def _dataset(uri: str) -> Dataset:
-    from airflow.providers.common.compat.openlineage.facet import Dataset
-
-    namespace, name = _names(uri)
-    return Dataset(namespace=namespace, name=name)
 
 
 def _output(delivered: DeliveryResult) -> OutputDataset:

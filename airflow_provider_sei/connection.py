@@ -17,21 +17,13 @@ if TYPE_CHECKING:
 
 
 def sync_settings(sei_conn_id: str) -> SEISettings:
-    """Return the settings of a connection.
-
-    :raises AirflowNotFoundException: there is no such connection.
-    :raises SEIArgumentError: a field is missing or invalid.
-    """
+    """Return the settings of a connection."""
     connection = BaseHook.get_connection(sei_conn_id)
     return _settings(connection, connection.extra_dejson, sei_conn_id)
 
 
 async def async_settings(sei_conn_id: str) -> SEISettings:
-    """Return the settings of a connection without blocking the event loop.
-
-    :raises AirflowNotFoundException: there is no such connection.
-    :raises SEIArgumentError: a field is missing or invalid.
-    """
+    """Return the settings of a connection without blocking the event loop."""
     from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
     connection = await get_async_connection(sei_conn_id)
@@ -40,13 +32,8 @@ async def async_settings(sei_conn_id: str) -> SEISettings:
 
 def _settings(connection: Connection, extra: Mapping[str, Any], sei_conn_id: str) -> SEISettings:
     try:
-        return SEISettings.from_fields(
-            host=connection.host,
-            password=connection.password,
-            schema=connection.schema,
-            port=connection.port,
-            extra=extra,
-        )
+        fields = {name: getattr(connection, name) for name in ("host", "password", "schema", "port")}
+        return SEISettings.from_fields(**fields, extra=extra)
     except SEIArgumentError as error:
         msg = f"connection {sei_conn_id!r}: {error}"
         raise SEIArgumentError(msg, field=error.field) from None

@@ -44,10 +44,7 @@ class SEIObjectLink(_XComLink):
 
 
 def set_link(links: dict[str, str], context: Mapping[str, Any], link: type[_XComLink], url: str | None) -> None:
-    """Set the URL of a link, if there is one.
-
-    :param links: the operator's ``sei_links``.
-    """
+    """Set the URL of a link, if there is one, in an operator's ``sei_links``."""
     if not url:
         return
     links[link.key] = url

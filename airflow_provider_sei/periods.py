@@ -1,4 +1,4 @@
-"""The period of an export: calendar periods, and the period that a DAG run stands for.
+"""The period of an export: calendar periods, and the period of a DAG run.
 
 A period is a first and a last day, both inclusive, as the vendor takes them.
 """
@@ -39,19 +39,9 @@ class Period:
     start: date
     end: date
 
-    def arguments(self) -> dict[str, str]:
-        """Return the period as operator arguments."""
-        return {"date_start": self.start.isoformat(), "date_end": self.end.isoformat()}
-
 
 def split_period(date_start: object, date_end: object, by: str = "month") -> list[dict[str, str]]:
     """Split a long period along the calendar, for ``SEIExportOperator.partial(...).expand_kwargs(...)``.
-
-    ::
-
-        SEIExportOperator.partial(task_id="export", family="ba", team_id="456", destination="/tmp/sei/").expand_kwargs(
-            split_period("2023-01-01", "2024-12-31", by="quarter")
-        )
 
     :param date_start: first day, yyyy-MM-dd.
     :param date_end: last day, inclusive.
@@ -60,9 +50,14 @@ def split_period(date_start: object, date_end: object, by: str = "month") -> lis
     :return: ``[{"date_start": "2024-01-01", "date_end": "2024-01-31"}, ...]``
     :raises SEIArgumentError: the days or the unit are invalid.
     """
-    unit = parse_choice(by, UNITS, "by")
+    unit, parts = parse_choice(by, UNITS, "by"), []
     start, end = (date.fromisoformat(day) for day in parse_period(date_start, date_end))
-    return [part.arguments() for part in _parts(start, end, unit)]
+    while True:
+        last = min(end, _period_around(start, unit).end)
+        parts.append({"date_start": start.isoformat(), "date_end": last.isoformat()})
+        if last == end:
+            return parts
+        start = last + timedelta(days=1)
 
 
 def last_full_period(granularity: object, before: date) -> Period:
@@ -121,7 +116,7 @@ def run_period(
     at: datetime,
     timezone: tzinfo,
 ) -> tuple[Period, str]:
-    """Return the period that a DAG run stands for, and the reason in words.
+    """Return the period of a DAG run, and the reason in words.
 
     The partition key if it names a period; else the data interval; else, if the schedule has none (Airflow 3's cron
     schedules have an empty one), the last full period of the granularity before the run.
@@ -174,7 +169,7 @@ def with_run_period(
         timezone=_timezone(context.get("dag")),
     )
     log.info("No dates are given. Exporting %s to %s: %s", period.start, period.end, reason)
-    return {**request, **period.arguments()}
+    return {**request, "date_start": period.start.isoformat(), "date_end": period.end.isoformat()}
 
 
 def _timezone(dag: Any) -> tzinfo:
@@ -193,15 +188,6 @@ def _zones(timetable: Any) -> Iterator[Any]:
 
 def _unit_of(granularity: object) -> str:
     return _UNIT_OF_GRANULARITY.get(str(granularity).strip().casefold(), "month")
-
-
-def _parts(start: date, end: date, unit: str) -> Iterator[Period]:
-    while start <= end:
-        last = min(end, _period_around(start, unit).end)
-        yield Period(start, last)
-        if last == date.max:
-            return
-        start = last + timedelta(days=1)
 
 
 def _period_around(day: date, unit: str) -> Period:

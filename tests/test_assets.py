@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_sei.assets import ExportScope, sanitize_uri, scope_asset
+from airflow_provider_sei.assets import sanitize_uri, scope_asset, scope_uri
 from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator
 
 REQUEST = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
@@ -50,7 +50,7 @@ class TestScheme:
     def test_a_scope_asset_has_the_uri_of_its_exports(self, given: dict[str, str], uri: str) -> None:
         """A team takes precedence over its tree."""
         project = {"org_identifier": "default", "project_identifier": "p 1"}
-        assert scope_asset("sprint", **project, **given).uri == ExportScope(family="sprint", **project, **given).uri
+        assert scope_asset("sprint", **project, **given).uri == scope_uri({"family": "sprint", **project, **given})
         assert scope_asset("sprint", **project, **given).uri == uri
 
 

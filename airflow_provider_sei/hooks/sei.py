@@ -69,12 +69,8 @@ class SEIHook(BaseHook):
     ) -> None:
         super().__init__(**kwargs)
         self.sei_conn_id = sei_conn_id
-        self._overrides = {
-            "project_identifier": project_identifier,
-            "org_identifier": org_identifier,
-            "account_id": account_id,
-            "auth_header": auth_header,
-        }
+        names = {"project_identifier": project_identifier, "org_identifier": org_identifier}
+        self._overrides = {**names, "account_id": account_id, "auth_header": auth_header}
 
     @cached_property
     def settings(self) -> SEISettings:
@@ -102,12 +98,12 @@ class SEIHook(BaseHook):
         settings, family = self.settings, request.family
         body = request.body(org_identifier=settings.org_identifier, project_identifier=settings.project_identifier)
         try:
-            export = self._run(exports.create_call(family, body))
+            export = self._transport.run(exports.create_call(family, body))
         except SEIResponseError as error:
             if (other := family.alternate(error.status_code)) is None:
                 raise
             self.log.warning("%s; trying %s", error, other.collection_path)
-            export = self._run(exports.create_call(other, body))
+            export = self._transport.run(exports.create_call(other, body))
         if export.level and request.level and export.level.casefold() != request.level.casefold():
             words = (
                 "the server exports by %s, not by %s as requested: send the level under the key that it reads, with"
@@ -121,7 +117,9 @@ class SEIHook(BaseHook):
 
         :param retry: whether to retry if that can help; ``False`` is for callers that poll anyway.
         """
-        return self._run(exports.status_call(get_family(family), export_id), None if retry else _ONE_TRY)
+        return self._transport.run(
+            exports.status_call(get_family(family), export_id), backoff=None if retry else _ONE_TRY
+        )
 
     def wait_for_export(self, plan: WaitPlan) -> WaitOutcome:
         """Block until the export is completed or failed, or the deadline has passed; none of these raises an error."""
@@ -159,7 +157,7 @@ class SEIHook(BaseHook):
     def _iter_pages(self, family: ExportFamily, query: listing.Query, pager: Pager[Export]) -> Iterator[Export]:
         while not pager.done:
             try:
-                page = self._run(listing.list_call(family, listing.on_page(query, pager.page)))
+                page = self._transport.run(listing.list_call(family, listing.on_page(query, pager.page)))
             except SEIResponseError as error:
                 other, plain = family.alternate(error.status_code), listing.with_plain_dates(query)
                 if pager.page == 0 and other:
@@ -189,7 +187,7 @@ class SEIHook(BaseHook):
             "list organisation trees", lambda page: teams.org_trees_page_call(org_tree_name, page)
         )
         tree_id = teams.org_tree_id(trees, org_tree_name)
-        return teams.leaf_teams(self._run(teams.org_tree_teams_call(tree_id)), org_tree_name)
+        return teams.leaf_teams(self._transport.run(teams.org_tree_teams_call(tree_id)), org_tree_name)
 
     def _all_records(self, description: str, call_for_page: Callable[[int], Call[Page[Record]]]) -> list[Record]:
         records: list[Record] = []
@@ -197,7 +195,7 @@ class SEIHook(BaseHook):
         while not pager.done:
             if pager.page:
                 self._pause(teams.PAUSE_BETWEEN_PAGES)
-            records += pager.take(self._run(call_for_page(pager.page)))
+            records += pager.take(self._transport.run(call_for_page(pager.page)))
         return records
 
     def download_export(self, export: Export, destination: Destination, *, verify_size: bool = True) -> DeliveryResult:
@@ -241,7 +239,7 @@ class SEIHook(BaseHook):
         """List one export, without retries because a user is waiting."""
         family = next(iter(FAMILIES.values()))
         try:
-            self._run(listing.list_call(family, listing.list_query(limit=1)), _ONE_TRY)
+            self._transport.run(listing.list_call(family, listing.list_query(limit=1)), backoff=_ONE_TRY)
         except (SEIError, AirflowNotFoundException) as error:
             # The form's button tests under a made-up id.
             return False, str(error).removeprefix(f"connection {self.sei_conn_id!r}: ")
@@ -262,16 +260,9 @@ class SEIHook(BaseHook):
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def _run(self, call: Call[T], backoff: Backoff | None = None) -> T:
-        return self._transport.run(call, backoff=backoff)
-
     def _report_lineage(self, family: str, team_id: str | None, delivered: DeliveryResult) -> None:
-        from airflow_provider_sei.assets import ExportScope, report_lineage
+        from airflow_provider_sei.assets import report_lineage, scope_uri
 
-        scope = ExportScope(
-            family=family,
-            team_id=team_id,
-            org_identifier=self.settings.org_identifier,
-            project_identifier=self.settings.project_identifier,
-        )
-        report_lineage(self, scope.uri, delivered)
+        settings = self.settings
+        place = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
+        report_lineage(self, scope_uri({"family": family, "team_id": team_id, **place}), delivered)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -21,7 +20,6 @@ from airflow_provider_sei.protocol.arguments import parse_names, parse_number
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_sei.assets import ExportScope
     from airflow_provider_sei.delivery.pipeline import DeliveryResult
     from airflow_provider_sei.hooks.sei import SEIHook
     from airflow_provider_sei.protocol.export_request import ExportRequest
@@ -77,7 +75,7 @@ class SEIBaseOperator(BaseOperator):
     def _execution_deadline(self, context: Mapping[str, Any]) -> float:
         """Return when ``execution_timeout`` ends this try, in epoch seconds; Airflow ignores it while deferred."""
         if self.execution_timeout is None:
-            return inf
+            return time.time() + MAX_SECONDS
         started = getattr(context.get("ti"), "start_date", None)
         return (started.timestamp() if started else time.time()) + self.execution_timeout.total_seconds()
 
@@ -228,18 +226,18 @@ class SEIDeliveryOperator(SEIBaseOperator):
         self.download_timeout = download_timeout
         self.asset_partitions = asset_partitions
         self.sei_links: dict[str, str] = {}
-        self._scope: ExportScope | None = None
+        self._scope: dict[str, str] = {}
         self._delivered: DeliveryResult | None = None
         check_destination(vars(self))
 
-    def _set_scope(self, context: Mapping[str, Any], insights_page: str | None, fields: Mapping[str, Any]) -> None:
+    def _set_scope(
+        self, context: Mapping[str, Any], insights_page: str | None, fields: Mapping[str, str | None]
+    ) -> None:
         """Set what lineage reports, also of a task that fails later, and the Insights link."""
-        from airflow_provider_sei.assets import ExportScope
-
         settings = self.hook.settings
-        identifiers = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
-        self._scope = ExportScope(**{**identifiers, **fields})
-        url = insights_url(settings, insights_page, self._scope.team_id)
+        place = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
+        self._scope = {name: value for name, value in {**place, **fields}.items() if value}
+        url = insights_url(settings, insights_page, self._scope.get("team_id"))
         set_link(self.sei_links, context, SEIInsightsLink, url)
 
     def _parse_destination(self, names: Mapping[str, str | None] | None = None) -> Destination:
@@ -263,7 +261,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
         """Return the task's result, and add it to log, links, lineage and asset events. It has no personal data."""
         from airflow_provider_sei.assets import emit_asset_events
 
-        self._delivered, scope = delivered, self._scope
+        self._delivered = delivered
         self.log.info(
             "%s %s: %d rows, %d bytes, sha256 %s",
             "Delivered" if delivered.written else "Unchanged",
@@ -273,25 +271,22 @@ class SEIDeliveryOperator(SEIBaseOperator):
             delivered.sha256,
         )
         # A task that only downloads has not requested a period; the export's status has it.
-        period = scope if scope and scope.date_start else export
+        days = {name: self._scope.get(name) or getattr(export, name, None) for name in ("date_start", "date_end")}
         result = {
             "uri": delivered.uri,
             "bytes": delivered.bytes,
             "rows": delivered.rows,
             "sha256": delivered.sha256,
             "written": delivered.written,
-            "export_id": export.export_id if export else None,
-            "family": scope.family if scope else None,
-            "date_start": period.date_start if period else None,
-            "date_end": period.date_end if period else None,
-            "reused": export.reused if export else None,
-            "created_at": export.created_at if export else None,
-            "completed_at": export.completed_at if export else None,
+            "export_id": getattr(export, "export_id", None),
+            "family": self._scope.get("family"),
+            **days,
+            **{name: getattr(export, name, None) for name in ("reused", "created_at", "completed_at")},
         }
         set_link(self.sei_links, context, SEIObjectLink, console_url(delivered.uri))
         extra = {name: value for name, value in result.items() if value is not None}
         partitions = list(parse_names(self.asset_partitions, "asset_partitions"))
-        emit_asset_events(context, self.outlets, {**(scope.as_extra() if scope else {}), **extra}, partitions)
+        emit_asset_events(context, self.outlets, self._scope | extra, partitions)
         return result
 
     def on_kill(self) -> None:
@@ -302,9 +297,9 @@ class SEIDeliveryOperator(SEIBaseOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return where the delivered object came from; called by OpenLineage, if it is installed."""
-        from airflow_provider_sei.assets import lineage
+        from airflow_provider_sei.assets import lineage, scope_uri
 
-        return lineage(self._scope.uri if self._scope else None, self._delivered)
+        return lineage(scope_uri(self._scope) if self._scope else None, self._delivered)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return what was to be read, though nothing was delivered."""

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
-from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.delivery.destination import Destination
@@ -214,27 +213,61 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         self.verify_size = parse_boolean(verify_size, "verify_size")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Create the export, and deliver it immediately or after a deferral."""
-        request, destination, stored = self._prepare(context)
+        """Create the export, perhaps after a delay, and deliver it immediately or after a deferral."""
         deadline = self._execution_deadline(context)
-        if delay := min(self._create_delay(stored), max(0.0, deadline - time.time())):
-            if self.deferrable:
+        if self.create_jitter:
+            _, _, stored = self._prepare(context)  # before the delay: nothing waits if an argument is invalid
+            delay = min(self._create_delay(stored), max(0.0, deadline - time.time()))
+            if delay and self.deferrable:
                 from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
-                self.defer(
-                    trigger=TimeDeltaTrigger(timedelta(seconds=delay)),
-                    method_name="execute_create",
-                    kwargs={"deadline": deadline if isfinite(deadline) else None},
-                )
+                trigger = TimeDeltaTrigger(timedelta(seconds=delay))
+                self.defer(trigger=trigger, method_name="execute_create", kwargs={"deadline": deadline})
             time.sleep(delay)
-        return self._create_and_deliver(context, request, destination, stored, deadline)
+        return self.execute_create(context, deadline=deadline)
 
-    def execute_create(self, context: Context, event: Any = None, deadline: float | None = None) -> dict[str, Any]:
-        """Create the export after the delay of ``create_jitter``.
+    def execute_create(self, context: Context, event: Any = None, *, deadline: float) -> dict[str, Any]:
+        """Create the export, and deliver it immediately or after a deferral.
 
-        :param deadline: epoch seconds when ``execution_timeout`` ends the try that was deferred.
+        :param deadline: epoch seconds when ``execution_timeout`` ends the try that the delay has deferred.
         """
-        return self._create_and_deliver(context, *self._prepare(context), inf if deadline is None else deadline)
+        from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
+
+        request, destination, stored = self._prepare(context)
+        started_at = time.time()
+        if started_at >= deadline:
+            msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
+            raise SEIExportTimeoutError(msg)
+        export, is_current = create_or_resume(self.hook, request, stored, self.reused_failed)
+        self._export = export
+        plan = WaitPlan(
+            family=export.family,
+            export_id=export.export_id,
+            started_at=started_at,
+            deadline=min(started_at + self.wait_timeout, deadline),
+            poll_interval=self.poll_interval,
+        )
+        if not self.deferrable:
+            outcome = self.hook.wait_for_export(plan)
+        elif polled := self.hook.poll_export(ExportWait(plan), export if is_current else None):
+            outcome = polled
+        else:
+            decisions = {"scope": self._scope, "destination": asdict(destination), "reused": export.reused}
+            self._defer_until_completed(plan, decisions)
+        return self._deliver(context, replace(outcome.export_or_raise(), reused=export.reused), destination)
+
+    def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
+        """Deliver the completed export. All decisions of the first part of the task come with the event."""
+        from airflow_provider_sei.protocol.waiting import read_event
+
+        decisions = event.get("passthrough") if isinstance(event, Mapping) else None
+        if not isinstance(decisions, Mapping) or not {"scope", "destination", "reused"} <= decisions.keys():
+            msg = f"the trigger's event for {read_event(event).description} has no destination; clear the task"
+            raise SEIError(msg)
+        # Before an error is raised: lineage reports what was to be read also if the task fails.
+        self._set_scope(context, get_family(decisions["scope"]["family"]).insights_page, decisions["scope"])
+        export = replace(read_event(event), reused=decisions["reused"])
+        return self._deliver(context, export, Destination(**decisions["destination"]))
 
     def _prepare(self, context: Context) -> tuple[ExportRequest, Destination, StoredExport]:
         """Parse all arguments, so that nothing is created if one is invalid."""
@@ -251,57 +284,9 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         destination = self._parse_destination({**names, "fingerprint": fingerprint})
         return request, destination, StoredExport(context, fingerprint)
 
-    def _create_and_deliver(
-        self,
-        context: Context,
-        request: ExportRequest,
-        destination: Destination,
-        stored: StoredExport,
-        execution_deadline: float,
-    ) -> dict[str, Any]:
-        from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
-
-        started_at = time.time()
-        if started_at >= execution_deadline:
-            msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
-            raise SEIExportTimeoutError(msg)
-        export, is_current = create_or_resume(self.hook, request, stored, self.reused_failed)
-        self._export = export
-        plan = WaitPlan(
-            family=export.family,
-            export_id=export.export_id,
-            started_at=started_at,
-            deadline=min(started_at + self.wait_timeout, execution_deadline),
-            poll_interval=self.poll_interval,
-        )
-        if not self.deferrable:
-            outcome = self.hook.wait_for_export(plan)
-        elif polled := self.hook.poll_export(ExportWait(plan), export if is_current else None):
-            outcome = polled
-        else:
-            scope = self._scope.as_extra() if self._scope else {}
-            self._defer_until_completed(
-                plan, {"scope": scope, "destination": asdict(destination), "reused": export.reused}
-            )
-        return self._deliver(context, replace(outcome.export_or_raise(), reused=export.reused), destination)
-
-    def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
-        """Deliver the completed export. All decisions of the first part of the task come with the event."""
-        from airflow_provider_sei.protocol.waiting import read_event
-
-        decisions = event.get("passthrough") if isinstance(event, Mapping) else None
-        if not isinstance(decisions, Mapping) or not {"scope", "destination", "reused"} <= decisions.keys():
-            msg = f"the trigger's event for {read_event(event).description} has no destination; clear the task"
-            raise SEIError(msg)
-        scope = decisions["scope"]
-        # Before an error is raised: lineage reports what was to be read also if the task fails.
-        self._set_scope(context, get_family(scope["family"]).insights_page, scope)
-        self._export = read_event(event)
-        export = replace(self._export, reused=decisions["reused"])
-        return self._deliver(context, export, Destination(**decisions["destination"]))
-
     def _deliver(self, context: Context, export: Export, destination: Destination) -> dict[str, Any]:
-        for warning in export.mismatches(self._scope.as_extra() if self._scope else {}):
+        self._export = None  # it does not keep running any more
+        for warning in export.mismatches(self._scope):
             self.log.warning("%s", warning)
         delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
         return self._build_result(context, delivered, export)
@@ -406,12 +391,7 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         """Request the report and deliver the response."""
         arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
         request = ReportRequest.from_arguments(**with_run_period(arguments, context))
-        names = {
-            "family": request.family,
-            "team_id": request.collection_id,
-            "date_start": request.date_start,
-            "date_end": request.date_end,
-        }
-        self._set_scope(context, "productivity", names)
-        destination = self._parse_destination({**names, "fingerprint": request.fingerprint()})
-        return self._build_result(context, self.hook.download_report(request, destination))
+        days = {"date_start": request.date_start, "date_end": request.date_end}
+        scope = {"family": request.family, "team_id": request.collection_id, **days}
+        self._set_scope(context, "productivity", scope)
+        return self._build_result(context, self.hook.download_report(request, self._parse_destination()))

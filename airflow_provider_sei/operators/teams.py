@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -24,6 +24,7 @@ OUTCOMES = ("delivered", "empty", "failed", "skipped", "unknown")
 result, such as one that a user has marked."""
 MAX_LISTED = 1024
 """Teams per outcome in the summary: Airflow's default ``[core] max_map_length``."""
+_DETAILS = {"delivered": ("rows", "bytes"), "failed": ("state",)}
 _MAX_IN_ERROR = 20
 _MAX_NAME = 100
 _UNMAPPED = -1  # the map index of a task that is not mapped
@@ -144,14 +145,28 @@ class SEIExportSummaryOperator(BaseOperator):
         states = _states(context, self.export_task_id)
         # A mapped task that was never expanded has one instance, without an index.
         unexpanded = states.pop(_UNMAPPED, None) if states else "missing"
-        exports = list(self._exports(context, states))
+        exports = self._read_exports(context, states)
+        by_outcome = {outcome: [each for each in exports if each["outcome"] == outcome] for outcome in OUTCOMES}
         problem = _overwritten(exports) if exports else self._why_none(context, unexpanded)
-        result = _summary(exports, problem)
-        for level, line in _log_lines(exports, result, self.export_task_id) if exports else ():
-            self.log.log(level, "%s", line)
+        counts = {"teams": len(exports)} | {outcome: len(found) for outcome, found in by_outcome.items()}
+        rows, size = (sum(each[name] or 0 for each in exports) for name in ("rows", "bytes"))
+        result = {"counts": counts, "rows": rows, "bytes": size, "problem": problem}
+        for outcome, found in by_outcome.items():
+            names = ("team_id", "name", "map_index", *_DETAILS.get(outcome, ()))
+            result[outcome] = [{name: each[name] for name in names} for each in found[:MAX_LISTED]]
+        if exports:
+            self._log(by_outcome, f"{counts['teams']} teams: ", f"; {rows:,} rows, {size:,} bytes")
         error = problem if unexpanded != "skipped" else None
-        if exports and self.fail_on_failed_teams:
-            error = "; ".join(filter(None, (problem, _failure(exports, self.export_task_id))))
+        failed = by_outcome["failed"]
+        if failed and self.fail_on_failed_teams:
+            failure = (
+                f"{len(failed)} of {len(exports)} teams not exported: {_titles(failed)}. See the logs of"
+                f" {self.export_task_id} for the reasons; clear its failed tasks, with those downstream, to export these"
+                " teams again"
+            )
+            error = f"{problem}; {failure}" if problem else failure
+        elif exports and not self.fail_on_failed_teams:
+            error = None
         if error:
             context["ti"].xcom_push(key="return_value", value=result)  # a failed task returns nothing
             raise SEITeamExportsError(error)
@@ -159,8 +174,9 @@ class SEIExportSummaryOperator(BaseOperator):
             self.log.warning("%s", problem)
         return result
 
-    def _exports(self, context: Mapping[str, Any], states: Mapping[int, str | None]) -> Iterator[TeamExport]:
-        ti = context["ti"]
+    def _read_exports(self, context: Mapping[str, Any], states: Mapping[int, str | None]) -> list[dict[str, Any]]:
+        """Return a dict for each team: what it is, how its task ended, and what that returned."""
+        ti, exports = context["ti"], []
         if self.list_task_id:
             teams = list(ti.xcom_pull(task_ids=self.list_task_id, key=TEAMS_KEY) or ())
         else:
@@ -170,13 +186,34 @@ class SEIExportSummaryOperator(BaseOperator):
         for map_index, state in sorted(states.items()):
             team = teams[map_index] if map_index < len(teams) else {}
             result = ti.xcom_pull(task_ids=self.export_task_id, map_indexes=map_index) if state == "success" else None
-            yield TeamExport(
-                map_index=map_index,
-                state=state,
-                team_id=team.get("team_id"),
-                name=team.get("name"),
-                result=result if isinstance(result, Mapping) else {},
-            )
+            result = result if isinstance(result, Mapping) else {}
+            rows, size = (value if type(value := result.get(name)) is int else None for name in ("rows", "bytes"))
+            outcome = "unknown" if rows is None else "delivered" if rows else "empty"
+            if state != "success":
+                outcome = "skipped" if state == "skipped" else "failed"
+            team_id, name = team.get("team_id"), " ".join((team.get("name") or "").split())
+            name = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
+            title = f"map index {map_index}" if team_id is None else f"team {team_id}"
+            title = f"{name} ({team_id})" if team_id and name and name != team_id else title
+            export = {"team_id": team_id, "name": name or None, "map_index": map_index, "title": title}
+            export |= {"outcome": outcome, "state": state, "rows": rows, "bytes": size, "uri": result.get("uri")}
+            exports.append(export)
+        return exports
+
+    def _log(self, by_outcome: Mapping[str, list[dict[str, Any]]], teams: str, totals: str) -> None:
+        """Log the totals, and each team that was not delivered, failed ones first."""
+        counts = (f"{len(found)} {outcome}" for outcome, found in by_outcome.items() if found or outcome == "failed")
+        self.log.info("%s%s%s", teams, ", ".join(counts), totals)
+        levels = {"failed": logging.ERROR, "empty": logging.INFO, "skipped": logging.INFO, "unknown": logging.WARNING}
+        for outcome, level in levels.items():
+            for each in by_outcome[outcome]:
+                task, remark = f"{self.export_task_id}, map index {each['map_index']}", ""
+                if outcome == "failed":
+                    state = "" if each["state"] == "failed" else f" is {each['state'] or 'not started'}:"
+                    remark = f" -{state} see the log of {task}"
+                elif outcome == "unknown":
+                    remark = f" - {task} succeeded without a result"
+                self.log.log(level, "%s: %s%s", outcome, each["title"], remark)
 
     def _why_none(self, context: Mapping[str, Any], state: str | None) -> str:
         if state == "missing":
@@ -191,96 +228,11 @@ class SEIExportSummaryOperator(BaseOperator):
         return why
 
 
-@dataclass(frozen=True, kw_only=True)
-class TeamExport:
-    """One team's export, as it ended."""
-
-    map_index: int
-    state: str | None
-    """Airflow's state; ``None`` for a task that has not started."""
-    team_id: str | None = None
-    """``None`` if it is unknown which team the task was for."""
-    name: str | None = None
-    result: Mapping[str, Any]
-    """What the task returned."""
-
-    @property
-    def outcome(self) -> str:
-        """One of ``OUTCOMES``. A team counts as delivered only if its task returned a result."""
-        if self.state != "success":
-            return "skipped" if self.state == "skipped" else "failed"
-        rows = self.number("rows")
-        return "unknown" if rows is None else "delivered" if rows else "empty"
-
-    @property
-    def title(self) -> str:
-        """The team, on one line."""
-        if self.team_id is None:
-            return f"map index {self.map_index}"
-        name = _line(self.name)
-        return f"{name} ({self.team_id})" if name and name != self.team_id else f"team {self.team_id}"
-
-    def number(self, key: str) -> int | None:
-        """Return an integer of the result, or ``None``."""
-        value = self.result.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _summary(exports: Sequence[TeamExport], problem: str | None) -> dict[str, Any]:
-    by_outcome = {outcome: [export for export in exports if export.outcome == outcome] for outcome in OUTCOMES}
-    return {
-        "counts": {"teams": len(exports)} | {outcome: len(found) for outcome, found in by_outcome.items()},
-        "rows": sum(export.number("rows") or 0 for export in exports),
-        "bytes": sum(export.number("bytes") or 0 for export in exports),
-        "problem": problem,
-        **{outcome: [_entry(export) for export in found[:MAX_LISTED]] for outcome, found in by_outcome.items()},
-    }
-
-
-def _entry(export: TeamExport) -> dict[str, Any]:
-    entry: dict[str, Any] = {"team_id": export.team_id, "name": export.name and _line(export.name)}
-    entry["map_index"] = export.map_index
-    if export.outcome == "delivered":
-        entry |= {key: export.number(key) for key in ("rows", "bytes")}
-    elif export.outcome == "failed":
-        entry["state"] = export.state
-    return entry
-
-
-def _log_lines(exports: Sequence[TeamExport], summary: Mapping[str, Any], task_id: str) -> Iterator[tuple[int, str]]:
-    """Yield level and text: the totals, then a line for each team that was not delivered, failed ones first."""
-    counts = summary["counts"]
-    parts = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome] or outcome == "failed")
-    yield logging.INFO, f"{counts['teams']} teams: {parts}; {summary['rows']:,} rows, {summary['bytes']:,} bytes"
-    levels = {"failed": logging.ERROR, "empty": logging.INFO, "skipped": logging.INFO, "unknown": logging.WARNING}
-    for outcome, level in levels.items():
-        for export in exports:
-            if export.outcome != outcome:
-                continue
-            task, remark = f"{task_id}, map index {export.map_index}", ""
-            if outcome == "failed":
-                state = "" if export.state == "failed" else f" is {export.state or 'not started'}:"
-                remark = f" -{state} see the log of {task}"
-            elif outcome == "unknown":
-                remark = f" - {task} succeeded without a result"
-            yield level, f"{outcome}: {export.title}{remark}"
-
-
-def _failure(exports: Sequence[TeamExport], task_id: str) -> str | None:
-    failed = [export for export in exports if export.outcome == "failed"]
-    if not failed:
-        return None
-    return (
-        f"{len(failed)} of {len(exports)} teams not exported: {_titles(failed)}. See the logs of {task_id} for the"
-        " reasons; clear its failed tasks, with those downstream, to export these teams again"
-    )
-
-
-def _overwritten(exports: Sequence[TeamExport]) -> str | None:
-    by_uri: dict[str, dict[object, TeamExport]] = {}
-    for export in exports:
-        if isinstance(uri := export.result.get("uri"), str):
-            by_uri.setdefault(uri, {})[export.team_id or export.map_index] = export
+def _overwritten(exports: Sequence[Mapping[str, Any]]) -> str | None:
+    by_uri: dict[str, dict[object, Mapping[str, Any]]] = {}
+    for each in exports:
+        if isinstance(each["uri"], str):
+            by_uri.setdefault(each["uri"], {})[each["team_id"] or each["map_index"]] = each
     for uri, found in by_uri.items():
         if len(found) > 1:
             return (
@@ -290,14 +242,9 @@ def _overwritten(exports: Sequence[TeamExport]) -> str | None:
     return None
 
 
-def _titles(exports: Sequence[TeamExport]) -> str:
+def _titles(exports: Sequence[Mapping[str, Any]]) -> str:
     more = len(exports) - _MAX_IN_ERROR
-    return ", ".join(export.title for export in exports[:_MAX_IN_ERROR]) + (f" and {more} more" if more > 0 else "")
-
-
-def _line(text: str | None) -> str:
-    line = " ".join((text or "").split())
-    return line if len(line) <= _MAX_NAME else f"{line[: _MAX_NAME - 1]}…"
+    return ", ".join(each["title"] for each in exports[:_MAX_IN_ERROR]) + (f" and {more} more" if more > 0 else "")
 
 
 def _states(context: Mapping[str, Any], task_id: str) -> dict[int, str | None]:

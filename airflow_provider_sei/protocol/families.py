@@ -94,6 +94,8 @@ class ExportFamily:
 _CSV = Option(argument="file_format", key="format", values=("csv",))
 # Documented for efficiency only, yet the OpenAPI document lists it for all and every status example echoes it.
 _GZIP = Option(argument="export_compression", key="compression", values=("gzip",))
+_PERIODS = ("WEEKLY", "MONTHLY", "QUARTERLY")
+_GRANULARITY = Option(argument="granularity", key="granularity", values=_PERIODS, default="MONTHLY")
 
 PRODUCTIVITY = ExportFamily(
     name="productivity",
@@ -113,8 +115,7 @@ PRODUCTIVITY = ExportFamily(
         # The customer's document says aggregationLevel, the vendor's current page and all its answers metricLevel.
         Option(argument="level", key="aggregationLevel", values=("developer", "team")),
         Option(argument="granularity", key="granularity", values=("weekly", "monthly", "quarterly")),
-        _CSV,
-        _GZIP,
+        *(_CSV, _GZIP),
     ),
 )
 
@@ -131,15 +132,9 @@ EFFICIENCY = ExportFamily(
     insights_page="dora",
     needs_metrics=True,
     options=(
-        Option(
-            argument="granularity",
-            key="granularity",
-            values=("WEEKLY", "MONTHLY", "QUARTERLY"),
-            default="MONTHLY",
-        ),
+        _GRANULARITY,
         Option(argument="aggregation", key="aggregation", values=("mean", "median", "p90", "p95")),
-        _CSV,
-        _GZIP,
+        *(_CSV, _GZIP),
     ),
 )
 
@@ -154,15 +149,9 @@ SPRINT = ExportFamily(
     options=(
         Option(argument="computation_mode", key="computationMode", values=("STORY_POINTS", "TICKETS")),
         Option(argument="level", key="metricLevel", values=("team", "sprint")),
-        Option(
-            argument="granularity",
-            key="granularity",
-            values=("SPRINT", "WEEKLY", "MONTHLY", "QUARTERLY"),
-            default="MONTHLY",
-        ),
+        replace(_GRANULARITY, values=("SPRINT", *_PERIODS)),
         Option(argument="aggregation", key="aggregation"),
-        _CSV,
-        _GZIP,
+        *(_CSV, _GZIP),
     ),
 )
 
@@ -174,14 +163,8 @@ BA = ExportFamily(
     metric_groups=("CATEGORIZED", "UNCATEGORIZED"),
     insights_page="business-alignment",
     options=(
-        Option(
-            argument="granularity",
-            key="granularity",
-            values=("WEEKLY", "MONTHLY", "QUARTERLY"),
-            default="MONTHLY",
-        ),
-        _CSV,
-        _GZIP,
+        _GRANULARITY,
+        *(_CSV, _GZIP),
     ),
 )
 
@@ -199,8 +182,7 @@ TICKET_DATA = ExportFamily(
             key="terminalDateColumn",
             values=("issue_resolved_at", "version_release_date"),
         ),
-        _CSV,
-        _GZIP,
+        *(_CSV, _GZIP),
     ),
 )
 
