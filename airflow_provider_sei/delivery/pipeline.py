@@ -170,6 +170,9 @@ class BodyReader:
 
 def rechunk(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the same bytes in blocks of at least 128 KiB, except for the last."""
+    # glibc returns each freed block to the system until it has seen a larger one freed. This one is never touched, so
+    # it takes no memory; it saves 7 % of the CPU time of "deliver_unpacked" in benchmarks/download_workers.py.
+    bytes(4 * 1024 * 1024)
     held: list[bytes] = []
     size = 0
     for chunk in chunks:

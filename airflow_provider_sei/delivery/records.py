@@ -19,6 +19,9 @@ _QUOTED_CELL = re.compile(rb'"(?<![^,\r\n]")[^"]*+(?:""[^"]*+)*+"(?=[,\r\n])')
 _BLANK_LINE = re.compile(rb"\n\n")  # three times as fast as bytes.find
 _LONE_CR = re.compile(rb"\r(?!\n)")
 _END_OF_FILLED_LINE = re.compile(rb"[^\n]\n")
+# Few quotes are found faster one by one: bytes.find reads memory some ten times as fast as a pattern does.
+_SAMPLE = 4096
+_MANY = 12
 _MAX_REST = 4096  # bytes of an unfinished record that wait for the next piece; more are walked
 
 _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
@@ -69,7 +72,7 @@ class RecordCounter:
         if lines.startswith(b'"') and _all_quoted(lines[: lines.find(b"\n") + 1]) and (records := _all_quoted(lines)):
             self.records += records
             return True
-        outside, quote, inside = _QUOTED_CELL.sub(b"_", lines).partition(b'"')
+        outside, quote, inside = _without_quoted_cells(lines).partition(b'"')
         if quote:
             # It opens a cell that goes on in the next piece, unless it is stray.
             follows_separator = not outside or outside[-1] in b",\r\n"
@@ -113,6 +116,18 @@ class RecordCounter:
     def _keep_header(self, part: bytes) -> None:
         if self.records == 0:
             self.header += part[: _LONGEST_HEADER - len(self.header)]
+
+
+def _without_quoted_cells(lines: bytes) -> bytes:
+    """Return ``lines`` with ``_`` in place of each well-formed quoted cell, at least up to the first other quote."""
+    if lines.count(b'"', 0, _SAMPLE) > _MANY:
+        return _QUOTED_CELL.sub(b"_", lines)
+    parts, position, quote = [], 0, lines.find(b'"')
+    while quote >= 0 and (cell := _QUOTED_CELL.match(lines, quote)):
+        parts.append(lines[position:quote])
+        position = cell.end()
+        quote = lines.find(b'"', position)
+    return b"_".join((*parts, lines[position:]))
 
 
 def _all_quoted(lines: bytes) -> int:

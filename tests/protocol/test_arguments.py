@@ -224,7 +224,7 @@ class TestMapping:
             *((nothing, {}) for nothing in (None, "", " ", {})),
             ({"a": {"b": (1, None)}}, {"a": {"b": [1, None]}}),
             (MappingProxyType({"a": 1}), {"a": 1}),
-            ("{'a': True, 'b': None}", {"a": True, "b": None}),
+            ("\n {'a': True, 'b': None}\n", {"a": True, "b": None}),
             ('{"a": true, "b": null}', {"a": True, "b": None}),
             ({1: "x", "a": 2}, {"1": "x", "a": 2}),
         ],
