@@ -162,8 +162,8 @@ def create_or_resume(
             if export.status.is_successful or not export.status.is_terminal:
                 hook.log.info("Resuming %s of an earlier try (status: %s)", export.description, export.status_word)
                 return replace(export, reused=record.get("reused")), True
-            words = "%s of an earlier try is not usable (status: %s); creating it again"
-            hook.log.warning(words, export.description, export.status_word)
+            words = "Export %s of an earlier try is not usable (status: %s); creating it again"
+            hook.log.warning(words, export.export_id, export.status_word)
     export = hook.submit(request)
     stored.save(export)
     if not export.reused:

@@ -223,16 +223,18 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
                 trigger = TimeDeltaTrigger(timedelta(seconds=delay))
                 self.defer(trigger=trigger, method_name="execute_create", kwargs={"deadline": deadline})
-            time.sleep(delay)
+            elif delay:
+                time.sleep(delay)
         return self.execute_create(context, deadline=deadline)
 
-    def execute_create(self, context: Context, event: Any = None, *, deadline: float) -> dict[str, Any]:
+    def execute_create(self, context: Context, event: Any = None, *, deadline: float | None = None) -> dict[str, Any]:
         """Create the export, and deliver it immediately or after a deferral.
 
         :param deadline: epoch seconds when ``execution_timeout`` ends the try that the delay has deferred.
         """
         from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
+        deadline = self._execution_deadline(context) if deadline is None else deadline
         request, destination, stored = self._prepare(context)
         started_at = time.time()
         if started_at >= deadline:
@@ -261,12 +263,12 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         from airflow_provider_sei.protocol.waiting import read_event
 
         decisions = event.get("passthrough") if isinstance(event, Mapping) else None
-        if not isinstance(decisions, Mapping) or not {"scope", "destination", "reused"} <= decisions.keys():
+        if not isinstance(decisions, Mapping) or not {"scope", "destination"} <= decisions.keys():
             msg = f"the trigger's event for {read_event(event).description} has no destination; clear the task"
             raise SEIError(msg)
         # Before an error is raised: lineage reports what was to be read also if the task fails.
         self._set_scope(context, get_family(decisions["scope"]["family"]).insights_page, decisions["scope"])
-        export = replace(read_event(event), reused=decisions["reused"])
+        export = replace(read_event(event), reused=decisions.get("reused"))
         return self._deliver(context, export, Destination(**decisions["destination"]))
 
     def _prepare(self, context: Context) -> tuple[ExportRequest, Destination, StoredExport]:

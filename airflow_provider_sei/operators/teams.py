@@ -165,8 +165,6 @@ class SEIExportSummaryOperator(BaseOperator):
                 " teams again"
             )
             error = f"{problem}; {failure}" if problem else failure
-        elif exports and not self.fail_on_failed_teams:
-            error = None
         if error:
             context["ti"].xcom_push(key="return_value", value=result)  # a failed task returns nothing
             raise SEITeamExportsError(error)

@@ -151,7 +151,6 @@ class TestDeferral:
                 "scope": {
                     "family": "productivity",
                     "team_id": "456",
-                    "org_tree_name": None,
                     "org_identifier": sei_server.org,
                     "project_identifier": sei_server.project,
                     **JANUARY,
@@ -262,7 +261,8 @@ class TestCreateJitter:
         path, arguments = caught.value.trigger.serialize()
         assert path.startswith("airflow.")
         assert timedelta(seconds=29) < arguments["moment"] - before < timedelta(seconds=40)
-        assert (caught.value.method_name, caught.value.kwargs) == ("execute_create", {"deadline": None})
+        assert caught.value.method_name == "execute_create"
+        assert caught.value.kwargs["deadline"] > before.timestamp() + 300 * 24 * 3600  # there is no execution_timeout
         assert sei_server.requests == []
         result = export_operator(create_jitter=60).execute_create({}, None, **caught.value.kwargs)
         assert result["export_id"] == sei_server.exports[0].export_id
@@ -289,6 +289,28 @@ class TestCreateJitter:
         with pytest.raises(exceptions.SEIExportTimeoutError, match="nothing was created"):
             operator.execute_create(context, None, deadline=deadline)
         assert sei_server.requests == []
+
+    def test_the_second_leg_creates_and_the_third_delivers(
+        self, export_operator: MakeOperator, sei_server: Any, worker_clock: Any, fire: Fire, tmp_path: Path
+    ) -> None:
+        """``wait_timeout`` counts from the create call, ``execution_timeout`` from the start of the first leg."""
+        sei_server.reset(clock_speed=0.0, seconds_to_complete=60.0, queued_seconds=10.0)
+        worker_clock.now = sei_server.clock()
+        started = {"ti": SimpleNamespace(start_date=datetime.fromtimestamp(worker_clock.now, UTC), max_tries=0)}
+        operator = export_operator(create_jitter=60, wait_timeout=900, execution_timeout=timedelta(minutes=10))
+        with pytest.raises(TaskDeferred) as first:
+            operator.execute(started)
+        worker_clock.sleep(200)
+        resumed = {"ti": SimpleNamespace(start_date=datetime.fromtimestamp(worker_clock.now, UTC), max_tries=0)}
+        with pytest.raises(TaskDeferred) as second:
+            operator.execute_create(resumed, event=None, **json.loads(json.dumps(first.value.kwargs)))
+        assert second.value.method_name == "execute_complete"
+        assert second.value.trigger.started_at == worker_clock.now
+        assert second.value.trigger.deadline == pytest.approx(worker_clock.now + 400, rel=0, abs=0.01)
+        sei_server.clock.advance(60)
+        export_operator().execute_complete({}, fire(second.value.trigger))
+        [record], [file] = sei_server.exports, tmp_path.iterdir()
+        assert (file.read_bytes(), record.requested) == (record.csv, 1)
 
     def test_a_stored_export_is_resumed_without_a_delay(
         self, export_operator: MakeOperator, sei_server: Any, worker_clock: Any
@@ -320,10 +342,12 @@ class TestKill:
         self, export_operator: MakeOperator, sei_server: Any, task_log: Any
     ) -> None:
         """SEI cannot cancel one. Before there is one, nothing is logged."""
-        operator = export_operator()
+        operator = export_operator(deferrable=False, wait_timeout=0)
         operator.on_kill()
         assert "keeps running" not in task_log.text
-        operator.execute({})
+        sei_server.faults.add("status", "status_word", word="processing", times=None)
+        with pytest.raises(exceptions.SEIExportTimeoutError):
+            operator.execute({})
         operator.on_kill()
         assert f"export {sei_server.exports[0].export_id} keeps running at the server" in task_log.text
 

@@ -98,7 +98,7 @@ class TestRetry:
             sei_server.end_export(first, status, "out of memory")
         second = task.run()
         assert ids(sei_server) == [first, second]
-        words = "no longer exists" if status == "deleted" else f"status {status}"
+        words = "no longer exists" if status == "deleted" else f"(status: {status})"
         assert f"Export {first} of an earlier try" in task_log.text
         assert words in task_log.text
         assert task.run() == second

@@ -23,7 +23,6 @@ from airflow_provider_sei.protocol.exports import (
     export_period,
     failed_export_error,
     read_export,
-    read_status,
     status_call,
 )
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
@@ -147,13 +146,13 @@ class TestStatus:
         self, word: str, in_case: Callable[[str], str], *, terminal: bool, successful: bool
     ) -> None:
         """Some families use lower case, others upper case."""
-        status = read_status(f" {in_case(word)} ")
+        status = ExportStatus(f" {in_case(word)} ")
         assert (status.value, status.is_terminal, status.is_successful) == (word, terminal, successful)
 
     @pytest.mark.parametrize("word", ["", "complete", "done", "CANCELED", None, 200, True, ["completed"], {}])
     def test_an_undocumented_status_is_waited_on(self, word: object) -> None:
         """It is neither a success nor the end."""
-        assert read_status(word) is ExportStatus.UNKNOWN
+        assert ExportStatus(word) is ExportStatus.UNKNOWN
         assert (ExportStatus.UNKNOWN.is_terminal, ExportStatus.UNKNOWN.is_successful) == (False, False)
 
 
@@ -184,7 +183,6 @@ class TestReadExport:
             created_at="2025-12-29T10:00:00Z",
             completed_at="2025-12-29T10:02:15Z",
             download_url="/d",
-            filename="a.csv.gz",
             size_bytes=245672,
             level="developer",
             team_id="456",
@@ -387,7 +385,7 @@ class TestDownload:
         """One that is not completed yet can be retried."""
         check_completed(self.completed())
         with pytest.raises(kind, match="exp_1") as caught:
-            check_completed(self.completed(status=read_status(word), status_word=word))
+            check_completed(self.completed(status=ExportStatus(word), status_word=word))
         assert caught.value.export_id == "exp_1"
         assert caught.value.retryable is (kind is errors.SEIDownloadError)
 

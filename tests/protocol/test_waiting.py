@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_sei import exceptions as errors
-from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_status
+from airflow_provider_sei.protocol.exports import Export, ExportStatus
 from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, pause_seconds, read_event
 from tests.protocol.strategies import ANYTHING, json_values, texts
 from tests.protocol.strategies import outcome as outcome_of
@@ -31,7 +31,7 @@ def a_wait(**plan: Any) -> ExportWait:
 
 def state(word: str, **fields: Any) -> Export:
     """Return the export with a status."""
-    return Export(export_id="exp_1", family="ba", status=read_status(word), status_word=word, **fields)
+    return Export(export_id="exp_1", family="ba", status=ExportStatus(word), status_word=word, **fields)
 
 
 class TestStatus:
@@ -252,7 +252,6 @@ EXPORT = Export(
     status_word="COMPLETED",
     created_at="2025-12-29T10:00:00Z",
     download_url="/d",
-    filename="a.csv.gz",
     size_bytes=5,
 )
 EXPORTED = {"export_id": "exp_1", "family": "ba", "status": "COMPLETED"}
@@ -331,7 +330,7 @@ class TestEvent:
                     ({"export_id": ""}, "export id or family"),
                     ({"family": None}, "export id or family"),
                     ({"export_id": 5}, "export_id"),
-                    ({"filename": {}}, "filename"),
+                    ({"download_url": {}}, "download_url"),
                     ({"status": None}, "unknown"),
                     ({"status": "queued"}, "queued"),
                     ({"status": "failed"}, "failed"),
@@ -351,7 +350,7 @@ class TestEvent:
             {"outcome": st.sampled_from(["ready", "error"])},
             optional={
                 "export": st.dictionaries(
-                    st.sampled_from(["export_id", "family", "status", "size_bytes", "reused", "filename"]),
+                    st.sampled_from(["export_id", "family", "status", "size_bytes", "reused", "download_url"]),
                     json_values | st.sampled_from(["exp_1", "ba", "completed"]),
                 ),
                 "error": st.dictionaries(
