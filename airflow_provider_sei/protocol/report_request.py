@@ -41,8 +41,7 @@ REPORT_FIELDS = (
 )
 CALCULATION_TYPES = ("MEAN", "MEDIAN", "P90", "P95")
 _GRANULARITIES = ("daily", "weekly", "monthly")
-_IDENTIFIER_FIELDS = ("collectionId", "teamRefId")
-_DOCUMENTED_IDENTIFIERS = {"team": _IDENTIFIER_FIELDS, "contributor": ("collectionId",)}
+_IDENTIFIERS = {"team": ("collectionId", "teamRefId"), "contributor": ("collectionId",)}  # as the documents show
 _ARGUMENTS_OF = {
     "team": ("productivity_metrics", "efficiency_metrics", "calculation_type"),
     "contributor": ("contributor_metrics", "include_ratings"),
@@ -52,6 +51,7 @@ _METRICS_OF = {
     "efficiency_metrics": TEAM_REPORT_EFFICIENCY,
     "contributor_metrics": CONTRIBUTOR_REPORT,
 }
+_ORDER = ("collectionId", "dateStart", "dateEnd", "teamRefId", "granularity")  # of the documents' bodies
 _MAX_DIGITS = 18  # of a 64-bit integer
 _REPORT_SECONDS = 300.0  # the server computes the report before it responds; large teams take minutes
 
@@ -73,40 +73,26 @@ class ReportRequest:
 
     @classmethod
     def from_arguments(cls, *, date_start: object, date_end: object, **arguments: object) -> ReportRequest:
-        """Parse a user's arguments.
+        """Parse the arguments of ``SEILegacyReportOperator``.
 
-        :param date_start: first day, yyyy-MM-dd.
-        :param date_end: last day, inclusive.
-        :param arguments: ``report_type``: ``team`` (a row per team, child teams included) or ``contributor`` (a row per
-            developer). ``collection_id``: the team; ``collectionId`` and ``teamRefId`` are the same identifier, both
-            are set from it. ``granularity``: ``daily``, ``weekly`` or ``monthly``, in any case; ``None`` omits it.
-            ``identifier_fields``: which of the two identifiers to send; ``None``: those that the documents show (both
-            for teams, ``collectionId`` for contributors). ``extra_body``: merged into the finished body, unchecked.
-            For a team report ``productivity_metrics`` and ``efficiency_metrics`` (an empty list means all metrics,
-            ``None`` omits the part, both omitted means all of both) and ``calculation_type`` of the efficiency part;
-            for a contributor report ``contributor_metrics`` (empty or ``None``: all) and ``include_ratings``.
         :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
         """
         start, end = parse_period(date_start, date_end)
-        kind, collection, identifiers, rest = _parse(**arguments)
-        body = {"dateStart": start, "dateEnd": end}
-        if "collectionId" in identifiers:
-            body = {"collectionId": collection, **body}
-        if "teamRefId" in identifiers:
-            body["teamRefId"] = identifiers["teamRefId"]
+        kind, collection, body = _parse(**arguments)
+        body |= {"dateStart": start, "dateEnd": end}
+        body = {key: body[key] for key in (*_ORDER, *body) if key in body}
+        names = {field: parse_names(arguments.get(field), field) for field in _METRICS_OF}
         warnings = [
             warning
-            for name, report in _METRICS_OF.items()
-            for warning in undocumented(
-                parse_names(arguments.get(name), name), metric_names(report), name, "legacy reports"
-            )
+            for field, report in _METRICS_OF.items()
+            for warning in undocumented(names[field], metric_names(report), field, "legacy reports")
         ]
         return cls(
             report_type=kind,
             collection_id=collection,
             date_start=start,
             date_end=end,
-            body=merged({**body, **rest}, parse_mapping(arguments.get("extra_body"), "extra_body")),
+            body=merged(body, parse_mapping(arguments.get("extra_body"), "extra_body")),
             warnings=tuple(warnings),
         )
 
@@ -115,14 +101,14 @@ class ReportRequest:
         """The report's name in place of an export family's."""
         return f"{self.report_type}-report"
 
-    def fingerprint(self) -> str:
-        """Return 64 hexadecimal characters that identify the request."""
-        return fingerprint([self.family, self.body])
-
     @property
     def description(self) -> str:
         """For messages."""
         return f"{self.report_type} report of collection {self.collection_id}"
+
+    def fingerprint(self) -> str:
+        """Return 64 hexadecimal characters that identify the request."""
+        return fingerprint([self.family, self.body])
 
     def http_request(self) -> HttpRequest:
         """Return the request. ``format=csv`` is the vendor's only format."""
@@ -155,59 +141,49 @@ def _parse(
     identifier_fields: object = None,
     extra_body: object = None,
     **parts: object,
-) -> tuple[str, str, dict[str, Any], dict[str, Any]]:
+) -> tuple[str, str, dict[str, Any]]:
+    """Return the kind, the collection, and the body without its dates."""
     kind = parse_choice(report_type, REPORT_TYPES, "report_type")
-    collection = _parse_collection_id(collection_id)
-    names = parse_names(identifier_fields, "identifier_fields") or _DOCUMENTED_IDENTIFIERS[kind]
-    fields = [parse_choice(name, _IDENTIFIER_FIELDS, "identifier_fields") for name in names]
-    identifiers = {name: collection if name == "collectionId" else _team_ref_id(collection) for name in fields}
+    collection = parse_text(collection_id, "collection_id")
+    if collection is None:
+        msg = (
+            "collection_id is missing: open the team on SEI's Insights page and copy the number after collectionId= in"
+            " the address"
+        )
+        raise SEIArgumentError(msg, field="collection_id")
     parse_mapping(extra_body, "extra_body")
     body: dict[str, Any] = {}
+    for name in parse_names(identifier_fields, "identifier_fields") or _IDENTIFIERS[kind]:
+        identifier = parse_choice(name, _IDENTIFIERS["team"], "identifier_fields")
+        body[identifier] = collection if identifier == "collectionId" else _team_ref_id(collection)
     if not is_missing(granularity):
         parse_choice(granularity, _GRANULARITIES, "granularity")
         body["granularity"] = str(granularity).strip()  # the documents show both cases
+    return kind, collection, body | _parse_parts(kind, parts)
+
+
+def _parse_parts(kind: str, parts: Mapping[str, object]) -> dict[str, Any]:
     given = {name: value for name, value in parts.items() if value is not None and value != ""}
     for name in given:
         if name not in _ARGUMENTS_OF[kind]:
             msg = f"{name} does not apply to a {kind} report"
             raise SEIArgumentError(msg, field=name)
-    body |= _team_part(given) if kind == "team" else _contributor_part(given)
-    return kind, collection, identifiers, body
-
-
-def _team_part(given: Mapping[str, object]) -> dict[str, Any]:
-    part: dict[str, Any] = {
-        name.removesuffix("_metrics"): {"metrics": list(parse_names(given[name], name))}
-        for name in ("productivity_metrics", "efficiency_metrics")
-        if name in given
+    metrics: dict[str, dict[str, Any]] = {
+        name: {"metrics": list(parse_names(given.get(name), name))} for name in _METRICS_OF
     }
+    if kind == "contributor":
+        ratings = given.get("include_ratings")
+        part = {} if ratings is None else {"includeRatings": parse_boolean(ratings, "include_ratings")}
+        return part | {"productivityContributors": metrics["contributor_metrics"]}
     if "calculation_type" in given:
-        if "efficiency" not in part:
+        if "efficiency_metrics" not in given:
             msg = "calculation_type applies to efficiency_metrics, which is not given"
             raise SEIArgumentError(msg, field="calculation_type")
         calculation = parse_choice(given["calculation_type"], CALCULATION_TYPES, "calculation_type")
-        part["efficiency"]["calculationType"] = calculation
+        metrics["efficiency_metrics"]["calculationType"] = calculation
     # The vendor: a category whose metrics are empty or absent exports all of its metrics.
-    return part or {"productivity": {"metrics": []}, "efficiency": {"metrics": []}}
-
-
-def _contributor_part(given: Mapping[str, object]) -> dict[str, Any]:
-    part: dict[str, Any] = {}
-    if "include_ratings" in given:
-        part["includeRatings"] = parse_boolean(given["include_ratings"], "include_ratings")
-    metrics = parse_names(given.get("contributor_metrics"), "contributor_metrics")
-    return part | {"productivityContributors": {"metrics": list(metrics)}}
-
-
-def _parse_collection_id(value: object) -> str:
-    text = parse_text(value, "collection_id")
-    if text is None:
-        msg = (
-            "collection_id is missing: open the team on SEI's Insights page and copy the number after"
-            " collectionId= in the address"
-        )
-        raise SEIArgumentError(msg, field="collection_id")
-    return text
+    both = ("productivity_metrics", "efficiency_metrics")
+    return {name.removesuffix("_metrics"): metrics[name] for name in both if name in given or not given}
 
 
 def _team_ref_id(collection_id: str) -> int:
