@@ -1,4 +1,4 @@
-"""The backfill example over two years. ``test_backfill_lab`` runs Airflow's own backfill."""
+"""The backfill example over half a year. ``test_backfill_lab`` runs Airflow's own backfill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pendulum import datetime as moment
 from tests.test_backfill_lab import files
 from tests.test_dags_examples import results
 
-MONTHS = [(year, month) for year in (2023, 2024) for month in range(1, 13)]
+MONTHS = [(2023, 10), (2023, 11), (2023, 12), (2024, 1), (2024, 2), (2024, 3)]
 TEAMS = ("456", "123")
 
 
@@ -30,12 +30,12 @@ def test_each_month_is_delivered_once_and_not_written_again(run: Any, sei_server
         for team in TEAMS
     }
     requested = {(str(one.request["dateRange"]), one.request["scope"]["teamId"]) for one in sei_server.exports}
-    assert len(requested) == len(sei_server.exports) == len(first) == 48
+    assert len(requested) == len(sei_server.exports) == len(first) == 12
     assert all(result["written"] for result in first)
 
     sei_server.clock.advance(30 * 60 + 1)
-    again = backfill(run, MONTHS[:3])
-    assert len(sei_server.exports) == 48 + 6
+    again = backfill(run, MONTHS[:2])
+    assert len(sei_server.exports) == 12 + 4
     assert not any(result["written"] for result in again)
-    assert [result["uri"] for result in again] == [result["uri"] for result in first[:6]]
+    assert [result["uri"] for result in again] == [result["uri"] for result in first[:4]]
     assert files(tmp_path) == delivered

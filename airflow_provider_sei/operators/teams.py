@@ -161,8 +161,8 @@ class SEIExportSummaryOperator(BaseOperator):
         if failed and self.fail_on_failed_teams:
             failure = (
                 f"{len(failed)} of {len(exports)} teams not exported: {_titles(failed)}. See the logs of"
-                f" {self.export_task_id} for the reasons; clear its failed tasks, with those downstream, to export these"
-                " teams again"
+                f" {self.export_task_id} for the reasons; clear its failed tasks, with those downstream, to export"
+                " these teams again"
             )
             error = f"{problem}; {failure}" if problem else failure
         if error:

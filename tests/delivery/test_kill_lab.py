@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.airflow_processes import AirflowLab, free_ports
 
 from airflow_provider_sei.local_server.running import RunningServer
+from demo.local_airflow import LocalAirflow, free_ports
 from demo.rest import ApiError
 
 PATIENCE_SECONDS = 90.0
@@ -58,7 +58,7 @@ def test_a_task_that_a_user_ends_cleans_up_before_it_is_killed(
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "kill.py").write_text(DAG.format(destination=f"{s3.url}x.csv"))
-    lab = AirflowLab(
+    lab = LocalAirflow(
         home=tmp_path / "airflow",
         dags_folder=dags,
         port=free_ports(1)[0],

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from demo.airflow_processes import AirflowLab, free_ports
-from demo.guard import Plan
 
 from airflow_provider_sei.local_server.running import RunningServer
+from demo.local_airflow import LocalAirflow, free_ports
+from demo.processes import Processes
 from demo.rest import AirflowApi
 from tests.lab import until
 
@@ -21,15 +21,15 @@ WATCHER = 'SEIExportCompletedTrigger(family="productivity"'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab(AirflowLab):
+class Lab(LocalAirflow):
     """Airflow with a triggerer that is started again whenever it ends, and OpenLineage's events in a file."""
 
     @property
-    def plan(self) -> Plan:
+    def processes(self) -> Processes:
         """As it is, but for the triggerer."""
-        plan = super().plan
-        again = ["sh", "-c", 'while :; do "$@"; sleep 0.2; done', "sh", *plan.components["triggerer"]]
-        return replace(plan, components={**plan.components, "triggerer": again})
+        processes = super().processes
+        again = ["sh", "-c", 'while :; do "$@"; sleep 0.2; done', "sh", *processes.components["triggerer"]]
+        return replace(processes, components={**processes.components, "triggerer": again})
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """As it is, with OpenLineage's file and DAGs that run at once."""
@@ -108,7 +108,7 @@ def ended(api: AirflowApi, dag_id: str) -> list[str]:
 
 def kill_triggerer(lab: Lab) -> None:
     """Kill it with all its children, as a lost machine would; another one starts at once."""
-    [loop] = [record.find() for record in lab.plan.records() if record.name == "triggerer"]
+    [loop] = [record.find() for record in lab.processes.records() if record.name == "triggerer"]
     assert loop is not None
     for process in loop.children(recursive=True):
         process.kill()
