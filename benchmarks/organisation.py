@@ -189,7 +189,7 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
         importlib.import_module("airflow_provider_sei.operators.sei")
         from airflow_provider_sei.hooks.sei import SEIHook
         from airflow_provider_sei.periods import split_period
-        from airflow_provider_sei.triggers._poller import prepare
+        from airflow_provider_sei.triggers._poller import load_modules
 
         found = [team.team_id for team in SEIHook().list_teams("Engineering")]
         assert len(found) == teams
@@ -198,7 +198,7 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
         periods = split_period(f"{first}-01-01", f"{first + last_year}-{last_month + 1:02}-28")
         tasks = [(team, period) for period in periods for team in found]
         work = Work(f"{folder}/lake/")
-        asyncio.run_coroutine_threadsafe(prepare(), work.loop).result()
+        load_modules()
         begun = time.time()
         with ThreadPoolExecutor(parallel) as pool:
             results = list(pool.map(lambda task: work.export(*task), ((n, *task) for n, task in enumerate(tasks))))

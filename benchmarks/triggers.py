@@ -103,14 +103,15 @@ def alone(count: int) -> dict[str, float]:
     Half of them take a minute or less, one in twenty more than twenty minutes.
     """
     sys.path.insert(0, str(_HERE.parent))
-    from airflow_provider_sei.protocol.waiting import pause_seconds
+    from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
+    wait = ExportWait(WaitPlan(family="ba", export_id="one", started_at=0.0, deadline=math.inf))
     random = Random(1)  # noqa: S311 - the same in every run, not a secret
     polls, delays = 0, 0.0
     for _ in range(count):
         end, now = 60.0 * math.exp(random.gauss(0.0, math.log(20.0) / 1.6449)), 0.0
         while now < end:
-            now += pause_seconds(now, random.random())
+            now += wait.pause(now, random.random())
             polls += 1
         delays += now - end
     return {"polls an export": polls / count, "mean delay s": delays / count}

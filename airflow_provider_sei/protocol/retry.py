@@ -1,4 +1,4 @@
-"""The one back-off: whether to repeat what failed, and after how many seconds."""
+"""After how many seconds to repeat what failed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from email.utils import parsedate_to_datetime
 
 from airflow_provider_sei.exceptions import SEIError
 
-__all__ = ["MAX_RETRY_AFTER", "Backoff", "retry_after_seconds"]
-
 MAX_RETRY_AFTER = 300.0
 """Seconds. A ``Retry-After`` that asks for more is cut to this."""
 
@@ -18,39 +16,20 @@ MAX_RETRY_AFTER = 300.0
 class Backoff:
     """Exponential back-off with jitter. All times in seconds."""
 
-    attempts: int = 5
-    """How often to try in total, the first attempt included."""
-    base: float = 1.0
-    """Mean pause after the first failure; doubled after each further one."""
-    longest: float = 60.0
-    """Cap of the mean pause; a ``Retry-After`` may ask for more."""
+    attempts: int = 5  # in total, the first one included
+    base: float = 1.0  # mean pause after the first failure, doubled after each further one
+    longest: float = 60.0  # cap of the mean pause; a ``Retry-After`` may ask for more
 
     def pause(self, error: BaseException, failures: int, *, jitter: float, now: float) -> float:
         """Return the seconds to wait after that many failures in a row.
 
         :param error: what the last attempt ended with; its ``retry_after`` is respected, up to ``MAX_RETRY_AFTER``.
-        :param failures: at least 1.
         :param jitter: random number in [0, 1); the pause is between half and one and a half times its mean.
-        :param now: epoch seconds, to read a ``Retry-After`` that is a date.
+        :param now: epoch seconds.
         """
         asked = retry_after_seconds(error.retry_after, now) if isinstance(error, SEIError) else None
         mean = min(self.longest, self.base * 2.0 ** min(failures - 1, 32))
         return max(mean * (0.5 + jitter), asked or 0.0)
-
-    def delay(
-        self, error: SEIError, attempt: int, *, jitter: float, now: float, left: float | None = None
-    ) -> float | None:
-        """Return the seconds to wait before the next attempt, or ``None`` to give up.
-
-        Only a retryable error is retried, whatever the call: a repeated create call returns the existing export.
-
-        :param attempt: number of attempts made so far, at least 1.
-        :param left: seconds until the caller's deadline; ``None`` means there is none.
-        """
-        if not error.retryable or attempt >= self.attempts:
-            return None
-        wait = self.pause(error, attempt, jitter=jitter, now=now)
-        return None if left is not None and wait >= left else wait
 
 
 def retry_after_seconds(value: str | None, now: float, *, cap: float = MAX_RETRY_AFTER) -> float | None:

@@ -16,25 +16,16 @@ from dataclasses import asdict, dataclass, fields
 from math import sqrt
 from typing import Any
 
-from airflow_provider_sei import exceptions as errors
-from airflow_provider_sei.exceptions import (
-    SEIError,
-    SEIExportNotFoundError,
-    SEIExportTimeoutError,
-    SEINotFoundError,
-    SEIUnexpectedResponseError,
-)
+from airflow_provider_sei import exceptions
+from airflow_provider_sei.exceptions import SEIError
 from airflow_provider_sei.protocol.exports import Export, ExportStatus, failed_export_error
 from airflow_provider_sei.protocol.retry import retry_after_seconds
-
-__all__ = ["ExportWait", "WaitOutcome", "WaitPlan", "pause_seconds", "read_event"]
 
 _SHORTEST_PAUSE = 5.0  # seconds
 _GROWTH = 1.5
 _JITTER = 0.1  # of a pause, either way, so that exports created together are not polled together
 _NOT_FOUND_TOLERANCE = 30.0  # seconds
 
-_EVENT_VERSION = 1
 _TYPES: dict[str, type] = {"reused": bool, "summary": bool, "size_bytes": int}  # of an export's fields; others are str
 _ERROR_FIELDS = ("status_code", "vendor_code", "vendor_message", "export_id", "retry_after")
 
@@ -74,7 +65,7 @@ class WaitOutcome:
 
     def to_event(self) -> dict[str, Any]:
         """Return the payload of a trigger event, as JSON primitives; :func:`read_event` reads it."""
-        event: dict[str, Any] = {"version": _EVENT_VERSION, "outcome": "error" if self.error else "ready"}
+        event: dict[str, Any] = {"version": 1, "outcome": "error" if self.error else "ready"}
         if self.export is not None:
             event["export"] = asdict(self.export) | {"status": self.export.status.value}
         if self.error is not None:
@@ -86,10 +77,11 @@ class WaitOutcome:
 class ExportWait:
     """Follows one export from poll to poll. It has no clock: every method is given the time, in epoch seconds."""
 
-    __slots__ = ("_error", "_error_since", "_last", "_messages", "_missing_since", "plan")
+    __slots__ = ("_error", "_error_since", "_last", "_messages", "_missing_since", "_name", "plan")
 
     def __init__(self, plan: WaitPlan, *, missing_since: float | None = None) -> None:
         self.plan = plan
+        self._name = f"{plan.family} export {plan.export_id}"
         self._last: Export | None = None
         self._error: SEIError | None = None
         self._error_since: float | None = None
@@ -102,7 +94,11 @@ class ExportWait:
             self._messages.append(f"{self._name} answers again after {now - self._error_since:.0f} s of errors")
         self._error = self._error_since = self._missing_since = None
         if self._last is None or self._last.status_word != export.status_word:
-            self._messages.append(self._describe(export, now))
+            word = export.status_word or "without a status"
+            status = f"{word} ({max(0.0, now - self.plan.started_at):.0f} s)"
+            if export.status is ExportStatus.UNKNOWN:
+                status = f"{word!r} is not a documented status; waiting until the deadline"
+            self._messages.append(f"{self._name}: {status}")
         self._last = export
         if export.status.is_successful:
             return WaitOutcome(export=export)
@@ -116,14 +112,19 @@ class ExportWait:
             self._error_since = now
             self._messages.append(f"{self._name}: {error}")
         self._error = error
-        if isinstance(error, SEINotFoundError):
+        if isinstance(error, exceptions.SEINotFoundError):
             self._missing_since = now if self._missing_since is None else self._missing_since
             if now - self._missing_since < _NOT_FOUND_TOLERANCE and now < self.plan.deadline:
                 return None
-            return WaitOutcome(error=self._not_found(error))
+            if self._last is not None:
+                last = repr(self._last.status_word)
+                msg = f"{self._name} is gone: the server answered 404 after it had answered {last}; create it again"
+                details = {name: getattr(error, name) for name in _ERROR_FIELDS} | {"export_id": self.plan.export_id}
+                error = exceptions.SEIExportNotFoundError(msg, **details)
+            return WaitOutcome(error=error)
         self._missing_since = None
         # HTML in place of JSON is a failing gateway here, rather than a wrong base URL: the create call has worked.
-        if not (error.retryable or isinstance(error, SEIUnexpectedResponseError)):
+        if not (error.retryable or isinstance(error, exceptions.SEIUnexpectedResponseError)):
             return WaitOutcome(error=error)
         if now >= self.plan.deadline:
             return self.timed_out(now)
@@ -137,53 +138,27 @@ class ExportWait:
             f"{self._name} was {state} after {max(0.0, now - self.plan.started_at):.0f} s{last_error}. It continues at"
             " the server: wait for the same id again, or allow more time"
         )
-        return WaitOutcome(export=self._last, error=SEIExportTimeoutError(msg, export_id=self.plan.export_id))
+        return WaitOutcome(
+            export=self._last, error=exceptions.SEIExportTimeoutError(msg, export_id=self.plan.export_id)
+        )
 
-    def pause(self, now: float, jitter: float, *, at_least: float = 0.0) -> float:
+    def pause(self, now: float, jitter: float, *, factor: float = 1.0, at_least: float = 0.0) -> float:
         """Return the seconds until the next poll, which is at the deadline at the latest.
 
         :param jitter: random number in [0, 1).
-        :param at_least: seconds, for a caller that learns of changes otherwise, too.
+        :param factor: of the usual pause, which is longer for a caller that learns of changes otherwise, too.
         """
-        wait = pause_seconds(now - self.plan.started_at, jitter, interval=self.plan.poll_interval)
+        usual = self.plan.poll_interval
+        if usual is None:
+            usual = max(_SHORTEST_PAUSE, _GROWTH * sqrt(max(0.0, now - self.plan.started_at)))
         asked = retry_after_seconds(self._error.retry_after, now) if self._error else None
-        return max(0.0, min(max(wait, at_least, asked or 0.0), self.plan.deadline - now))
+        wait = max(factor * usual * (1.0 - _JITTER + 2.0 * _JITTER * jitter), at_least, asked or 0.0)
+        return max(0.0, min(wait, self.plan.deadline - now))
 
     def messages(self) -> list[str]:
         """Return the log lines since the last call: changes of status, the first error, and the recovery."""
         messages, self._messages = self._messages, []
         return messages
-
-    @property
-    def _name(self) -> str:
-        return f"{self.plan.family} export {self.plan.export_id}"
-
-    def _describe(self, export: Export, now: float) -> str:
-        word = export.status_word or "without a status"
-        if export.status is ExportStatus.UNKNOWN:
-            return f"{self._name}: {word!r} is not a documented status; waiting until the deadline"
-        return f"{self._name}: {word} ({max(0.0, now - self.plan.started_at):.0f} s)"
-
-    def _not_found(self, error: SEINotFoundError) -> SEIError:
-        if self._last is None:
-            return error
-        msg = (
-            f"{self._name} is gone: the server answered 404 after it had answered {self._last.status_word!r};"
-            " create it again"
-        )
-        return SEIExportNotFoundError(
-            msg,
-            status_code=error.status_code,
-            vendor_code=error.vendor_code,
-            vendor_message=error.vendor_message,
-            export_id=self.plan.export_id,
-        )
-
-
-def pause_seconds(elapsed: float, jitter: float, *, interval: float | None = None) -> float:
-    """Return the seconds between two polls of an export that has been waited for ``elapsed`` seconds."""
-    wait = interval if interval is not None else max(_SHORTEST_PAUSE, _GROWTH * sqrt(max(0.0, elapsed)))
-    return wait * (1.0 - _JITTER + 2.0 * _JITTER * jitter)
 
 
 def read_event(event: object) -> Export:
@@ -216,12 +191,11 @@ def read_event(event: object) -> Export:
 
 def _read_error(given: Mapping[str, Any]) -> SEIError:
     message = str(given.get("message") or "the wait ended in an error without a message")
-    details: dict[str, Any] = {
-        name: value if isinstance(value := given.get(name), str | int) else None for name in _ERROR_FIELDS
-    }
-    kind = getattr(errors, str(given["type"])) if given.get("type") in errors.__all__ else None
-    if kind is None:  # written by another release: keep what matters, which is whether to retry
-        kind = errors.SEIConnectionError if given.get("retryable") else errors.SEIExportError
-    if issubclass(kind, errors.SEIArgumentError):
-        return kind(message, export_id=details["export_id"])
+    details: dict[str, Any] = {name: given[name] for name in _ERROR_FIELDS if isinstance(given.get(name), str | int)}
+    kind = vars(exceptions).get(str(given.get("type")))
+    if not (isinstance(kind, type) and issubclass(kind, SEIError)):
+        # Written by another release: keep what matters, which is whether to retry.
+        kind = exceptions.SEIConnectionError if given.get("retryable") else exceptions.SEIExportError
+    if issubclass(kind, exceptions.SEIArgumentError):
+        return kind(message, export_id=details.get("export_id"))
     return kind(message, **details)

@@ -11,11 +11,14 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIConnectionError, SEIError
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
-from airflow_provider_sei.triggers._poller import look_up, prepare, shared_poller
+from airflow_provider_sei.triggers._poller import look_up, shared_poller
 
 __all__ = ["SEIExportTrigger"]
 
-_PAYLOAD_VERSION = 1
+_ARGUMENTS = (
+    *("family", "export_id", "deadline", "started_at", "sei_conn_id", "poll_interval", "passthrough"),
+    *("project_identifier", "org_identifier", "auth_header", "version"),
+)
 
 
 class SEIExportTrigger(BaseTrigger):
@@ -51,7 +54,7 @@ class SEIExportTrigger(BaseTrigger):
         project_identifier: str | None = None,
         org_identifier: str | None = None,
         auth_header: str | None = None,
-        version: int = _PAYLOAD_VERSION,
+        version: int = 1,
         **unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
@@ -72,27 +75,26 @@ class SEIExportTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "family": self.family,
-                "export_id": self.export_id,
-                "deadline": self.deadline,
-                "started_at": self.started_at,
-                "sei_conn_id": self.sei_conn_id,
-                "poll_interval": self.poll_interval,
-                "passthrough": self.passthrough,
-                "project_identifier": self.project_identifier,
-                "org_identifier": self.org_identifier,
-                "auth_header": self.auth_header,
-                "version": self.version,
-            },
-        )
+        arguments = {name: getattr(self, name) for name in _ARGUMENTS}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event."""
         try:
-            outcome = await self._wait()
+            for name in ("deadline", "started_at", "poll_interval"):
+                if not isfinite(getattr(self, name) or 0.0):
+                    msg = f"{name} must be a number of seconds, not {getattr(self, name)!r}"
+                    raise SEIArgumentError(msg, field=name, export_id=self.export_id)  # noqa: TRY301 - it ends the wait
+            plan = WaitPlan(
+                family=self.family,
+                export_id=self.export_id,
+                started_at=time.time() if self.started_at is None else self.started_at,
+                deadline=self.deadline,
+                poll_interval=self.poll_interval,
+            )
+            settings = await look_up(self)
+            async with shared_poller(self.sei_conn_id, settings) as poller:
+                outcome = await poller.wait(plan, settings, lambda line: self.log.info("%s", line))
         except SEIError as error:
             outcome = WaitOutcome(error=error)
         except Exception as error:
@@ -112,27 +114,8 @@ class SEIExportTrigger(BaseTrigger):
         """
         self.log.warning(
             "This triggerer no longer waits for %s export %s: a user has ended the task, or another triggerer has taken"
-            " the trigger over (Airflow up to 3.3.2 does not tell which). Either way the export continues at the"
+            " the trigger over (Airflow up to 3.3.2 does not say which). Either way the export continues at the"
             " server: SEI has no call to cancel it. Its id is stored, so a retry of the task resumes it",
             self.family,
             self.export_id,
         )
-
-    async def _wait(self) -> WaitOutcome:
-        for name in ("deadline", "started_at", "poll_interval"):
-            value = getattr(self, name)
-            if value is not None and not isfinite(value):
-                msg = f"{name} must be a number of seconds, not {value!r}"
-                raise SEIArgumentError(msg, field=name, export_id=self.export_id)
-        plan = WaitPlan(
-            family=self.family,
-            export_id=self.export_id,
-            started_at=time.time() if self.started_at is None else self.started_at,
-            deadline=self.deadline,
-            poll_interval=self.poll_interval,
-        )
-        await prepare()
-        overrides = {name: getattr(self, name) for name in ("project_identifier", "org_identifier", "auth_header")}
-        settings = await look_up(self.sei_conn_id, overrides, self.log)
-        async with shared_poller(self.sei_conn_id, settings) as poller:
-            return await poller.wait(plan, settings, lambda line: self.log.info("%s", line))

@@ -5,44 +5,43 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import random
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIResponseError
 from airflow_provider_sei.protocol.arguments import parse_number, parse_text
 from airflow_provider_sei.protocol.exports import Export
-from airflow_provider_sei.protocol.families import ExportFamily, get_family
+from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.http import printable
 from airflow_provider_sei.protocol.listing import Page, export_pager, list_call, list_query, on_page
 from airflow_provider_sei.protocol.retry import Backoff
-from airflow_provider_sei.triggers._poller import look_up, prepare, shared_poller
+from airflow_provider_sei.triggers._poller import jitter, look_up, shared_poller
 
 try:
     from airflow.triggers.base import BaseEventTrigger
 except ImportError:
     BaseEventTrigger = BaseTrigger  # type: ignore[assignment,misc]  # Airflow 2 has none; refused below
 
-if TYPE_CHECKING:
-    from airflow_provider_sei.protocol.settings import SEISettings
-    from airflow_provider_sei.triggers._poller import Poller
+__all__ = ["SEIExportCompletedTrigger"]
 
-__all__ = ["CompletionScan", "SEIExportCompletedTrigger", "Watermark"]
-
-_LEAST_INTERVAL = 5.0  # seconds
-_MOST_INTERVAL = 24 * 60 * 60.0
+_SHORTEST, _LONGEST = 5.0, 24 * 3600.0  # seconds between two reads of the list
 _SETTLED_AFTER = 5.0  # seconds; the triggerer hands events over once a second
 _LONGEST_PAUSE = 900.0  # seconds; somebody may repair the connection meanwhile
-_WRONG_PATH = (404, 405)
 _OVERLAP = 600.0  # seconds after its completion for which an export may appear in the list for the first time
 _EMPTY_OVERLAP = 24 * 3600.0  # seconds; with an empty list, only our own clock is known, and it may be wrong
-_VERSION = 1
-_EVENT_FIELDS = ("created_at", "completed_at", "team_id", "org_tree_name", "date_start", "date_end", "level")
+_ARGUMENTS = (
+    *("family", "team_id", "org_tree_name", "since", "poll_interval", "sei_conn_id"),
+    *("project_identifier", "org_identifier", "auth_header"),
+)
+_EVENT_FIELDS = (
+    *("family", "export_id", "created_at", "completed_at", "team_id", "org_tree_name"),
+    *("date_start", "date_end", "level"),
+)
 
 
 class SEIExportCompletedTrigger(BaseEventTrigger):
@@ -56,11 +55,9 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
     Each export is reported once. From Airflow 3.3 on, a watermark is stored with the watched asset: exports that are
     completed while the triggerer is down, or the DAG paused, are reported afterwards. For that, the asset must be the
     only one with a watcher of these same arguments. A triggerer that dies within seconds of an event may report it
-    again. Before Airflow 3.3, and where nothing is stored yet, it begins with ``since``, or with what is completed
-    after its own start.
+    again. Before Airflow 3.3, and where nothing is stored yet, it begins with ``since``, or with its own start.
 
-    It never ends by itself: an error is logged, and the list is read again after pauses that grow to a quarter of an
-    hour.
+    It never ends by itself: after an error, the list is read again, with pauses that grow to a quarter of an hour.
 
     :param family: the exports' family.
     :param team_id: only exports of this team.
@@ -104,147 +101,104 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again.
 
-        :raises SEIArgumentError: one of them cannot work. Airflow calls this when it parses the DAG. The constructor must
-            not raise: in the triggerer, that would end the triggerer.
+        :raises SEIArgumentError: one of them cannot work. Airflow calls this when it parses the DAG; an error of the
+            constructor would end the triggerer.
         """
-        checked = {
+        parse_since(self.since)
+        arguments = {name: getattr(self, name) for name in _ARGUMENTS} | {
             "family": get_family(self.family).name,
             "team_id": parse_text(self.team_id, "team_id"),
             "org_tree_name": parse_text(self.org_tree_name, "org_tree_name"),
-            "poll_interval": parse_number(
-                self.poll_interval, "poll_interval", least=_LEAST_INTERVAL, most=_MOST_INTERVAL
-            ),
+            "poll_interval": parse_number(self.poll_interval, "poll_interval", least=_SHORTEST, most=_LONGEST),
         }
-        parse_since(self.since)
-        return f"{type(self).__module__}.{type(self).__qualname__}", {**self._arguments, **checked}
-
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        return {
-            "family": self.family,
-            "team_id": self.team_id,
-            "org_tree_name": self.org_tree_name,
-            "since": self.since,
-            "poll_interval": self.poll_interval,
-            "sei_conn_id": self.sei_conn_id,
-            "project_identifier": self.project_identifier,
-            "org_identifier": self.org_identifier,
-            "auth_header": self.auth_header,
-        }
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Read the list from time to time, and yield an event for each export that is new."""
-        await prepare()
         backoff = Backoff(base=self.poll_interval, longest=max(_LONGEST_PAUSE, self.poll_interval))
         failures, watermark, stored = 0, None, None
         while True:
+            events: list[dict[str, Any]] = []
             try:
                 if watermark is None:
-                    watermark = stored = await self._load()
+                    since = parse_since(self.since)
+                    begin = None if since is None else Watermark(since)
+                    watermark = stored = Watermark.from_dict(await self._state("get")) or begin
                 events, watermark = await self._scan(watermark)
                 failures, pause = 0, self.poll_interval
             except Exception as error:  # noqa: BLE001 - Airflow would restart the trigger immediately
                 failures += 1
-                pause = backoff.pause(error, failures, jitter=random.random(), now=time.time())  # noqa: S311 - jitter, not a secret
-                self.log.warning("Looking for completed %s exports: %s; again in %.0f s", self.family, error, pause)
-                events = []
+                pause = backoff.pause(error, failures, jitter=jitter(), now=time.time())
+                self.log.warning("Could not list completed %s exports (%s); again in %.0f s", self.family, error, pause)
             for event in events:
                 yield TriggerEvent(event)
             if watermark is not None and watermark != stored:
                 if events:
                     # Stored only once Airflow has taken the events over: an event may be repeated, but not lost.
                     await asyncio.sleep(_SETTLED_AFTER)
-                if await self._store(watermark):
+                try:
+                    await self._state("set", asdict(watermark))
                     stored = watermark
+                except Exception as error:  # noqa: BLE001 - tried again after the next read
+                    self.log.warning("Could not store the watermark (%s)", error)
             await asyncio.sleep(pause)
 
     async def _scan(self, watermark: Watermark | None) -> tuple[list[dict[str, Any]], Watermark]:
         """Read the list; return the payloads of what is new, and the watermark after it."""
-        overrides = {name: getattr(self, name) for name in ("project_identifier", "org_identifier", "auth_header")}
-        # Looked up each time: a trigger of this kind outlives its key.
-        settings = await look_up(self.sei_conn_id, overrides, self.log)
+        settings = await look_up(self)  # each time, because this trigger may outlive its key
         family, scan = get_family(self.family), CompletionScan(watermark, now=time.time())
+        # ``completedAt`` is a documented sort key: the vendor's OpenAPI document, ``ListExports`` (read 2026-11-23).
+        query = list_query(status="completed", team_id=self.team_id, sort_by="completedAt", sort_order="desc")
         async with shared_poller(self.sei_conn_id, settings) as poller:
-            try:
-                await self._read_pages(scan, family, poller, settings)
-            except SEIResponseError as error:
-                if scan.page or error.status_code not in _WRONG_PATH or family.alternate_collection_path is None:
-                    raise
-                family = replace(family, collection_path=family.alternate_collection_path)
-                await self._read_pages(scan, family, poller, settings)
+            while not scan.done:
+                call = list_call(family, on_page(query, scan.pager.page))
+                try:
+                    scan.take(await poller.call(call, settings, family.name))
+                except SEIResponseError as error:
+                    path = family.alternate_collection_path
+                    if scan.pager.page or error.status_code not in (404, 405) or path in (None, family.collection_path):
+                        raise
+                    family = replace(family, collection_path=path)
         if scan.undated:
             self.log.warning("%d completed %s exports have no readable completedAt", scan.undated, family.name)
         exports, after = scan.result(self.org_tree_name)
-        source = {
-            "project_identifier": settings.project_identifier,
-            "org_identifier": settings.org_identifier,
-            "sei_conn_id": self.sei_conn_id,
-        }
-        return [_payload(export, family, source) for export in exports], after
+        source = {name: getattr(settings, name) for name in ("project_identifier", "org_identifier")}
+        return [_payload(export) | source | {"sei_conn_id": self.sei_conn_id} for export in exports], after
 
-    async def _read_pages(
-        self, scan: CompletionScan, family: ExportFamily, poller: Poller, settings: SEISettings
-    ) -> None:
-        # ``completedAt`` is a documented sort key: the vendor's OpenAPI document, ``ListExports`` (read 2026-11-23).
-        query = list_query(status="completed", team_id=self.team_id, sort_by="completedAt", sort_order="desc")
-        while not scan.done:
-            scan.take(await poller.call(list_call(family, on_page(query, scan.page)), settings, family.name))
-
-    async def _load(self) -> Watermark | None:
-        """Return the stored watermark, or else one at ``since``."""
-        store, value = getattr(self, "asset_state_store", None), None
-        if store is not None:
-            try:
-                value = await _call(store, "get", self._key)
-            except ValueError as error:
-                self.log.warning("No watermark is kept between restarts (%s)", error)
-        if (watermark := Watermark.from_dict(value)) is not None:
-            return watermark
-        since = parse_since(self.since)
-        return None if since is None else Watermark(since)
-
-    async def _store(self, watermark: Watermark) -> bool:
-        """Store the watermark with the asset; return whether nothing is left to do."""
+    async def _state(self, method: str, *value: Any) -> Any:
+        """Get or set the watermark that Airflow 3.3 and newer store with the asset."""
         store = getattr(self, "asset_state_store", None)
-        if store is not None:
-            try:
-                await _call(store, "set", self._key, watermark.to_dict())
-            except ValueError:  # several assets share this trigger, so that Airflow has no store for it
-                return True
-            except Exception as error:  # noqa: BLE001 - tried again after the next read
-                self.log.warning("Could not store the watermark (%s)", error)
-                return False
-        return True
-
-    @property
-    def _key(self) -> str:
+        if store is None:
+            return None
         # Another poll_interval is still the same watcher.
-        identity = {name: value for name, value in self._arguments.items() if name != "poll_interval"}
-        return "sei_exports_seen:" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        identity = {name: getattr(self, name) for name in _ARGUMENTS if name != "poll_interval"}
+        key = "sei_exports_seen:" + hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        call = getattr(store, f"a{method}", None)
+        try:
+            # Airflow 3.3.0 and 3.3.1 have only the blocking form.
+            return await (call(key, *value) if call else asyncio.to_thread(getattr(store, method), key, *value))
+        except ValueError as error:  # several assets share this trigger, so that Airflow has no store for it
+            self.log.warning("No watermark is kept between restarts (%s)", error)
+            self.asset_state_store = None
+            return None
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """Which exports were reported."""
+    """Which exports were reported. Times are epoch seconds."""
 
     low: float
-    """Epoch seconds: what was completed before is ignored."""
+    """What was completed before is ignored."""
     seen: Mapping[str, float] = field(default_factory=dict)
     """Ids of exports that were completed since, each with its time."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON primitives."""
-        return {"version": _VERSION, "low": self.low, "seen": dict(self.seen)}
-
     @classmethod
-    def from_dict(cls, value: object) -> Watermark | None:
-        """Return what ``to_dict`` has made, or ``None`` where it cannot be read."""
-        if not isinstance(value, Mapping) or not isinstance(seen := value.get("seen"), Mapping):
+    def from_dict(cls, value: Any) -> Watermark | None:
+        """Return what ``asdict`` has made, or ``None`` where it cannot be read."""
+        try:
+            return cls(float(value["low"]), {str(name): float(at) for name, at in value["seen"].items()})
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
-        low, times = value.get("low"), list(seen.values())
-        if any(isinstance(one, bool) or not isinstance(one, int | float) for one in (low, *times)):
-            return None
-        return cls(float(low or 0.0), {str(name): float(one) for name, one in seen.items()})
 
 
 class CompletionScan:
@@ -259,95 +213,68 @@ class CompletionScan:
     """
 
     def __init__(self, watermark: Watermark | None, *, now: float) -> None:
-        self._watermark = watermark
-        self._now = now
-        self._walk = export_pager()
+        self._watermark, self._now = watermark, now
         self._found: dict[str, tuple[float, Export]] = {}
+        self.pager = export_pager()
         self.done = False
-        """Whether no further page is needed."""
         self.undated = 0
         """How many exports without a readable time of completion were ignored."""
 
-    @property
-    def page(self) -> int:
-        """Number of the page to read next."""
-        return self._walk.page
-
     def take(self, page: Page[Export]) -> None:
-        """Record that page."""
+        """Record that page, and set ``done`` if no further one is needed."""
         times = []
         # A server that ignores the filter lists failed ones too, which may well have a time.
-        for export in (one for one in self._walk.take(page) if one.status.is_successful):
+        for export in (one for one in self.pager.take(page) if one.status.is_successful):
             at = _epoch_seconds(export.completed_at)
             if at is None:
                 self.undated += 1
                 continue
             times.append(at)
             self._found[export.export_id] = (at, export)
-        # In the order asked for, nothing newer follows the last one; in any other order, a whole page has to be old.
+        # In the requested order, nothing newer follows the last one; in any other order, a whole page has to be old.
         oldest = min(times, default=0.0)
         latest_to_come = oldest if times == sorted(times, reverse=True) else max(times)
-        self.done = self._walk.done or (bool(times) and latest_to_come < self._low())
+        self.done = self.pager.done or (bool(times) and latest_to_come < self._low)
 
     def result(self, org_tree_name: str | None = None) -> tuple[list[Export], Watermark]:
-        """Return the exports that are new, oldest first, and the watermark after them.
-
-        :param org_tree_name: only exports of this tree; the list has no filter for it.
-        """
-        low = self._low()
-        seen = self._watermark.seen if self._watermark else {}
+        """Return the exports of that tree that are new, oldest first, and the watermark after them."""
+        low, seen = self._low, self._watermark.seen if self._watermark else {}
         recent = sorted((at, name) for name, (at, _) in self._found.items() if at >= low)
-        raised = max(low, self._newest() - _OVERLAP) if self._found else low
+        raised = max(low, self._start())
         all_seen = {**seen, **{name: at for at, name in recent}}
         after = Watermark(raised, {name: at for name, at in all_seen.items() if at >= raised})
-        if self._watermark is None:
-            return [], after
-        new = [self._found[name][1] for _, name in recent if name not in seen]
-        return [one for one in new if org_tree_name in (None, one.org_tree_name)], after
+        new = [self._found[name][1] for _, name in recent if self._watermark and name not in seen]
+        return [export for export in new if org_tree_name in (None, export.org_tree_name)], after
 
-    def _newest(self) -> float:
-        # A time in the future would hide all that is completed until then.
-        return min(max(at for at, _ in self._found.values()), self._now)
-
+    @property
     def _low(self) -> float:
-        if self._watermark is not None:
-            return self._watermark.low
-        return self._newest() - _OVERLAP if self._found else self._now - _EMPTY_OVERLAP
+        return self._watermark.low if self._watermark else self._start()
+
+    def _start(self) -> float:
+        if not self._found:
+            return self._watermark.low if self._watermark else self._now - _EMPTY_OVERLAP
+        # A time in the future would hide all that is completed until then.
+        return min(max(at for at, _ in self._found.values()), self._now) - _OVERLAP
 
 
 def parse_since(value: object) -> float | None:
-    """Return the time from which on exports are reported, in epoch seconds; without an offset it is in UTC.
-
-    :raises SEIArgumentError: it is not an ISO 8601 time.
-    """
-    if value is None:
-        return None
-    moment = _epoch_seconds(value if isinstance(value, str) else None)
-    if moment is None:
+    """Return the time from which on exports are reported, in epoch seconds; without an offset it is in UTC."""
+    moment = _epoch_seconds(value)
+    if moment is None and value is not None:
         msg = f"since must be a time written 2024-01-31T12:00:00Z, not {value!r}"
         raise SEIArgumentError(msg, field="since")
     return moment
 
 
-def _payload(export: Export, family: ExportFamily, source: Mapping[str, str | None]) -> dict[str, Any]:
+def _payload(export: Export) -> dict[str, Any]:
     # No person and no URL: it goes to Airflow's database and to other people's DAGs.
-    payload: dict[str, Any] = {"version": _VERSION, "status": export.status.value, "family": family.name}
-    payload |= {name: printable(value) for name in _EVENT_FIELDS if (value := getattr(export, name)) is not None}
-    payload |= {"export_id": export.export_id, **source}
-    return {name: value for name, value in payload.items() if value is not None}
+    fields = {name: printable(value) for name in _EVENT_FIELDS if (value := getattr(export, name)) is not None}
+    return {"version": 1, "status": export.status.value, **fields}
 
 
-def _epoch_seconds(text: str | None) -> float | None:
+def _epoch_seconds(text: object) -> float | None:
     try:
-        moment = datetime.fromisoformat(text.strip()) if text else None
+        moment = datetime.fromisoformat(text.strip() if isinstance(text, str) else "")
     except ValueError:
         return None
-    if moment is None:
-        return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-async def _call(store: Any, name: str, *arguments: Any) -> Any:
-    # Airflow 3.3.0 and 3.3.1 have only the blocking form.
-    asynchronous = getattr(store, f"a{name}", None)
-    return await (asynchronous(*arguments) if asynchronous else asyncio.to_thread(getattr(store, name), *arguments))

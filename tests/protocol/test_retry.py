@@ -1,4 +1,4 @@
-"""When a call is made again, and after how long."""
+"""After how long a call is made again."""
 
 from __future__ import annotations
 
@@ -9,74 +9,28 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_sei import exceptions as errors
-from airflow_provider_sei.exceptions import SEIBadRequestError, SEIConnectionError, SEIRateLimitError, SEIServerError
+from airflow_provider_sei.exceptions import SEIRateLimitError
 from airflow_provider_sei.protocol.retry import MAX_RETRY_AFTER, Backoff, retry_after_seconds
 from tests.protocol.strategies import ANYTHING
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
-def delay(error: errors.SEIError, attempt: int = 1, *, jitter: float = 0.5, left: float | None = None) -> float | None:
-    """Return what the default rule says."""
-    return Backoff().delay(error, attempt, jitter=jitter, now=NOW, left=left)
+class TestPause:
+    """The seconds before the next attempt."""
 
+    @pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+    def test_pauses_double_up_to_a_cap(self, jitter: float) -> None:
+        """After any error, with jitter from half to one and a half times the mean."""
+        backoff, counts = Backoff(base=60.0, longest=900.0), (1, 2, 3, 4, 5, 10_000)
+        pauses = [backoff.pause(ValueError(), count, jitter=jitter, now=NOW) for count in counts]
+        assert pauses == [mean * (0.5 + jitter) for mean in (60.0, 120.0, 240.0, 480.0, 900.0, 900.0)]
 
-class TestDelay:
-    """Whether to retry, and when."""
-
-    @pytest.mark.parametrize(
-        ("kind", "again"),
-        [
-            (errors.SEIConnectionError, True),
-            (errors.SEIRateLimitError, True),
-            (errors.SEIServerError, True),
-            (errors.SEIDownloadError, True),
-            (errors.SEIAuthError, False),
-            (errors.SEINotFoundError, False),
-            (errors.SEIBadRequestError, False),
-            (errors.SEIUnexpectedResponseError, False),
-            (errors.SEIArgumentError, False),
-            (errors.SEIExportFailedError, False),
-        ],
-    )
-    def test_only_retryable_errors_are_retried(self, kind: type[errors.SEIError], *, again: bool) -> None:
-        """A 4xx is final, no answer and a 5xx are not."""
-        assert (delay(kind("trouble")) is not None) is again
-
-    def test_waits_double_with_jitter(self) -> None:
-        """Half to one and a half times 1, 2, 4 and 8 seconds."""
-        error = SEIConnectionError("cut off")
-        assert [delay(error, attempt) for attempt in (1, 2, 3, 4)] == [1.0, 2.0, 4.0, 8.0]
-        assert delay(error, 3, jitter=0.0) == 2.0
-        assert delay(error, 3, jitter=0.999) == pytest.approx(6.0, rel=0.01)
-
-    def test_attempts_are_bounded(self) -> None:
-        """The fifth attempt is the last."""
-        assert delay(SEIConnectionError("cut off"), 4) is not None
-        assert delay(SEIConnectionError("cut off"), 5) is None
-
-    def test_the_mean_pause_is_capped(self) -> None:
-        """Also after any number of failures, and for errors that would not be retried."""
-        backoff = Backoff(base=60.0, longest=900.0)
-        pauses = [backoff.pause(ValueError(), count, jitter=0.5, now=NOW) for count in (1, 2, 3, 4, 5, 10_000)]
-        assert pauses == [60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
-
-    def test_retry_after_is_respected(self) -> None:
-        """The server knows best when it will serve again; never earlier than our own wait."""
-        assert delay(SEIRateLimitError("slow down", retry_after="30")) == 30.0
-        assert delay(SEIServerError("later", retry_after="0")) == 1.0
-
-    def test_retry_after_is_capped(self) -> None:
-        """A day is not waited for inside one call."""
-        assert delay(SEIRateLimitError("slow down", retry_after="86400")) == 300.0
-
-    def test_a_wait_beyond_the_time_left_gives_up(self) -> None:
-        """Sleeping into the deadline would only hide the error."""
-        error = SEIRateLimitError("slow down", retry_after="30")
-        assert delay(error, left=30.0) is None
-        assert delay(error, left=31.0) == 30.0
-        assert delay(SEIBadRequestError("no"), left=1000.0) is None
+    @pytest.mark.parametrize(("asked", "pause"), [("30", 30.0), ("0", 1.0), ("86400", 300.0), (None, 1.0)])
+    def test_retry_after_is_respected_up_to_a_cap(self, asked: str | None, pause: float) -> None:
+        """Never earlier than the usual pause."""
+        error = SEIRateLimitError("slow down", retry_after=asked)
+        assert Backoff().pause(error, 1, jitter=0.5, now=NOW) == pause
 
 
 class TestRetryAfter:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.exports import Export, ExportStatus
-from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, pause_seconds, read_event
+from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan, read_event
 from tests.protocol.strategies import ANYTHING, json_values, texts
 from tests.protocol.strategies import outcome as outcome_of
 
@@ -154,9 +154,10 @@ class TestPause:
     )
     def test_pauses_grow_with_the_root_of_the_time_waited(self, elapsed: float, pause: float) -> None:
         """Five seconds at least; the jitter is a tenth either way."""
-        assert pause_seconds(elapsed, 0.5) == pytest.approx(pause)
-        assert pause_seconds(elapsed, 0.0) == pytest.approx(0.9 * pause)
-        assert pause_seconds(elapsed, 1.0) == pytest.approx(1.1 * pause)
+        wait = a_wait(deadline=DEADLINE + 3600)
+        for jitter, part in ((0.0, 0.9), (0.5, 1.0), (1.0, 1.1)):
+            assert wait.pause(START + elapsed, jitter) == pytest.approx(part * pause)
+        assert wait.pause(START + elapsed, 0.5, factor=3.0) == pytest.approx(3.0 * pause)
 
     def test_an_interval_of_the_users_own_is_kept(self) -> None:
         """But for the jitter."""
@@ -252,6 +253,7 @@ EXPORT = Export(
     status_word="COMPLETED",
     created_at="2025-12-29T10:00:00Z",
     download_url="/d",
+    level="team",
     size_bytes=5,
 )
 EXPORTED = {"export_id": "exp_1", "family": "ba", "status": "COMPLETED"}
@@ -330,7 +332,7 @@ class TestEvent:
                     ({"export_id": ""}, "export id or family"),
                     ({"family": None}, "export id or family"),
                     ({"export_id": 5}, "export_id"),
-                    ({"download_url": {}}, "download_url"),
+                    ({"level": {}}, "level"),
                     ({"status": None}, "unknown"),
                     ({"status": "queued"}, "queued"),
                     ({"status": "failed"}, "failed"),
@@ -350,7 +352,7 @@ class TestEvent:
             {"outcome": st.sampled_from(["ready", "error"])},
             optional={
                 "export": st.dictionaries(
-                    st.sampled_from(["export_id", "family", "status", "size_bytes", "reused", "download_url"]),
+                    st.sampled_from(["export_id", "family", "status", "size_bytes", "reused", "level"]),
                     json_values | st.sampled_from(["exp_1", "ba", "completed"]),
                 ),
                 "error": st.dictionaries(

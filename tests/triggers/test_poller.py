@@ -35,7 +35,6 @@ from airflow_provider_sei.protocol.http import Call, HttpResponse
 from airflow_provider_sei.protocol.listing import list_call, list_query
 from airflow_provider_sei.protocol.settings import BaseUrl, SEISettings
 from airflow_provider_sei.protocol.waiting import WaitOutcome, WaitPlan
-from airflow_provider_sei.triggers import _metrics
 from airflow_provider_sei.triggers._poller import shared_poller
 from tests.fast_loop import START, run_fast
 
@@ -502,7 +501,7 @@ class TestMetrics:
                 assert (name, tags) == ("sei.wait_seconds", {"family": "productivity"})
                 times.append(spent)
 
-        monkeypatch.setattr(_metrics, "_stats", Stats)
+        monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", Stats())
         throttled = [SEIRateLimitError("429")]
         server.fault = lambda *_: throttled.pop() if throttled else None
         run(wait_all([*add(server, 7), *add(server, 1, word="failed", reason="x")]))
@@ -519,13 +518,15 @@ class TestMetrics:
 
     def test_a_backend_that_fails_ends_nothing(self, server: Server, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Waits end well although nothing can be counted."""
-        monkeypatch.setattr(_metrics, "_stats", lambda: 1 / 0)
+        monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", None)
         assert run(wait(*add(server, 1)))[0].error is None
 
     def test_airflows_own_stats_are_used(self) -> None:
         """Whatever Airflow calls Stats in this version."""
-        assert callable(_metrics._stats().incr)
-        assert callable(_metrics._stats().timing)
+        from airflow.providers.common.compat.sdk import Stats
+
+        assert callable(Stats.incr)
+        assert callable(Stats.timing)
 
 
 async def _together(*tests: Coroutine[Any, Any, Any]) -> list[Any]:

@@ -24,7 +24,7 @@ PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 
 @pytest.fixture
 def connection(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A connection that may call as often as the vendor lets anybody, to a server whose time stands still."""
+    """A connection that may call as often as the vendor lets anybody, to a server with a stopped clock."""
     sei_server.reset(clock_speed=0.0, seconds_to_complete=60.0, queued_seconds=10.0)
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(calls_per_minute=1000))
     return "sei_default"
@@ -49,12 +49,12 @@ def trigger(export_id: str) -> Callable[..., SEIExportTrigger]:
 
 
 def polls(sei_server: Any) -> int:
-    """Return how often the server was asked for an export's state."""
+    """Return how many status calls the server had."""
     return sum(request.operation == "status" for request in sei_server.requests)
 
 
 def after(sei_server: Any, count: int, act: Callable[[], Any]) -> Callable[[], Awaitable[None]]:
-    """Return what lets ``act`` happen once the server was asked ``count`` times."""
+    """Return what lets ``act`` happen once the server had ``count`` status calls."""
 
     async def wait() -> None:
         async with asyncio.timeout(20):
@@ -326,7 +326,7 @@ class TestTwice:
         assert asyncio.run(cancel()) == set()
 
     def test_many_fire_each_their_own_event(self, trigger: Any, sei_server: Any, connection: str, fire: Fire) -> None:
-        """However they are asked for."""
+        """Of one connection."""
         hook = SEIHook(connection)
         teams = ("456", "123", "789", "6036", "1")
         ids = [
@@ -352,25 +352,24 @@ class TestSecrecy:
         self, trigger: Any, sei_server: Any, fire: Fire, task_log: Any, export_id: str
     ) -> None:
         """In no event and no line, good or bad."""
-        told = []
+        events = []
         for fault in (
             {"status": 400, "body": "the key demo-key of Jane is wrong"},
             {"status": 200, "body": "demo-key"},
         ):
             sei_server.faults.add("status", "answer", **fault)
-            told.append(fire(trigger(seconds=0.3)))
+            events.append(fire(trigger(seconds=0.3)))
         sei_server.end_export(export_id, "failed")
         sei_server.clock.advance(60)
-        told.append(fire(trigger()))
-        assert sei_server.api_key not in f"{told} {task_log.text}"
-        assert "jane.smith" not in f"{told} {task_log.text}"
+        events.append(fire(trigger()))
+        assert sei_server.api_key not in f"{events} {task_log.text}"
+        assert "jane.smith" not in f"{events} {task_log.text}"
 
     def test_each_status_is_logged_once(self, trigger: Any, sei_server: Any, fire: Fire, task_log: Any) -> None:
         """However often it was polled."""
         fire(trigger(), after(sei_server, 4, lambda: sei_server.clock.advance(60)))
-        told = task_log.text
-        assert told.count(": queued (") == 1
-        assert told.count(": completed (") == 1
+        assert task_log.text.count(": queued (") == 1
+        assert task_log.text.count(": completed (") == 1
 
 
 async def _first(trigger: SEIExportTrigger) -> Any:

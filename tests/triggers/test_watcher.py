@@ -73,7 +73,7 @@ class SharedStore:
 
 @pytest.fixture
 def connection(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A connection without a pace, looks without a pause, and a server whose clock is moved by hand."""
+    """A connection with a high rate limit, reads without a pause, and a server whose clock is moved by hand."""
     sei_server.reset(clock_speed=0.0)
     sei_server.clock.advance(-3600.0)
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(calls_per_minute=1000))
@@ -83,7 +83,7 @@ def connection(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def create(connection: str, sei_server: Any) -> Callable[..., str]:
-    """Create an export that completes at once, a second after the one before; return its id."""
+    """Create an export that completes immediately, a second after the one before; return its id."""
     teams = iter(["456", "123", "789"] * 9)
 
     def make(**changes: Any) -> str:
@@ -116,8 +116,8 @@ def watch(sei_server: Any, one: Any, *steps: Callable[[], Any]) -> list[dict[str
         task = asyncio.create_task(collect())
         async with asyncio.timeout(PATIENCE_SECONDS):
             for step in (*steps, lambda: None):
-                looks = len(listed(sei_server))
-                while len(listed(sei_server)) < looks + 2:  # the server lives in a thread of its own
+                calls = len(listed(sei_server))
+                while len(listed(sei_server)) < calls + 2:  # the server lives in a thread of its own
                     assert not task.done(), "the watch has ended"
                     await asyncio.sleep(0.005)
                 await asyncio.to_thread(step)
@@ -134,7 +134,7 @@ def listed(sei_server: Any) -> list[Any]:
 
 
 def ids(payloads: list[dict[str, Any]]) -> list[str]:
-    """Return the exports that events tell of."""
+    """Return the exports in the events."""
     return [payload["export_id"] for payload in payloads]
 
 
@@ -246,7 +246,7 @@ class TestRestart:
     def test_a_store_of_several_assets_is_left_alone(self, sei_server: Any, create: Any, task_log: Any) -> None:
         """Airflow does not say whose it is; that is logged."""
         assert len(watch(sei_server, trigger(SharedStore()), create)) == 1
-        assert "No watermark is kept between restarts" in task_log.text
+        assert "No watermark is stored between restarts" in task_log.text
 
     def test_a_store_that_fails_is_asked_again(self, sei_server: Any, create: Any) -> None:
         """Nothing is reported before it is known what was."""
@@ -257,7 +257,7 @@ class TestRestart:
         assert ids(watch(sei_server, trigger(store))) == [meanwhile]
 
     def test_a_store_that_cannot_write_is_written_later(self, sei_server: Any, create: Any) -> None:
-        """The next look does it."""
+        """After the next read."""
         store = Store()
         watch(sei_server, trigger(store), lambda: setattr(store, "out_of_order", 1), create, lambda: None)
         assert watch(sei_server, trigger(store)) == []
@@ -266,23 +266,23 @@ class TestRestart:
         self, sei_server: Any, create: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An event that is lost with its triggerer is repeated."""
-        real, story = asyncio.sleep, []
+        real, log = asyncio.sleep, []
 
         async def sleep(seconds: float) -> None:
-            story.append(f"slept {seconds:g}")
+            log.append(f"slept {seconds:g}")
             await real(seconds if seconds < 1.0 else 0.0)
 
-        class Telling(Store):
+        class LoggingStore(Store):
             async def aset(self, key: str, value: Any) -> None:
-                story.append(f"kept {len(value['seen'])}")
+                log.append(f"stored {len(value['seen'])}")
                 await super().aset(key, value)
 
         monkeypatch.setattr("airflow_provider_sei.triggers.watcher._SETTLED_AFTER", 5.0)
-        one = trigger(Telling())
+        one = trigger(LoggingStore())
         with monkeypatch.context() as patch:
             patch.setattr("airflow_provider_sei.triggers.watcher.asyncio.sleep", sleep)
             watch(sei_server, one, create)
-        assert story[story.index("kept 1") - 1] == "slept 5"
+        assert log[log.index("stored 1") - 1] == "slept 5"
 
     def test_another_since_begins_anew(self, sei_server: Any, create: Any) -> None:
         """The same one does not."""
@@ -294,7 +294,7 @@ class TestRestart:
 
 
 class TestErrors:
-    """It never ends: Airflow would begin it again at once."""
+    """It never ends: Airflow would begin it again immediately."""
 
     @pytest.mark.parametrize(
         ("name", "fault"),
@@ -313,11 +313,11 @@ class TestErrors:
         """What is completed meanwhile is reported afterwards."""
         monkeypatch.setattr("airflow_provider_sei.triggers._poller._THROTTLED", Backoff(base=0.01))
 
-        def trouble() -> None:
+        def fail() -> None:
             sei_server.faults.add("list", name, times=3, **fault)
             create()
 
-        fired = watch(sei_server, trigger(), trouble, lambda: None, lambda: None)
+        fired = watch(sei_server, trigger(), fail, lambda: None, lambda: None)
         assert ids(fired) == [export.export_id for export in sei_server.exports]
         assert str(fault["status"]) in task_log.text
 
@@ -360,7 +360,7 @@ class TestErrors:
 
 
 class TestSerialize:
-    """What Airflow keeps, and tells triggers apart by."""
+    """What Airflow stores, and identifies triggers by."""
 
     ARGUMENTS: dict[str, Any] = {  # noqa: RUF012 - a constant of the tests
         "family": "ba",
@@ -385,16 +385,16 @@ class TestSerialize:
         from airflow.triggers.base import BaseEventTrigger
 
         path, arguments = SEIExportCompletedTrigger(family="ba", poll_interval=60).serialize()
-        kept = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments))
-        assert BaseEventTrigger.hash(path, kept) == BaseEventTrigger.hash(path, arguments)
-        assert SEIExportCompletedTrigger(**kept).serialize() == (path, arguments)
+        stored = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments))
+        assert BaseEventTrigger.hash(path, stored) == BaseEventTrigger.hash(path, arguments)
+        assert SEIExportCompletedTrigger(**stored).serialize() == (path, arguments)
 
     @pytest.mark.parametrize(
         ("wrong", "words"),
         [
             ({"family": "prodctivity"}, "did you mean"),
             ({"since": "yesterday"}, "since must be a time"),
-            ({"poll_interval": 1}, "poll_interval must be a number of seconds, at least 5"),
+            ({"poll_interval": 1}, "poll_interval must be a number of seconds"),
             ({"team_id": 4.5}, "team_id must be text"),
         ],
     )

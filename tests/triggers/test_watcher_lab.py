@@ -32,7 +32,7 @@ class Lab(LocalAirflow):
         return replace(processes, components={**processes.components, "triggerer": again})
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """As it is, with OpenLineage's file and DAGs that run at once."""
+        """As it is, with OpenLineage's file and DAGs that run immediately."""
         transport = {"type": "file", "log_file_path": str(self.home / "openlineage.jsonl"), "append": True}
         return {
             **super().environment(inherited),
@@ -44,7 +44,7 @@ class Lab(LocalAirflow):
 
 @pytest.fixture
 def lab(sei_server: RunningServer, tmp_path: Path) -> Lab:
-    """The example's DAGs, looking at the list every five seconds."""
+    """The example's DAGs, with the list read every five seconds."""
     sei_server.reset(seconds_to_complete=3.0)
     dags = tmp_path / "dags"
     dags.mkdir()
@@ -88,14 +88,14 @@ def in_the_vendors_ui(sei_server: RunningServer, start: str) -> str:
     return export_id
 
 
-def told(api: AirflowApi) -> list[str]:
+def emitted_exports(api: AirflowApi) -> list[str]:
     """Return the exports of all asset events of the watcher, in their order."""
     events = sorted(api._send("GET", "assets/events")["asset_events"], key=lambda event: event["id"])
     return [event["extra"]["payload"]["export_id"] for event in events if event["extra"].get("from_trigger")]
 
 
-def kept(api: AirflowApi) -> str:
-    """Return what the watched asset keeps, as text."""
+def stored_watermark(api: AirflowApi) -> str:
+    """Return what is stored with the watched asset, as text."""
     [asset] = api._send("GET", "assets?uri_pattern=sei://")["assets"]
     return json.dumps(api._send("GET", f"assets/{asset['id']}/state-store"))
 
@@ -107,7 +107,7 @@ def ended(api: AirflowApi, dag_id: str) -> list[str]:
 
 
 def kill_triggerer(lab: Lab) -> None:
-    """Kill it with all its children, as a lost machine would; another one starts at once."""
+    """Kill it with all its children, as a lost machine would; another one starts immediately."""
     [loop] = [record.find() for record in lab.processes.records() if record.name == "triggerer"]
     assert loop is not None
     for process in loop.children(recursive=True):
@@ -122,16 +122,16 @@ def test_each_export_starts_the_dag_once_whatever_becomes_of_the_triggerer(
     until(lambda: api.dag_exists("sei_assets_watch"))
     until(lambda: any(request.operation == "list" for request in sei_server.requests))
     first = in_the_vendors_ui(sei_server, "2024-01-01")
-    until(lambda: told(api) == [first])
+    until(lambda: emitted_exports(api) == [first])
     until(lambda: ended(api, "sei_assets_watch") == ["success"])
 
-    until(lambda: first in kept(api))
+    until(lambda: first in stored_watermark(api))
     kill_triggerer(lab)
     second = in_the_vendors_ui(sei_server, "2024-02-01")
-    until(lambda: len(told(api)) == 2)
-    looks = len(sei_server.requests)
-    until(lambda: len(sei_server.requests) > looks + 3)
-    assert told(api) == [first, second]
+    until(lambda: len(emitted_exports(api)) == 2)
+    calls = len(sei_server.requests)
+    until(lambda: len(sei_server.requests) > calls + 3)
+    assert emitted_exports(api) == [first, second]
     until(lambda: ended(api, "sei_assets_watch") == ["success", "success"])
 
     conf = {"destination": f"{tmp_path}/out/", "org_tree_name": "Nowhere"}
