@@ -49,8 +49,7 @@ def deliver_unpacked(url: str, target: str) -> None:
 
 def unpack_to_file(url: str, target: str) -> None:
     """Our transport, our unpacking and our local sink, with nothing counted or hashed."""
-    from airflow_provider_sei.delivery.content import Gunzip
-    from airflow_provider_sei.delivery.pipeline import rechunk
+    from airflow_provider_sei.delivery.pipeline import Gunzip, rechunk
     from airflow_provider_sei.delivery.sinks import LocalSink
 
     with _opened(url) as body:

@@ -185,7 +185,7 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
         os.environ.update({"AIRFLOW_HOME": folder, "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR", "NO_PROXY": "127.0.0.1"})
         fast_time.speed_up(SPEED, now)
         # What tasks load later would seem to take minutes.
-        importlib.import_module("airflow_provider_sei.hooks._downloads")
+        importlib.import_module("airflow_provider_sei.hooks.sei")
         importlib.import_module("airflow_provider_sei.operators.sei")
         from airflow_provider_sei.hooks.sei import SEIHook
         from airflow_provider_sei.periods import split_period

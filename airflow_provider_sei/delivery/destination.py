@@ -1,20 +1,30 @@
-"""Where a file goes and in which form, as a user configures it."""
+"""Where a file goes, in which form, and under which name: a pattern with fields in braces, or a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, cast, get_args
+from datetime import date
 
-from airflow_provider_sei.delivery.filenames import check_pattern, fill_pattern, full_pattern, pattern_fields
 from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.periods import Period, period_label
 from airflow_provider_sei.protocol.arguments import parse_choice, parse_number
+from airflow_provider_sei.protocol.families import did_you_mean
 
-__all__ = ["Compression", "Destination", "Layout", "Overwrite"]
-
-Layout = Literal["flat", "hive"]
-Compression = Literal["keep", "gzip", "none"]
-Overwrite = Literal["replace", "skip", "fail"]
+FIELDS = (
+    *("family", "team_id", "org_tree_name", "date_start", "date_end", "period", "export_id"),
+    *("account", "project", "org", "fingerprint"),
+)
+_FINGERPRINT_LENGTH = 8
+# The file's name says nothing else about the request: a query reads every file of a partition, so a changed request has
+# to replace the file that an earlier one left.
+_HIVE = "family={family}/period={period}/%s/{family}.csv"
+# As ``escapePathName`` of Hive's ``FileUtils`` and of Spark's ``ExternalCatalogUtils`` has it, read on 2026-11-23, so
+# that both read the values back.
+_HIVE_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{\[\]^]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +33,10 @@ class Destination:
 
     url: str
     """A folder, a pattern or, once resolved, a full object name."""
-    layout: Layout = "flat"
-    compression: Compression = "keep"
-    overwrite: Overwrite = "replace"
+    layout: str = "flat"
+    compression: str = "keep"
+    overwrite: str = "replace"
     timeout: float = 3600.0
-    """Seconds for the whole transfer, including retries."""
 
     @classmethod
     def from_arguments(
@@ -50,40 +59,86 @@ class Destination:
         :param timeout: seconds for the whole transfer, including retries.
         :raises SEIArgumentError: an argument is invalid; ``field`` names it.
         """
-        text = url.strip() if isinstance(url, str) else ""
-        if not text or not text.isprintable():
-            msg = f"destination {url!r} is not a path or URL: give a folder ending with a slash, or a full object name"
-            raise SEIArgumentError(msg, field="destination")
-        scheme, separator, rest = text.partition("://")
-        if separator and (not scheme or "/" not in rest):
-            msg = f"destination {url!r} names no object: end it with a slash if it is a folder"
-            raise SEIArgumentError(msg, field="destination")
-        check_pattern(text)
-        known_layout = parse_choice(layout, get_args(Layout), "layout")
-        if known_layout == "hive" and not text.endswith("/"):
-            msg = (
-                f"layout 'hive' makes folders and a name of its own, but destination {text!r} is a full object name:"
-                " end it with a slash if it is a folder, or leave layout out"
-            )
+        text = _parse_url(url)
+        layout = parse_choice(layout, ("flat", "hive"), "layout")
+        if layout == "hive" and not text.endswith("/"):
+            msg = f"layout 'hive' names the file, but destination {text!r} is a full object name: end it with a slash"
             raise SEIArgumentError(msg, field="layout")
         return cls(
             url=text,
-            layout=cast("Layout", known_layout),
-            compression=cast("Compression", parse_choice(compression, get_args(Compression), "compression")),
-            overwrite=cast("Overwrite", parse_choice(overwrite, get_args(Overwrite), "overwrite")),
+            layout=layout,
+            compression=parse_choice(compression, ("keep", "gzip", "none"), "compression"),
+            overwrite=parse_choice(overwrite, ("replace", "skip", "fail"), "overwrite"),
             timeout=parse_number(timeout, "download_timeout", least=0.001, most=366 * 24 * 3600),
         )
-
-    def needs(self, fields: Collection[str]) -> bool:
-        """Return whether the object's name depends on one of these fields of an export."""
-        return not pattern_fields(full_pattern(self.url, {}, hive=self.layout == "hive")).isdisjoint(fields)
 
     def resolve(self, fields: Mapping[str, str | None]) -> Destination:
         """Return the destination with its full object name; one that has it already is returned unchanged.
 
-        :param fields: values of the request, as far as they are known. ``period`` is derived from ``date_start`` and
-            ``date_end``.
+        Values are percent-encoded as in Hive partitions: none adds a folder. Fields that are missing in ``fields`` stay
+        in braces, to be resolved later.
+
+        :param fields: values of :data:`FIELDS`; ``None`` and blanks mean "none". ``period`` is derived from
+            ``date_start`` and ``date_end``.
         :raises SEIArgumentError: the name depends on a field without a value.
         """
-        pattern = full_pattern(self.url, fields, hive=self.layout == "hive")
-        return replace(self, url=fill_pattern(pattern, fields))
+        pattern = self.url
+        if pattern.endswith("/"):
+            pattern += _default_name(fields, is_hive=self.layout == "hive")
+        segments = []
+        for segment in pattern.split("/"):
+            filled = _BRACES.sub(lambda braces: _encoded(braces[1], fields, pattern), segment)
+            # A value must not make a segment "." or "..", which would lead to another folder.
+            is_relative = filled != segment and filled in {".", ".."}
+            segments.append(filled.replace(".", "%2E") if is_relative else filled)
+        return replace(self, url="/".join(segments))
+
+
+def _parse_url(url: object) -> str:
+    text = url.strip() if isinstance(url, str) else ""
+    scheme, separator, rest = text.partition("://")
+    unknown = next((name for name in _BRACES.findall(text) if name not in FIELDS), None)
+    if not text or not text.isprintable():
+        words = "is not a path or URL: give a folder ending with a slash, or a full object name"
+    elif separator and (not scheme or "/" not in rest):
+        words = "names no object: end it with a slash if it is a folder"
+    elif unknown is not None:
+        hint = did_you_mean(unknown, FIELDS) or f": it is not one of {', '.join(FIELDS)}"
+        words = f"has an unknown field {{{unknown}}}{hint}"
+    elif set(_BRACES.sub("", text)) & set("{}"):
+        words = "has a brace without its counterpart: braces are for fields, such as {family}"
+    elif separator and "{" in scheme + rest.partition("/")[0]:
+        words = "has a field before its first folder: connection and bucket must be constant"
+    else:
+        return text
+    msg = f"destination {url!r} {words}"
+    raise SEIArgumentError(msg, field="destination")
+
+
+def _default_name(fields: Mapping[str, str | None], *, is_hive: bool) -> str:
+    tree, team = fields.get("org_tree_name"), fields.get("team_id")
+    if is_hive:
+        scope = "team={team_id}" if team else "org_tree={org_tree_name}" if tree else "team=__HIVE_DEFAULT_PARTITION__"
+        return _HIVE % scope
+    if not fields.get("fingerprint"):
+        return "{family}_{export_id}.csv"
+    # The fingerprint keeps requests apart that differ in less visible ways, such as their metrics.
+    words = ["{family}"]
+    for prefix, name in (("", tree), ("team-", team)):
+        if name:
+            word = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")
+            words.append(prefix + (word.encode()[:40].decode(errors="ignore") or "unnamed"))
+    return "_".join((*words, "{date_start}_{date_end}_{fingerprint}.csv"))
+
+
+def _encoded(name: str, fields: Mapping[str, str | None], pattern: str) -> str:
+    value = fields.get(name)
+    if name == "period" and not value and (start := fields.get("date_start")) and (end := fields.get("date_end")):
+        value = period_label(Period(date.fromisoformat(start), date.fromisoformat(end)))
+    if not value and name not in fields:
+        return f"{{{name}}}"
+    if not value:
+        msg = f"destination {pattern!r} needs {{{name}}}, but this request has none"
+        raise SEIArgumentError(msg, field="destination")
+    value = value[:_FINGERPRINT_LENGTH] if name == "fingerprint" else value
+    return _HIVE_ESCAPED.sub(lambda char: f"%{ord(char[0]):02X}", value)

@@ -1,6 +1,6 @@
 """Copies the body of a response to its destination, verified: complete under its final name, or not at all.
 
-Four stages, in the order of this file: receive the bytes, undo the compression, store them, inspect the CSV inside.
+gzip is detected by its magic bytes, never by a name or header, and decompression is always bounded.
 """
 
 from __future__ import annotations
@@ -8,41 +8,55 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from airflow_provider_sei.delivery import content
-from airflow_provider_sei.delivery._worker import Worker
+from isal import igzip_lib
+
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.filenames import with_matching_suffix
 from airflow_provider_sei.delivery.records import RecordCounter
-from airflow_provider_sei.delivery.sinks import Sink, open_folder
+from airflow_provider_sei.delivery.remote import DeferredCommitSink, SpooledSink, TempNameSink
+from airflow_provider_sei.delivery.s3 import S3Sink
+from airflow_provider_sei.delivery.sinks import LocalSink, Worker
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError, SEIError
+from airflow_provider_sei.protocol.http import excerpt, looks_like_markup
 
-__all__ = ["Body", "BodyReader", "ContentPipeline", "DeliveryResult", "ExpectedFile", "deliver", "rechunk"]
-
+Sink = LocalSink | S3Sink | DeferredCommitSink | SpooledSink
+# Scheme: how an object appears in this kind of store, and the extra with its packages. Others get a ``TempNameSink``.
+_STORES: dict[str, tuple[Callable[[Any], Sink], str]] = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), (S3Sink, "s3")),
+    **dict.fromkeys(("gs", "gcs"), (DeferredCommitSink, "gcs")),
+    **dict.fromkeys(("abfs", "abfss", "adl", "az"), (SpooledSink, "azure")),
+}
 _PROGRESS_SECONDS = 30.0
+_MB = 1_000_000
 _MIN_BLOCK = 128 * 1024  # bytes; smaller blocks cost more calls, larger ones fall out of the processor's cache
-_START = 1024  # bytes that contain a page's first tag, or JSON's first bracket
-_END = 256  # bytes that contain a page's last tag
 # bytes. Counting holds the interpreter lock, hashing releases it: in alternating small steps, the transfer never waits
 # for longer than one step.
 _STEP = 128 * 1024
-_MB = 1_000_000
+
+_GZIP_MAGIC = b"\x1f\x8b"
+# Releases the interpreter lock while it decompresses, and buffers its input.
+_new_member = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP)
+_PIECE = 1024 * 1024  # bytes that one step may decompress to; four are held at the same time
+# CSV of numbers shrinks 5 to 20 times, of zeros only some 200 times; a decompression bomb 1000 times.
+_SUSPICIOUS_BYTES = 256 * 1024 * 1024
+_SUSPICIOUS_RATIO = 400
+
+_START = 1024  # bytes that contain a page's first tag, or JSON's first bracket
+_END = 256  # bytes that contain a page's last tag
+_BINARY = (_GZIP_MAGIC, b"%PDF-", b"PK\x03\x04")
+_CSV_SIGN = re.compile(rb"[,;\t\r\n]")
+_JSON_START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
 
 log = logging.getLogger("airflow_provider_sei")
-
-
-class Body(Protocol):
-    """The body of a response: its headers (lower-case names) and its undecoded bytes."""
-
-    headers: Mapping[str, str]
-
-    def chunks(self) -> Iterator[bytes]:
-        """Return the bytes as they arrive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,96 +90,197 @@ class DeliveryResult:
 
 
 def deliver(
-    open_body: Callable[[], AbstractContextManager[Body]],
+    open_body: Callable[[], AbstractContextManager[Any]],
     destination: Destination,
     expected: ExpectedFile,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> DeliveryResult:
-    """Write one body to a resolved destination, verified.
-
-    :raises SEIDownloadError: the body is not what was expected, or could not be stored.
-    :raises SEIArgumentError: the destination cannot be used.
-    :raises SEIError: whatever opening and reading the body raises.
-    """
+    """Write one body (``headers`` with lower-case names, ``chunks()`` of undecoded bytes) to a resolved destination."""
     folder, slash, name = destination.url.rpartition("/")
     open_sink = open_folder(folder + slash or "./")
     with open_body() as body:
-        reader = BodyReader(body, expected, destination.timeout, clock)
-        encoding = body.headers.get("content-encoding")
-        payload = rechunk(content.undo_content_encoding(reader.chunks(), encoding, expected.description))
-        first = next(payload, b"")
-        gzipped = first.startswith(content.GZIP_MAGIC)
-        store_gzipped = {"keep": gzipped, "gzip": True, "none": False}[destination.compression]
-        name = with_matching_suffix(name, gzipped=store_gzipped)
-        with _storage_errors(expected, destination), closing(open_sink(name)) as sink:
-            exists = SEIArgumentError(
-                f'{sink.uri} exists already, and overwrite="fail" does not replace it', field="overwrite"
-            )
-            if destination.overwrite == "fail" and sink.existing_size() is not None:
-                raise exists
-            pipeline = ContentPipeline(sink, expected, reader, gzipped=gzipped, store_gzipped=store_gzipped)
-            pipeline.run(itertools.chain((first,), payload))
-            written = destination.overwrite != "skip" or not pipeline.is_stored_already()
-            if written:
-                try:
-                    sink.commit(replace=destination.overwrite != "fail")
-                except FileExistsError as error:
-                    raise exists from error
-            else:
-                log.info("%s has the same content already; nothing written", sink.uri)
+        pipeline = ContentPipeline(body, destination, expected, clock)
+        if pipeline.stores_gzip != name.casefold().endswith(".gz"):
+            name = f"{name}.gz" if pipeline.stores_gzip else name[:-3]
+        try:
+            with closing(open_sink(name)) as sink:
+                written = _write(pipeline, sink, destination.overwrite)
+        except SEIError:
+            raise
+        except Exception as error:  # each client library has its own classes
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            words = f"could not be stored at {destination.url}: {reason}"
+            raise expected.error(words) from error
     return DeliveryResult(
         uri=sink.uri,
         bytes=pipeline.stored,
         rows=max(0, pipeline.counter.records - 1),
-        sha256=pipeline.sha256,
+        sha256=pipeline.sha256.hexdigest(),
         header=pipeline.counter.header.decode("utf-8", "replace"),
         written=written,
     )
 
 
-class BodyReader:
-    """Receive a body: within ``timeout`` seconds, and with all the bytes that were announced."""
+def open_folder(folder: str) -> Callable[[str], Sink]:
+    """Return the function that opens a sink for an object of a given name in a folder (with a slash at its end)."""
+    if "://" not in folder:
+        return lambda name: LocalSink(Path(folder).absolute() / name)
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    def __init__(self, body: Body, expected: ExpectedFile, timeout: float, clock: Callable[[], float]) -> None:
-        self.received = 0  # bytes, as they came over the wire
-        self._body = body
+    sink, extra = _STORES.get(folder.partition("://")[0], (TempNameSink, ""))
+    try:
+        path = ObjectStoragePath(folder)
+        path.fs  # noqa: B018 - created on first use, which may fail
+    except (ImportError, ValueError) as error:
+        advice = f"; install airflow-provider-sei[{extra}]" if extra else ""
+        msg = f"destination {folder!r} cannot be written to: {error}{advice}"
+        raise SEIArgumentError(msg, field="destination") from error
+    if path.protocol in {"file", "local", ""}:
+        return lambda name: LocalSink(Path((path / name).path))
+    return lambda name: sink(path / name)
+
+
+def _write(pipeline: ContentPipeline, sink: Sink, overwrite: str) -> bool:
+    """Write and publish an object; return whether it was necessary."""
+    exists = SEIArgumentError(f'{sink.uri} exists already, and overwrite="fail" does not replace it', field="overwrite")
+    if overwrite == "fail" and sink.existing_size() is not None:
+        raise exists
+    pipeline.run(sink)
+    sha256 = pipeline.sha256.hexdigest()
+    if overwrite == "skip" and sink.existing_size() == pipeline.stored and sink.existing_sha256() == sha256:
+        log.info("%s has the same content already; nothing written", sink.uri)
+        return False
+    if overwrite == "fail" and sink.existing_size() is not None:
+        raise exists
+    try:  # some stores refuse by themselves if another writer was faster
+        sink.commit(replace=overwrite != "fail")
+    except FileExistsError as error:
+        raise exists from error
+    return True
+
+
+class ContentPipeline:
+    """Receive a body, store it in the wanted form, hash and count it in a thread, and check the CSV inside."""
+
+    def __init__(self, body: Any, destination: Destination, expected: ExpectedFile, clock: Callable[[], float]) -> None:
+        self.stored = 0  # bytes of the object
+        self.sha256 = hashlib.sha256()  # of the object
+        self.counter = RecordCounter()
+        self._sizes = {"received": 0, "decoded": 0, "unpacked": 0}  # bytes
+        self._start: bytes | None = b""
+        self._end = b""
         self._expected = expected
-        self._timeout = timeout
-        self._clock = clock
-        length = body.headers.get("content-length", "").strip()
-        self._announced = int(length) if length.isascii() and length.isdigit() else None
-        # The transport notices if the last chunk of a chunked body is missing.
-        self._is_chunked = "chunked" in body.headers.get("transfer-encoding", "").casefold()
+        self._worker = Worker("sei-inspect", max_pending=2)
+        self._blocks = rechunk(self._receive(body, destination.timeout, clock))
+        self._first = next(self._blocks, b"")
+        gzipped = self._first.startswith(_GZIP_MAGIC)
+        self.stores_gzip = {"keep": gzipped, "gzip": True, "none": False}[destination.compression]
+        self._decompressor = Gunzip(expected.description) if gzipped else None
+        # Its output depends on the input alone: the header carries no time. 31: gzip, with header and checksum.
+        self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31) if self.stores_gzip and not gzipped else None
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes as they arrive, and log the progress at intervals.
+    def run(self, sink: Sink) -> None:
+        """Write the whole body, and check that it is a complete CSV file of the expected size."""
+        expected = self._expected
+        try:
+            for block in itertools.chain((self._first,), self._blocks):
+                self._process(block, sink)
+                # Some bodies never end: stop as soon as this one is too large in every form.
+                if expected.size_bytes is not None and min(self._sizes.values()) > expected.size_bytes:
+                    break
+            else:
+                if self._decompressor:
+                    self._decompressor.close()
+                if self._compressor:
+                    self._store(self._compressor.flush(), sink)
+                if self._start:
+                    check_is_csv(self._start, expected.description)
+                # A server or proxy that fails midway may append its error page.
+                if self._end.rstrip().lower().endswith(b"</html>"):
+                    words = "is not a complete CSV file: an HTML page follows its last rows"
+                    raise expected.error(words)
+                self._worker.finish()
+        finally:
+            self._worker.shutdown(cancel_futures=True)
+        if expected.size_bytes not in {None, *self._sizes.values()}:
+            received = " or ".join(map(str, sorted(set(self._sizes.values()))))
+            words = f"its status says sizeBytes {expected.size_bytes}, received were {received} bytes"
+            raise expected.error("is not the expected file: " + words)
+        self.counter.close()
+        if self.counter.ends_in_quotes:
+            # Not an error: if the server always writes such a file, it could never be delivered.
+            words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"
+            log.warning(words, expected.description)
 
-        :raises SEIDownloadError: they take too long, are not as many as announced, or nothing announces their end.
-        """
-        started = reported = self._clock()
-        for chunk in self._body.chunks():
-            self.received += len(chunk)
-            now = self._clock()
-            if now - started > self._timeout:
-                words = f"was not complete in time: {self._progress()} in {now - started:.0f} s"
-                raise self._expected.error(words + "; raise download_timeout if the server is that slow")
-            if now - reported >= _PROGRESS_SECONDS:
+    def _receive(self, body: Any, timeout: float, clock: Callable[[], float]) -> Iterator[bytes]:
+        """Yield the file's bytes as they arrive: within the timeout, and as many as announced; log the progress."""
+        expected, length = self._expected, body.headers.get("content-length", "").strip()
+        announced = int(length) if length.isascii() and length.isdigit() else None
+        encoding = body.headers.get("content-encoding", "")
+        # It belongs to the transport, not to the file.
+        layers = [word for word in encoding.casefold().replace(" ", "").split(",") if word not in {"", "identity"}]
+        if layers not in ([], ["gzip"], ["x-gzip"]):
+            words = f"has Content-Encoding {excerpt(encoding)!r}, which was not asked for and is not supported"
+            raise expected.error(words)
+        decoder = Gunzip(expected.description) if layers else None
+        started = reported = clock()
+        received = 0
+        for chunk in body.chunks():
+            self._sizes["received"] = received = received + len(chunk)
+            now = clock()
+            if (is_late := now - started > timeout) or now - reported >= _PROGRESS_SECONDS:
                 reported = now
-                log.info("%s: %s", self._expected.description, self._progress())
-            yield chunk
-        if self._announced is not None and self.received != self._announced:
-            words = f"is cut off: Content-Length announced {self._announced} bytes, {self.received} were received"
-            raise self._expected.error(words)
-        if self._announced is None and not self._is_chunked and self._expected.size_bytes is None:
-            words = f"the server announced no length in any form, {self.received} bytes were received"
-            raise self._expected.error("cannot be verified: " + words)
+                total = f" of {announced / _MB:.1f}" if announced else ""
+                percent = f" ({100 * received // announced} %)" if announced else ""
+                progress = f"{received / _MB:.1f}{total} MB received{percent}"
+                if is_late:
+                    words = f"was not complete in time: {progress} in {now - started:.0f} s"
+                    raise expected.error(words + "; raise download_timeout if the server is that slow")
+                log.info("%s: %s", expected.description, progress)
+            yield from decoder.feed(chunk) if decoder else (chunk,)
+        if announced not in {None, received}:
+            words = f"is cut off: Content-Length announced {announced} bytes, {received} were received"
+            raise expected.error(words)
+        # The transport notices if the last chunk of a chunked body is missing.
+        is_chunked = "chunked" in body.headers.get("transfer-encoding", "").casefold()
+        if announced is None and not is_chunked and expected.size_bytes is None:
+            words = f"the server announced no length in any form, {received} bytes were received"
+            raise expected.error("cannot be verified: " + words)
+        if decoder:
+            decoder.close()
 
-    def _progress(self) -> str:
-        if self._announced:
-            percent = 100 * self.received // self._announced
-            return f"{self.received / _MB:.1f} of {self._announced / _MB:.1f} MB received ({percent} %)"
-        return f"{self.received / _MB:.1f} MB received"
+    def _process(self, block: bytes, sink: Sink) -> None:
+        self._sizes["decoded"] += len(block)
+        if self._decompressor and self.stores_gzip:
+            self._store(block, sink)
+        for piece in self._decompressor.feed(block) if self._decompressor else (block,):
+            if self._compressor:
+                self._store(self._compressor.compress(piece), sink)
+            elif not self.stores_gzip:
+                self._store(piece, sink)
+            if self._start is not None:
+                self._start += piece[:_START]
+                if len(self._start) >= _START:
+                    check_is_csv(self._start, self._expected.description)
+                    self._start = None
+            self._end = (self._end + piece[-_END:])[-_END:]
+            self._sizes["unpacked"] += len(piece)
+            self._worker.add(self._hash_and_count, piece)
+
+    def _store(self, data: bytes, sink: Sink) -> None:
+        if data:
+            self.stored += len(data)
+            sink.write(data)
+            if self.stores_gzip:
+                self._worker.add(self.sha256.update, data)
+
+    def _hash_and_count(self, piece: bytes) -> None:
+        for start in range(0, len(piece), _STEP):
+            part = piece[start : start + _STEP]
+            if not self.stores_gzip:
+                self.sha256.update(part)
+            self.counter.feed(part)
 
 
 def rechunk(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -186,117 +301,62 @@ def rechunk(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-class ContentPipeline:
-    """Store the payload, gzip or not, in the wanted form; hash and count it in a thread, and check the CSV inside."""
+class Gunzip:
+    """Decompress gzip piece by piece, with all of its members, and verify their checksums."""
 
-    def __init__(
-        self, sink: Sink, expected: ExpectedFile, reader: BodyReader, *, gzipped: bool, store_gzipped: bool
-    ) -> None:
-        self.stored = 0  # bytes of the object
-        self.counter = RecordCounter()
-        self._taken = 0  # bytes of the payload
-        self._unpacked = 0  # bytes of the CSV
-        self._sink = sink
-        self._expected = expected
-        self._reader = reader
-        self._sha256 = hashlib.sha256()
-        self._worker = Worker("sei-inspect", max_pending=2)
-        self._decompressor = content.Gunzip(expected.description) if gzipped else None
-        self._compressor = content.gzip_compressor() if store_gzipped and not gzipped else None
-        self._store_gzipped = store_gzipped
-        self._start: bytes | None = b""
-        self._end = b""
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._member = _new_member()
+        self._taken = self._given = self._members = 0
+        self._is_between_members = True
 
-    @property
-    def sha256(self) -> str:
-        """Of the object, in hexadecimal; final after ``run``."""
-        return self._sha256.hexdigest()
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what ``chunk`` decompresses to, in pieces of at most 1 MiB."""
+        self._taken += len(chunk)
+        rest = chunk
+        while rest or not self._member.needs_input:
+            if self._is_between_members and self._members and not rest.strip(b"\0"):
+                return  # zeros after the last member are padding (RFC 1952)
+            self._is_between_members = False
+            try:
+                piece = self._member.decompress(rest, _PIECE)
+            except igzip_lib.error as error:  # type: ignore[misc]  # isal's stub declares this class as an instance
+                msg = f"{self._name} is damaged: its gzip data do not unpack after {self._given} bytes ({error})"
+                raise SEIDownloadError(msg) from error
+            self._given += len(piece)
+            if self._given > max(_SUSPICIOUS_BYTES, _SUSPICIOUS_RATIO * self._taken):
+                msg = (
+                    f"{self._name} may be a decompression bomb: {self._taken} bytes of gzip decompressed to"
+                    f" {self._given} so far, more than {_SUSPICIOUS_RATIO} times as many"
+                )
+                raise SEIDownloadError(msg)
+            if piece:
+                yield piece
+            rest = b""
+            if self._member.eof:
+                rest, self._member = self._member.unused_data, _new_member()
+                self._is_between_members = True
+                self._members += 1
 
-    def run(self, payload: Iterable[bytes]) -> None:
-        """Process the whole payload, and check that it is a complete CSV file of the expected size.
-
-        :raises SEIDownloadError: it is not.
-        """
-        try:
-            for block in payload:
-                self._unpack(block)
-                # Some bodies never end: stop as soon as this one is too large in every form.
-                if self._expected.size_bytes is not None and min(self._sizes()) > self._expected.size_bytes:
-                    raise self._wrong_size()
-            if self._decompressor:
-                self._decompressor.close()
-            if self._compressor:
-                self._store(self._compressor.flush())
-            if self._start:
-                content.check_is_csv(self._start, self._expected.description)
-            content.check_end_is_csv(self._end, self._expected.description)
-            self._worker.finish()
-        finally:
-            self._worker.abandon()
-        self.counter.close()
-        if self._expected.size_bytes not in {None, *self._sizes()}:
-            raise self._wrong_size()
-        if self.counter.ends_in_quotes:
-            # Not an error: if the server always writes such a file, it could never be delivered.
-            words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"
-            log.warning(words, self._expected.description)
-
-    def is_stored_already(self) -> bool:
-        """Return whether the destination has the same content now."""
-        return self._sink.existing_size() == self.stored and self._sink.existing_sha256() == self.sha256
-
-    def _unpack(self, block: bytes) -> None:
-        self._taken += len(block)
-        if self._decompressor and self._store_gzipped:
-            self._store(block)
-        for piece in self._decompressor.feed(block) if self._decompressor else (block,):
-            if self._compressor:
-                self._store(self._compressor.compress(piece))
-            elif not self._store_gzipped:
-                self._store(piece)
-            self._inspect(piece)
-
-    def _store(self, data: bytes) -> None:
-        if data:
-            self.stored += len(data)
-            self._sink.write(data)
-            if self._store_gzipped:
-                self._worker.submit(self._sha256.update, data)
-
-    def _inspect(self, piece: bytes) -> None:
-        if self._start is not None:
-            self._start += piece[:_START]
-            if len(self._start) >= _START:
-                content.check_is_csv(self._start, self._expected.description)
-                self._start = None
-        self._end = (self._end + piece[-_END:])[-_END:]
-        self._unpacked += len(piece)
-        self._worker.submit(self._hash_and_count, piece)
-
-    def _hash_and_count(self, piece: bytes) -> None:
-        for start in range(0, len(piece), _STEP):
-            part = piece[start : start + _STEP]
-            if not self._store_gzipped:
-                self._sha256.update(part)
-            self.counter.feed(part)
-
-    def _sizes(self) -> set[int]:
-        return {self._reader.received, self._taken, self._unpacked}
-
-    def _wrong_size(self) -> SEIDownloadError:
-        received = " or ".join(map(str, sorted(self._sizes())))
-        words = f"its status says sizeBytes {self._expected.size_bytes}, received were {received} bytes"
-        return self._expected.error("is not the expected file: " + words)
+    def close(self) -> None:
+        """Check that the last member is complete."""
+        if not self._is_between_members:
+            msg = f"{self._name} is cut off: its gzip data end in the middle, after {self._taken} bytes"
+            raise SEIDownloadError(msg)
 
 
-@contextmanager
-def _storage_errors(expected: ExpectedFile, destination: Destination) -> Iterator[None]:
-    """Raise a store's own errors as ``SEIDownloadError``: each client library has its own classes."""
-    try:
-        yield
-    except SEIError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        words = f"could not be stored at {destination.url}: {reason}"
-        raise expected.error(words) from error
+def check_is_csv(start: bytes, name: str) -> None:
+    """Check the first bytes of a CSV file; a page, JSON or a few words such as ``Internal Server Error`` are none."""
+    found = None
+    if looks_like_markup(start):
+        found = "an HTML page"
+    elif _JSON_START.match(start):
+        found = "JSON"
+    elif b"\0" in start[:4096] or start.startswith(_BINARY):
+        found = "binary data"
+    elif not _CSV_SIGN.search(start) and start.strip():
+        found = "a short text"
+    if found:
+        quoted = "" if found == "binary data" else f': "{excerpt(start)}"'
+        msg = f"{name} is not a CSV file: the server sent {found} instead{quoted}"
+        raise SEIDownloadError(msg)

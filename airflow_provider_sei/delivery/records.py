@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["RecordCounter"]
-
 _LONGEST_HEADER = 64 * 1024  # bytes
 _BOM = b"\xef\xbb\xbf"
-_QUOTE = ord('"')
 _FIELD_END = re.compile(rb"[,\r\n]")
 # A well-formed quoted cell. The pattern begins with its quote, because a literal is searched for fastest.
 _QUOTED_CELL = re.compile(rb'"(?<![^,\r\n]")[^"]*+(?:""[^"]*+)*+"(?=[,\r\n])')
@@ -30,16 +27,15 @@ _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
 class RecordCounter:
     """Count records piece by piece; ``records`` and ``header`` are final after ``close``."""
 
-    def __init__(self) -> None:
-        self.records = 0
-        """Records so far, including the header."""
-        self.header = b""
-        """The first record's bytes without its line end, cut at 64 KiB."""
-        self.ends_in_quotes = False
-        """Whether the last quoted cell is never closed, as in a file that was cut."""
-        self._state = _RECORD_START
-        self._rest = b""  # bytes that wait for the next piece
-        self._is_past_bom = False
+    records = 0
+    """Records so far, including the header."""
+    header = b""
+    """The first record's bytes without its line end, cut at 64 KiB."""
+    ends_in_quotes = False
+    """Whether the last quoted cell is never closed, as in a file that was cut."""
+    _state = _RECORD_START
+    _rest = b""  # bytes that wait for the next piece
+    _is_past_bom = False
 
     def feed(self, piece: bytes) -> None:
         """Count the records that end in the next piece."""
@@ -51,7 +47,11 @@ class RecordCounter:
             block, self._is_past_bom = block.removeprefix(_BOM), True
         position = 0
         if self._state != _RECORD_START or self.records == 0:
+            in_header = self.records == 0
             position = self._walk(block, 0, one_record=True)
+            if in_header:
+                header = (self.header + block[:position]).lstrip(b"\r\n")[:_LONGEST_HEADER]
+                self.header = header.rstrip(b"\r\n") if self.records else header
         end = block.rfind(b"\n") + 1
         if self._state == _RECORD_START and self._count_lines(block[position:end]):
             position = max(position, end)
@@ -63,6 +63,7 @@ class RecordCounter:
     def close(self) -> None:
         """Count a last record that has no line end."""
         self._walk(self._rest, 0)
+        self.header = self.header or self._rest.strip(b"\r\n")  # of a file that is shorter than a byte order mark
         self.ends_in_quotes = self._state == _QUOTED
         if self._state != _RECORD_START:
             self.records += 1
@@ -72,7 +73,17 @@ class RecordCounter:
         if lines.startswith(b'"') and _all_quoted(lines[: lines.find(b"\n") + 1]) and (records := _all_quoted(lines)):
             self.records += records
             return True
-        outside, quote, inside = _without_quoted_cells(lines).partition(b'"')
+        # A "_" replaces each well-formed quoted cell, at least up to the first other quote.
+        if lines.count(b'"', 0, _SAMPLE) > _MANY:
+            outside = _QUOTED_CELL.sub(b"_", lines)
+        else:
+            parts, position, start = [], 0, lines.find(b'"')
+            while start >= 0 and (cell := _QUOTED_CELL.match(lines, start)):
+                parts.append(lines[position:start])
+                position = cell.end()
+                start = lines.find(b'"', position)
+            outside = b"_".join((*parts, lines[position:]))
+        outside, quote, inside = outside.partition(b'"')
         if quote:
             # It opens a cell that goes on in the next piece, unless it is stray.
             follows_separator = not outside or outside[-1] in b",\r\n"
@@ -90,44 +101,24 @@ class RecordCounter:
 
     def _walk(self, block: bytes, position: int, *, one_record: bool = False) -> int:
         """Follow every quote from ``position`` to the end of the block or of one record; return where it stopped."""
-        start, records = position, self.records
+        records = self.records
         while position < len(block) and not (one_record and self.records > records):
             if self._state == _RECORD_START and block[position] in b"\r\n":
-                start = position = position + 1  # a blank line, or the second half of CR LF
+                position += 1  # a blank line, or the second half of CR LF
             elif self._state == _QUOTED:
                 quote = block.find(b'"', position)
                 position = quote + 1 or len(block)
                 self._state = _QUOTED if quote < 0 else _QUOTE_IN_QUOTED
-            elif self._state != _UNQUOTED and block[position] == _QUOTE:
+            elif self._state != _UNQUOTED and block[position] in b'"':
                 self._state = _QUOTED  # it opens a cell, or is the second half of a doubled quote
                 position += 1
             elif found := _FIELD_END.search(block, position):
                 position = found.end()
                 self._state = _FIELD_START if found[0] == b"," else _RECORD_START
-                if self._state == _RECORD_START:
-                    self._keep_header(block[start : found.start()])
-                    self.records += 1
+                self.records += self._state == _RECORD_START
             else:
                 self._state, position = _UNQUOTED, len(block)
-        if self._state != _RECORD_START:
-            self._keep_header(block[start:])
         return position
-
-    def _keep_header(self, part: bytes) -> None:
-        if self.records == 0:
-            self.header += part[: _LONGEST_HEADER - len(self.header)]
-
-
-def _without_quoted_cells(lines: bytes) -> bytes:
-    """Return ``lines`` with ``_`` in place of each well-formed quoted cell, at least up to the first other quote."""
-    if lines.count(b'"', 0, _SAMPLE) > _MANY:
-        return _QUOTED_CELL.sub(b"_", lines)
-    parts, position, quote = [], 0, lines.find(b'"')
-    while quote >= 0 and (cell := _QUOTED_CELL.match(lines, quote)):
-        parts.append(lines[position:quote])
-        position = cell.end()
-        quote = lines.find(b'"', position)
-    return b"_".join((*parts, lines[position:]))
 
 
 def _all_quoted(lines: bytes) -> int:

@@ -10,25 +10,17 @@ import hashlib
 import secrets
 import tempfile
 from contextlib import suppress
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_sei.delivery._worker import Worker
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-__all__ = ["DeferredCommitSink", "RemoteObject", "SpooledSink", "TempNameSink"]
+from airflow_provider_sei.delivery.sinks import DESCRIPTORS, Worker
 
 _BLOCK = 8 * 1024 * 1024  # bytes that a writer holds before it sends them
-_MAX_CONCURRENT_BLOCKS = 4
-_DESCRIPTORS = Path("/proc/self/fd")
 
 
 class RemoteObject:
-    """The object that has, or will have, the final name."""
+    """The object that has, or will have, the final name: an ``ObjectStoragePath``."""
 
-    def __init__(self, path: ObjectStoragePath) -> None:
+    def __init__(self, path: Any) -> None:
         self._fs: Any = path.fs
         self._name: str = path.path.lstrip("/")
         # Without the Airflow connection that the path carries as the URL's user: s3://aws_default@lake/x.
@@ -48,15 +40,11 @@ class RemoteObject:
         with self._fs.open(self._name, "rb", block_size=_BLOCK) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _check_absent(self) -> None:
-        if self.existing_size() is not None:
-            raise FileExistsError(self.uri)
-
 
 class DeferredCommitSink(RemoteObject):
     """Stream into a writer whose commit can be deferred (Google Cloud Storage; S3 has a module of its own)."""
 
-    def __init__(self, path: ObjectStoragePath) -> None:
+    def __init__(self, path: Any) -> None:
         super().__init__(path)
         self._file: Any = self._fs.open(self._name, "wb", block_size=_BLOCK, autocommit=False)
         self._sender = Worker("sei-send", max_pending=1)
@@ -64,13 +52,12 @@ class DeferredCommitSink(RemoteObject):
 
     def write(self, data: bytes) -> None:
         """Write the next bytes."""
-        self._sender.submit(self._file.write, data)
+        self._sender.add(self._file.write, data)
 
-    def commit(self, *, replace: bool) -> None:
+    def commit(self, *, replace: bool) -> None:  # noqa: ARG002 - checked before
         """Publish what was written."""
-        if not replace:
-            self._check_absent()
         self._sender.finish()
+        self._sender.shutdown()
         self._file.close()
         self._file.commit()
         self._is_closed = True
@@ -81,7 +68,7 @@ class DeferredCommitSink(RemoteObject):
         if self._is_closed:
             return
         self._is_closed = True
-        self._sender.abandon()
+        self._sender.shutdown(cancel_futures=True)
         # fsspec cannot discard an open writer; closing it sends what it holds, still invisible.
         with suppress(Exception):
             self._file.close()
@@ -90,14 +77,12 @@ class DeferredCommitSink(RemoteObject):
 
 
 class SpooledSink(RemoteObject):
-    """Spool to a local file and upload it when verified, for uploads that appear in one step (Azure Blob).
+    """Spool to a local file, if possible without a name, and upload it when verified, in one step (Azure Blob)."""
 
-    The file has no name where the system allows it, so it is gone with its process.
-    """
-
-    def __init__(self, path: ObjectStoragePath) -> None:
+    def __init__(self, path: Any) -> None:
         super().__init__(path)
-        self._spool: IO[bytes] = _open_spool()
+        make = tempfile.TemporaryFile if DESCRIPTORS.is_dir() else tempfile.NamedTemporaryFile
+        self._spool: Any = make(prefix="sei-")
 
     def write(self, data: bytes) -> None:
         """Write the next bytes."""
@@ -106,16 +91,14 @@ class SpooledSink(RemoteObject):
     def commit(self, *, replace: bool) -> None:
         """Upload what was written."""
         self._spool.flush()
-        if not replace:
-            self._check_absent()
-        path = str(_DESCRIPTORS / str(self._spool.fileno())) if _DESCRIPTORS.is_dir() else self._spool.name
+        path = str(DESCRIPTORS / str(self._spool.fileno())) if DESCRIPTORS.is_dir() else self._spool.name
         self._upload(path, replace=replace)
         self._fs.invalidate_cache()
         self.close()
 
     def _upload(self, spooled: str, *, replace: bool) -> None:
         # Azure itself refuses to replace. By default, adlfs would send, and hold, 128 blocks of 4 MiB at the same time.
-        self._fs.put_file(spooled, self._name, overwrite=replace, max_concurrency=_MAX_CONCURRENT_BLOCKS)
+        self._fs.put_file(spooled, self._name, overwrite=replace, max_concurrency=4)
 
     def close(self) -> None:
         """Delete the local file."""
@@ -136,7 +119,3 @@ class TempNameSink(SpooledSink):
             with suppress(Exception):
                 self._fs.rm_file(temporary)
             raise
-
-
-def _open_spool() -> IO[bytes]:
-    return tempfile.TemporaryFile() if _DESCRIPTORS.is_dir() else tempfile.NamedTemporaryFile(prefix="sei-")

@@ -8,15 +8,10 @@ from __future__ import annotations
 import io
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_sei.delivery._worker import Worker
 from airflow_provider_sei.delivery.remote import RemoteObject
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-__all__ = ["S3Sink"]
+from airflow_provider_sei.delivery.sinks import Worker
 
 # bytes. Two parts are in memory: one being filled, one being sent. S3 takes at most 10,000 parts of at least 5 MiB;
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -29,7 +24,7 @@ log = logging.getLogger("airflow_provider_sei")
 class S3Sink(RemoteObject):
     """Write one object; a successful delivery aborts the uploads that killed ones of the same object left behind."""
 
-    def __init__(self, path: ObjectStoragePath) -> None:
+    def __init__(self, path: Any) -> None:
         super().__init__(path)
         bucket, key, _ = self._fs.split_path(self._name)
         self._object = {"Bucket": bucket, "Key": key}
@@ -51,8 +46,6 @@ class S3Sink(RemoteObject):
         """Complete the upload, which makes the object visible; a small object is sent in one call."""
         # S3 answers 412 if another writer was faster; stores without conditions ignore the header.
         condition = {} if replace else {"IfNoneMatch": "*"}
-        if not replace:
-            self._check_absent()
         if not self._parts:
             self._part.seek(0)
             self._call("put_object", Body=self._part, **condition)
@@ -71,7 +64,7 @@ class S3Sink(RemoteObject):
 
     def close(self) -> None:
         """Abort the upload."""
-        self._sender.abandon()
+        self._sender.shutdown(cancel_futures=True)
         if self._upload:
             self._abort(self._upload["UploadId"])
             self._upload = {}
@@ -83,7 +76,7 @@ class S3Sink(RemoteObject):
             raise OSError(msg)
         part: dict[str, Any] = {"PartNumber": number}
         self._parts.append(part)
-        self._sender.submit(self._send_part, part, self._part)
+        self._sender.add(self._send_part, part, self._part)
         self._part = io.BytesIO()
 
     def _send_part(self, part: dict[str, Any], body: io.BytesIO) -> None:
@@ -93,9 +86,8 @@ class S3Sink(RemoteObject):
         body.seek(0)
         part["ETag"] = self._call("upload_part", **self._upload, **part, Body=body)["ETag"]
 
-    def _call(self, method: str, **arguments: Any) -> dict[str, Any]:
-        response: dict[str, Any] = self._fs.call_s3(method, **self._object, **arguments)
-        return response
+    def _call(self, method: str, **arguments: Any) -> Any:
+        return self._fs.call_s3(method, **self._object, **arguments)
 
     def _abort(self, upload_id: str) -> None:
         # If that fails, the bucket's lifecycle rule for incomplete uploads remains.
@@ -104,9 +96,9 @@ class S3Sink(RemoteObject):
 
     def _list_unfinished(self) -> list[str]:
         """Return the ids of multipart uploads to exactly this object."""
-        bucket, key = self._object["Bucket"], self._object["Key"]
+        key = self._object["Key"]
         try:
-            response = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+            response = self._fs.call_s3("list_multipart_uploads", Bucket=self._object["Bucket"], Prefix=key)
         except OSError as error:  # usually a key without the permission, which nothing else needs
             log.debug("Unfinished uploads to %s cannot be listed: %s", self.uri, error)
             return []

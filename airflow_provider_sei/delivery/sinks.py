@@ -1,7 +1,8 @@
-"""How an object appears at its destination: complete under its final name, or not at all.
+"""How a file appears on a local disk: complete under its final name, or not at all.
 
-Each store has its own way, chosen by the table in ``_open_sink``. A plain ``with path.open("wb")`` is not enough:
-fsspec commits a partial object if the block raises.
+Every kind of store has such a sink, an object being written. It is invisible until ``commit``, which may raise
+``FileExistsError`` if ``replace`` is false. ``close`` removes everything that was not committed, and is harmless if
+called again. A plain ``with path.open("wb")`` is not enough: fsspec commits a partial object if the block raises.
 """
 
 from __future__ import annotations
@@ -10,80 +11,35 @@ import fcntl
 import hashlib
 import os
 import secrets
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any
 
-from airflow_provider_sei.delivery.remote import DeferredCommitSink, SpooledSink, TempNameSink
-from airflow_provider_sei.delivery.s3 import S3Sink
 from airflow_provider_sei.exceptions import SEIArgumentError
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-__all__ = ["LocalSink", "Sink", "open_folder"]
-
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "adl": "azure"}
+DESCRIPTORS = Path("/proc/self/fd")
 
 
-class Sink(Protocol):
-    """An object being written; invisible until ``commit``, gone with ``close`` before that."""
+class Worker(ThreadPoolExecutor):
+    """Run calls in order in one thread; at most ``max_pending`` of them run or wait, which bounds their memory."""
 
-    uri: str
+    def __init__(self, name: str, *, max_pending: int) -> None:
+        super().__init__(1, thread_name_prefix=name)
+        self._max_pending = max_pending
+        self._pending: deque[Future[Any]] = deque()
 
-    def write(self, data: bytes) -> None:
-        """Write the next bytes."""
+    def add(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Queue a call; block while the queue is full. Raises what an earlier call raised."""
+        self.finish(self._max_pending - 1)
+        self._pending.append(self.submit(function, *arguments))
 
-    def commit(self, *, replace: bool) -> None:
-        """Publish what was written under the final name.
-
-        :raises FileExistsError: there is such an object, and ``replace`` is false.
-        """
-
-    def close(self) -> None:
-        """Remove everything that was not committed. Harmless if called again."""
-
-    def existing_size(self) -> int | None:
-        """Return the size in bytes of the object that has the final name now, if any."""
-
-    def existing_sha256(self) -> str:
-        """Return the sha256 of the object that has the final name now, in hexadecimal."""
-
-
-def open_folder(folder: str) -> Callable[[str], Sink]:
-    """Return the function that opens a sink for an object of a given name.
-
-    :param folder: a URL as ``ObjectStoragePath`` takes it, or a local path; it ends with a slash.
-    :raises SEIArgumentError: the store's packages are not installed, or Airflow does not understand the URL.
-    """
-    if "://" not in folder:
-        return lambda name: LocalSink(Path(folder).absolute() / name)
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    try:
-        path = ObjectStoragePath(folder)
-        path.fs  # noqa: B018 - created on first use, which may fail
-    except (ImportError, ValueError) as error:
-        extra = _EXTRAS.get(folder.partition("://")[0])
-        advice = f"; install airflow-provider-sei[{extra}]" if extra else ""
-        msg = f"destination {folder!r} cannot be written to: {error}{advice}"
-        raise SEIArgumentError(msg, field="destination") from error
-    return lambda name: _open_sink(path / name)
-
-
-def _open_sink(path: ObjectStoragePath) -> Sink:
-    match path.protocol:
-        case "file" | "local" | "":
-            return LocalSink(Path(path.path))
-        case "s3" | "s3a" | "s3n":
-            return S3Sink(path)
-        case "gs" | "gcs":
-            return DeferredCommitSink(path)
-        case "abfs" | "abfss" | "adl" | "az":
-            return SpooledSink(path)
-        case _:
-            return TempNameSink(path)
+    def finish(self, pending: int = 0) -> None:
+        """Wait until at most ``pending`` calls are left. Raises what one of them raised."""
+        while len(self._pending) > pending:
+            self._pending.popleft().result()
 
 
 class LocalSink:
@@ -91,19 +47,15 @@ class LocalSink:
 
     Such a file is gone with its process, even after ``kill -9``. File systems without them (NFS, some overlays) get a
     hidden file beside the target; a lock that ends with its writer lets the next delivery remove it.
-
-    :raises SEIArgumentError: the target is a folder, or a device or the like.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
         self.uri = f"file://{target}"
-        if target.is_dir():
-            msg = f"destination {str(target)!r} is a folder: end it with a slash, or name a file"
-            raise SEIArgumentError(msg, field="destination")
         if target.exists() and not target.is_file():
             # Linking would replace the device: /dev/null, for every process on this machine.
-            msg = f"destination {str(target)!r} is a device, a pipe or a socket: name a file"
+            kind = "folder: end it with a slash, or" if target.is_dir() else "device, a pipe or a socket:"
+            msg = f"destination {str(target)!r} is a {kind} name a file"
             raise SEIArgumentError(msg, field="destination")
         target.parent.mkdir(parents=True, exist_ok=True)
         # A hash, because the name itself may be too long to add to.
@@ -113,12 +65,14 @@ class LocalSink:
             with suppress(OSError), abandoned.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
                 abandoned.unlink()
-        self._is_named = False
-        try:
-            self._fd = _open_unnamed(target.parent)
-        except OSError:
-            self._fd = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-            self._is_named = True
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        self._fd = -1
+        with suppress(AttributeError, OSError):  # other systems than Linux, and some file systems
+            if DESCRIPTORS.is_dir():
+                self._fd = os.open(target.parent, os.O_TMPFILE | flags, 0o666)
+        self._is_named = self._fd < 0
+        if self._is_named:
+            self._fd = os.open(self._temporary, os.O_CREAT | os.O_EXCL | flags, 0o666)
         with suppress(OSError):  # without locks, nothing is ever considered abandoned
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -133,23 +87,19 @@ class LocalSink:
         os.fsync(self._fd)
         folder = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if not replace:
-                self._link(self._target, folder)
-            else:
-                if not self._is_named:
-                    self._link(self._temporary, folder)
-                    self._is_named = True
+            if not (replace and self._is_named):
+                name = self._temporary if replace else self._target
+                source = self._temporary if self._is_named else DESCRIPTORS / str(self._fd)
+                # A folder's descriptor makes Python call linkat, which follows the link in /proc to the unnamed file.
+                os.link(source, name.name, src_dir_fd=folder, dst_dir_fd=folder)
+            if replace:
+                self._is_named = True
                 self._temporary.replace(self._target)
                 self._is_named = False
             os.fsync(folder)
         finally:
             os.close(folder)
             self.close()
-
-    def _link(self, name: Path, folder: int) -> None:
-        # A folder's descriptor makes Python call linkat, which follows the link in /proc to the unnamed file.
-        source = str(self._temporary) if self._is_named else f"/proc/self/fd/{self._fd}"
-        os.link(source, name.name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def close(self) -> None:
         """Remove what was not committed."""
@@ -168,10 +118,3 @@ class LocalSink:
         """Return the sha256 of the file that has the name now."""
         with self._target.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _open_unnamed(folder: Path) -> int:
-    if not hasattr(os, "O_TMPFILE") or not Path("/proc/self/fd").is_dir():
-        msg = "no unnamed files here"
-        raise OSError(msg)
-    return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)

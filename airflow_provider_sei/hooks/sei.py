@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_sei.assets import report_lineage, scope_uri
 from airflow_provider_sei.connection import field_behaviour, form_widgets, sync_settings
-from airflow_provider_sei.exceptions import SEIBadRequestError, SEIError, SEIResponseError
+from airflow_provider_sei.delivery.destination import FIELDS, Destination
+from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, deliver
+from airflow_provider_sei.exceptions import (
+    SEIBadRequestError,
+    SEIDownloadError,
+    SEIError,
+    SEINotFoundError,
+    SEIResponseError,
+)
 from airflow_provider_sei.protocol import exports, listing, teams
-from airflow_provider_sei.protocol.export_request import ExportRequest
+from airflow_provider_sei.protocol.export_request import ExportRequest, fingerprint
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
 from airflow_provider_sei.protocol.http import Call
@@ -25,15 +37,15 @@ from airflow_provider_sei.protocol.teams import Record, Team
 from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan
 
 if TYPE_CHECKING:
-    from airflow_provider_sei.delivery.destination import Destination
-    from airflow_provider_sei.delivery.pipeline import DeliveryResult
-    from airflow_provider_sei.hooks._downloads import Downloads
-    from airflow_provider_sei.transports.sync import RequestsTransport
+    from airflow_provider_sei.transports.sync import RequestsTransport, StreamedBody
 
-T = TypeVar("T")
-
+_TRIES = Backoff(base=2.0)  # of a download
 _ONE_TRY = Backoff(attempts=1)
 _NOT_SERVED = (400, 403, 404, 405, 501)
+
+
+class _Interruption(BaseException):
+    """Ends a download from within; not an ``Exception``, so that nothing handles it as an error of the download."""
 
 
 class SEIHook(BaseHook):
@@ -70,6 +82,7 @@ class SEIHook(BaseHook):
         super().__init__(**kwargs)
         self.sei_conn_id = sei_conn_id
         names = {"project_identifier": project_identifier, "org_identifier": org_identifier}
+        self._thread_id: int | None = None  # of the download in progress
         self._overrides = {**names, "account_id": account_id, "auth_header": auth_header}
 
     @cached_property
@@ -202,38 +215,117 @@ class SEIHook(BaseHook):
         """Deliver a completed export's file, verified: whole under its final name, or not at all.
 
         :param export: the export, as :meth:`get_export` returned it.
-        :param destination: where to, and in which form.
+        :param destination: where to, and in which form; fields in its name are resolved with the export's status.
         :param verify_size: whether the file must have the size that its status announces.
         """
-        delivered = self._downloads.export(
-            None if export.summary else export,  # a list has less than the status
-            lambda: self.get_export(export.family, export.export_id),
-            destination,
-            verify_size=verify_size,
-        )
-        self._report_lineage(export.family, None, delivered)
-        return delivered
+        known = None if export.summary else export  # a list has less than the status
+
+        def deliver_once(timeout: float) -> DeliveryResult:
+            nonlocal known
+            found, known = known or self.get_export(export.family, export.export_id), None
+            exports.check_completed(found)
+            size = found.size_bytes if verify_size else None
+            expected = ExpectedFile(description=found.description, export_id=found.export_id, size_bytes=size)
+            names = ("family", "export_id", "team_id", "org_tree_name")
+            fields = {name: getattr(found, name) for name in names}
+            target = destination.resolve({**fields, "fingerprint": None, **self._place()})
+            if "{" in target.url:  # only then must the period be known
+                target = target.resolve(
+                    dict(zip(("date_start", "date_end"), exports.export_period(found), strict=True))
+                )
+            return deliver(
+                lambda: self._open_file(found), replace(target, timeout=timeout), expected, clock=time.monotonic
+            )
+
+        return self._deliver(deliver_once, destination, "download the export", {"family": export.family})
 
     def download_report(self, request: ReportRequest, destination: Destination) -> DeliveryResult:
         """Request a legacy report and deliver its file, verified. An empty report (0 bytes) is a success.
 
         :param request: the parsed request.
-        :param destination: where to, and in which form.
+        :param destination: where to, and in which form; fields in its name are resolved with the request.
         """
         for warning in request.warnings:
             self.log.warning("%s", warning)
-        delivered = self._downloads.report(request, destination)
-        self._report_lineage(request.family, request.collection_id, delivered)
+        scope = {"family": request.family, "team_id": request.collection_id}
+        days = {"date_start": request.date_start, "date_end": request.date_end}
+        identity = {"fingerprint": fingerprint([request.family, request.body])}
+        target = destination.resolve({**dict.fromkeys(FIELDS), **scope, **days, **identity, **self._place()})
+        description, call = f"get the {request.description}", request.http_request()
+        expected = ExpectedFile(description=request.description)
+
+        def deliver_once(timeout: float) -> DeliveryResult:
+            def open_report() -> AbstractContextManager[StreamedBody]:
+                return self._transport.stream(call, description, backoff=_ONE_TRY)
+
+            return deliver(open_report, replace(target, timeout=timeout), expected, clock=time.monotonic)
+
+        return self._deliver(deliver_once, destination, description, scope)
+
+    def _place(self) -> dict[str, str | None]:
+        settings = self.settings
+        account, project, org = settings.account_id, settings.project_identifier, settings.org_identifier
+        return {"account": account, "project": project, "org": org}
+
+    def _deliver(
+        self,
+        deliver_once: Callable[[float], DeliveryResult],
+        destination: Destination,
+        description: str,
+        scope: Mapping[str, str | None],
+    ) -> DeliveryResult:
+        """Deliver a file in a bounded number of tries, each from the start, all within the destination's timeout."""
+        from tenacity import Retrying
+
+        from airflow_provider_sei.transports._common import retry_arguments
+
+        give_up_at = time.monotonic() + destination.timeout
+        arguments = retry_arguments(_TRIES, lambda: give_up_at - time.monotonic())
+        self._thread_id = threading.get_ident()
+        try:
+            delivered: DeliveryResult = Retrying(sleep=self._pause, **arguments)(
+                lambda: deliver_once(max(0.0, give_up_at - time.monotonic()))
+            )
+        except _Interruption:
+            # Whether it had been published already is not known here.
+            msg = f"could not {description}: interrupted, because the task was told to end"
+            raise SEIDownloadError(msg) from None
+        finally:
+            self._thread_id = None
+        settings = self.settings
+        place = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
+        report_lineage(self, scope_uri({**place, **scope}), delivered)
         return delivered
+
+    @contextmanager
+    def _open_file(self, export: Export) -> Iterator[StreamedBody]:
+        """Open the file where its status says it is, or at the conventional path."""
+        description, missing = f"download {export.description}", None
+        with ExitStack() as stack:
+            for request in exports.download_requests(export):
+                if missing is not None:
+                    self.log.warning("%s; trying %s", missing, request.path)
+                stream = self._transport.stream(request, description, export_id=export.export_id, backoff=_ONE_TRY)
+                try:
+                    body = stack.enter_context(stream)
+                    break
+                except SEINotFoundError as error:
+                    missing = error
+            else:
+                # The vendor also answers 404 for a file that is not there yet.
+                msg = f"{missing}; its status said completed, so the file may not be available yet"
+                raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from missing
+            yield body
 
     def interrupt(self) -> None:
         """Interrupt a download that is running in this thread, by an exception; for signal handlers.
 
         The download cleans up and raises :class:`SEIDownloadError <airflow_provider_sei.exceptions.SEIDownloadError>`.
-        Without one, nothing happens.
+        Without one, nothing happens. Nothing is logged here, because the signal may have interrupted a log call.
         """
-        if "_downloads" in vars(self):
-            self._downloads.interrupt()
+        if self._thread_id == threading.get_ident():
+            self._thread_id = None
+            raise _Interruption
 
     def test_connection(self) -> tuple[bool, str]:
         """List one export, without retries because a user is waiting."""
@@ -251,18 +343,5 @@ class SEIHook(BaseHook):
 
         return RequestsTransport(self.settings, sleep=self._pause)
 
-    @cached_property
-    def _downloads(self) -> Downloads:
-        from airflow_provider_sei.hooks._downloads import Downloads
-
-        return Downloads(self._transport, sleep=self._pause, clock=time.monotonic)
-
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
-
-    def _report_lineage(self, family: str, team_id: str | None, delivered: DeliveryResult) -> None:
-        from airflow_provider_sei.assets import report_lineage, scope_uri
-
-        settings = self.settings
-        place = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
-        report_lineage(self, scope_uri({"family": family, "team_id": team_id, **place}), delivered)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.filenames import FIELDS, with_matching_suffix
+from airflow_provider_sei.delivery.destination import FIELDS, Destination
 from airflow_provider_sei.exceptions import SEIArgumentError
 from tests.protocol.strategies import ANYTHING, texts
 
@@ -184,20 +183,3 @@ class TestHiveLayout:
         with pytest.raises(SEIArgumentError, match="end it with a slash") as caught:
             Destination.from_arguments("/x/a.csv", layout="hive")
         assert caught.value.field == "layout"
-
-
-@pytest.mark.parametrize(
-    ("name", "gzipped", "matching"),
-    [
-        ("a.csv", True, "a.csv.gz"),
-        ("a.csv", False, "a.csv"),
-        ("a.csv.gz", True, "a.csv.gz"),
-        ("a.csv.GZ", True, "a.csv.GZ"),
-        ("a.csv.gz", False, "a.csv"),
-        ("a.CSV.GZ", False, "a.CSV"),
-        ("a", True, "a.gz"),
-    ],
-)
-def test_the_ending_tells_the_truth(name: str, matching: str, *, gzipped: bool) -> None:
-    """A gzip file is called one, and nothing else is."""
-    assert with_matching_suffix(name, gzipped=gzipped) == matching

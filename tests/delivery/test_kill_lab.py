@@ -66,7 +66,6 @@ def test_a_task_that_a_user_ends_cleans_up_before_it_is_killed(
             "sei_default": sei_server.connection_json(),
             **{name.removeprefix("AIRFLOW_CONN_"): value for name, value in s3.connections.items()},
         },
-        beside={},
     )
     with lab.running() as api:
         until(lambda: api.dag_exists("kill"))

@@ -9,9 +9,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.pipeline import deliver
+from airflow_provider_sei.delivery.pipeline import deliver, open_folder
 from airflow_provider_sei.delivery.remote import TempNameSink
-from airflow_provider_sei.delivery.sinks import open_folder
 from airflow_provider_sei.exceptions import SEIDownloadError
 
 URL = "memory://folder/sei/"

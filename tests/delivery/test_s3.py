@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_sei.delivery import s3 as s3_module
+from airflow_provider_sei.delivery.pipeline import open_folder
 from airflow_provider_sei.delivery.s3 import S3Sink
-from airflow_provider_sei.delivery.sinks import open_folder
 
 MIB = 1024 * 1024
 
@@ -85,22 +85,16 @@ class TestTrouble:
         sink.close()
         assert (s3.objects(), s3.unfinished()) == ({}, [])
 
-    def test_an_abort_that_fails_hides_nothing(self, opened: Any) -> None:
-        """The error that led to it is the one to be told."""
-        sink, calls = opened
-        calls.fail["abort_multipart_upload"] = OSError("denied")
-        sink.write(b"x" * 6 * MIB)
-        sink.close()
-        assert calls.names[-1] == "abort_multipart_upload"
-
     def test_more_parts_than_s3_takes_are_refused(self, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before the one too many is sent."""
         sink, calls = opened
         monkeypatch.setattr(s3_module, "_MAX_PARTS", 1)
+        calls.fail["abort_multipart_upload"] = OSError("an abort that fails hides no error")
         with pytest.raises(OSError, match="more than 1 parts"):
             sink.write(b"x" * 11 * MIB)
         sink.close()
         assert calls.names.count("upload_part") == 1
+        assert calls.names[-1] == "abort_multipart_upload"
 
 
 class TestLeftBehind:

@@ -16,10 +16,9 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_sei import exceptions
-from airflow_provider_sei.delivery import sinks
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.pipeline import deliver
-from airflow_provider_sei.delivery.sinks import LocalSink, open_folder
+from airflow_provider_sei.delivery.pipeline import deliver, open_folder
+from airflow_provider_sei.delivery.sinks import LocalSink
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.hooks.sei import SEIHook
 
@@ -125,13 +124,6 @@ class TestEveryStore:
             hook.download_export(found, Destination.from_arguments(f"{store.url}x.csv"))
         assert store.objects() == {"x.csv": OLDER}
         assert store.unfinished() == []
-
-    def test_a_fault_that_passes_is_overcome(self, store: Any, hook: SEIHook, sei_server: Any) -> None:
-        """Each try starts from nothing."""
-        sei_server.faults.add("download", "cut", times=2, after_bytes=700)
-        hook.download_export(export(hook), Destination.from_arguments(f"{store.url}x.csv"))
-        [record] = sei_server.exports
-        assert store.objects() == {"x.csv": record.csv}
 
     def test_an_interrupted_delivery_leaves_nothing(self, store: Any, body: Any, expected: Any) -> None:
         """Whatever ends it: a signal's exception is no ``Exception``."""
@@ -244,11 +236,14 @@ def test_a_store_that_can_refuses_by_itself_to_replace(store: Any, monkeypatch: 
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A file system that knows files without a name, and one that does not."""
     if request.param == "named":
+        open_file = os.open
 
-        def refuse(folder: Path) -> int:
-            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(folder))
+        def refuse(path: Any, flags: int, *mode: int, **options: Any) -> int:
+            if flags & os.O_TMPFILE == os.O_TMPFILE:
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(path))
+            return open_file(path, flags, *mode, **options)
 
-        monkeypatch.setattr(sinks, "_open_unnamed", refuse)
+        monkeypatch.setattr(os, "open", refuse)
     return str(request.param)
 
 
@@ -276,7 +271,7 @@ def test_a_system_without_unnamed_files_has_hidden_ones(
 class TestLocalSink:
     """A file without a name until it is complete, or a hidden one that the next delivery removes."""
 
-    def test_nothing_has_the_final_name(self, tmp_path: Path, kind: str) -> None:
+    def test_nothing_has_the_final_name_before_the_commit(self, tmp_path: Path, kind: str) -> None:
         """And without a name there is nothing at all."""
         sink = LocalSink(tmp_path / "x.csv")
         sink.write(b"a\n" * 1_000_000)
@@ -286,26 +281,18 @@ class TestLocalSink:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_file_appears_in_one_step(self, tmp_path: Path, kind: str) -> None:
-        """With the permissions of any new file."""
-        sink = LocalSink(tmp_path / "x.csv")
-        sink.write(b"a\n")
-        sink.commit(replace=True)
-        sink.close()
-        plain = tmp_path / "plain"
-        plain.touch()
-        assert (tmp_path / "x.csv").read_bytes() == b"a\n"
-        assert stat.S_IMODE((tmp_path / "x.csv").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
-        assert hidden(tmp_path) == [], kind
-
-    def test_a_reader_of_the_older_file_keeps_it(self, tmp_path: Path, kind: str) -> None:
-        """Its bytes do not change under the reader's hands."""
-        target = tmp_path / "x.csv"
+        """With the permissions of any new file; a reader of the older file keeps it."""
+        target, plain = tmp_path / "x.csv", tmp_path / "plain"
         target.write_bytes(b"older")
+        plain.touch()
         with target.open("rb") as reader:
             sink = LocalSink(target)
             sink.write(b"newer")
             sink.commit(replace=True)
+            sink.close()
             assert (reader.read(), target.read_bytes()) == (b"older", b"newer"), kind
+        assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+        assert hidden(tmp_path) == []
 
     def test_the_bytes_are_on_the_disk_before_the_name(
         self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -348,20 +335,11 @@ class TestLocalSink:
         before = hidden(tmp_path)
         LocalSink(tmp_path / "x.csv").close()
         assert hidden(tmp_path) == before
-        for sink in (going_on, other):
-            sink.write(b"a\n")
+        later = LocalSink(tmp_path / "x.csv")
+        for sink, data in ((going_on, b"1"), (other, b"2"), (later, b"3")):
+            sink.write(data)
             sink.commit(replace=True)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "y.csv"]
-
-    def test_two_deliveries_at_once_both_end_well(self, tmp_path: Path, kind: str) -> None:
-        """The later one stays."""
-        sinks = [LocalSink(tmp_path / "x.csv") for _ in range(2)]
-        for number, sink in enumerate(sinks):
-            sink.write(str(number).encode())
-        for sink in sinks:
-            sink.commit(replace=True)
-        assert (tmp_path / "x.csv").read_bytes() == b"1"
-        assert hidden(tmp_path) == [], kind
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": b"3", "y.csv": b"2"}
 
     def test_a_file_system_without_locks_serves(
         self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -406,8 +384,10 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": b"older"}
 
 
-def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     """A task that runs as root could put a file in the place of /dev/null, under every process's feet."""
+    with pytest.raises(SEIArgumentError, match="end it with a slash"):
+        LocalSink(tmp_path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     link = tmp_path / "link"
