@@ -178,7 +178,7 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
             # Airflow 3.3.0 and 3.3.1 have only the blocking form.
             return await (call(key, *value) if call else asyncio.to_thread(getattr(store, method), key, *value))
         except ValueError as error:  # several assets share this trigger, so that Airflow has no store for it
-            self.log.warning("No watermark is kept between restarts (%s)", error)
+            self.log.warning("No watermark is stored between restarts (%s)", error)
             self.asset_state_store = None
             return None
 
