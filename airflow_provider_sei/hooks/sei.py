@@ -288,7 +288,7 @@ class SEIHook(BaseHook):
             )
         except _Interruption:
             # Whether it had been published already is not known here.
-            msg = f"could not {description}: interrupted, because the task was told to end"
+            msg = f"could not {description}: interrupted, because the task is being terminated"
             raise SEIDownloadError(msg) from None
         finally:
             self._thread_id = None

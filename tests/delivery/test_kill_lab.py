@@ -75,7 +75,7 @@ def test_a_task_that_a_user_ends_cleans_up_before_it_is_killed(
         [task] = api.task_instances("kill", run)
         api._send("PATCH", f"dags/kill/dagRuns/{run}/taskInstances/export", {"new_state": "failed"})
         until(lambda: "Task killed!" in "".join(api.log_lines("kill", run, task)))
-        assert "interrupted, because the task was told to end" in "".join(api.log_lines("kill", run, task))
+        assert "interrupted, because the task is being terminated" in "".join(api.log_lines("kill", run, task))
         assert api.task_instances("kill", run)[0]["state"] == "failed"
         assert s3.unfinished() == []
         assert s3.objects() == {"x.csv": OLDER}
