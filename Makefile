@@ -80,6 +80,7 @@ extras-test: $(INSTALLED) ## install each extra into an empty environment, and u
 bench: $(INSTALLED) ## compare with other providers; BENCH=--full for all sizes; JSON in benchmarks/results/
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
 	@PYTHONPATH=. $(BIN)/python benchmarks/imports.py $(BENCH)
+	@PYTHONPATH=. $(BIN)/python benchmarks/calls.py
 	@PYTHONPATH=. $(BIN)/python benchmarks/download.py $(BENCH)
 	@PYTHONPATH=. $(BIN)/python benchmarks/triggers.py $(BENCH)
 	@PYTHONPATH=. exec $(BIN)/python benchmarks/organisation.py $(BENCH)
