@@ -25,10 +25,10 @@ from airflow_provider_sei.exceptions import (
     SEIResponseError,
 )
 from airflow_provider_sei.protocol import exports, listing, teams
-from airflow_provider_sei.protocol.export_request import ExportRequest, fingerprint
+from airflow_provider_sei.protocol.export_request import ExportRequest
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
-from airflow_provider_sei.protocol.http import Call
+from airflow_provider_sei.protocol.http import Call, HttpRequest
 from airflow_provider_sei.protocol.listing import Page, Pager
 from airflow_provider_sei.protocol.report_request import ReportRequest
 from airflow_provider_sei.protocol.retry import Backoff
@@ -223,7 +223,7 @@ class SEIHook(BaseHook):
         def deliver_once(timeout: float) -> DeliveryResult:
             nonlocal known
             found, known = known or self.get_export(export.family, export.export_id), None
-            exports.check_completed(found)
+            requests = exports.download_requests(found)
             size = found.size_bytes if verify_size else None
             expected = ExpectedFile(description=found.description, export_id=found.export_id, size_bytes=size)
             names = ("family", "export_id", "team_id", "org_tree_name")
@@ -234,7 +234,10 @@ class SEIHook(BaseHook):
                     dict(zip(("date_start", "date_end"), exports.export_period(found), strict=True))
                 )
             return deliver(
-                lambda: self._open_file(found), replace(target, timeout=timeout), expected, clock=time.monotonic
+                lambda: self._open_file(found, requests),
+                replace(target, timeout=timeout),
+                expected,
+                clock=time.monotonic,
             )
 
         return self._deliver(deliver_once, destination, "download the export", {"family": export.family})
@@ -249,7 +252,7 @@ class SEIHook(BaseHook):
             self.log.warning("%s", warning)
         scope = {"family": request.family, "team_id": request.collection_id}
         days = {"date_start": request.date_start, "date_end": request.date_end}
-        identity = {"fingerprint": fingerprint([request.family, request.body])}
+        identity = {"fingerprint": request.fingerprint()}
         target = destination.resolve({**dict.fromkeys(FIELDS), **scope, **days, **identity, **self._place()})
         description, call = f"get the {request.description}", request.http_request()
         expected = ExpectedFile(description=request.description)
@@ -298,11 +301,11 @@ class SEIHook(BaseHook):
         return delivered
 
     @contextmanager
-    def _open_file(self, export: Export) -> Iterator[StreamedBody]:
+    def _open_file(self, export: Export, requests: list[HttpRequest]) -> Iterator[StreamedBody]:
         """Open the file where its status says it is, or at the conventional path."""
         description, missing = f"download {export.description}", None
         with ExitStack() as stack:
-            for request in exports.download_requests(export):
+            for request in requests:
                 if missing is not None:
                     self.log.warning("%s; trying %s", missing, request.path)
                 stream = self._transport.stream(request, description, export_id=export.export_id, backoff=_ONE_TRY)

@@ -1,7 +1,6 @@
-"""Parsers for what users write: text, days, names, choices, numbers and mappings.
+"""Parsers for what users write. A rendered template is text, so lists and mappings may arrive as their text.
 
-A rendered template is text, so lists and mappings may arrive as their text. Each parser raises
-:class:`~airflow_provider_sei.exceptions.SEIArgumentError` with the argument's name.
+Each raises :class:`~airflow_provider_sei.exceptions.SEIArgumentError` with the argument's name.
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, datetime
-from math import isfinite
 from typing import Any
 
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.families import did_you_mean
 
-LAYOUTS = ("flat", "hive")
 REUSED_FAILED = ("fail", "retry")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -28,17 +25,22 @@ def is_missing(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def parse_text(value: object, field: str) -> str | None:
+def parse_text(value: object, field: str, *, may_be_none: bool = False) -> str | None:
     """Return text, or an integer as text; ``None`` if it is missing."""
     if value is None:
         return None
-    text = _text(value, field)
-    if text == "None":
+    msg, text = "", str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        msg = f"{field} must be text, not {type(value).__name__}: {value!r}"
+    elif re.search("[\ud800-\udfff]", text):
+        msg = f"{field} {value!r} has a lone surrogate, which cannot be encoded"
+    elif text == "None" and not may_be_none:
         # Airflow renders a template whose value is None to this text, which would request a team of that name.
         msg = (
             f"{field} is the text 'None', which a template renders to if its value is None: give it a value,"
             " or render it to nothing ({{ ... or '' }})"
         )
+    if msg:
         raise SEIArgumentError(msg, field=field)
     return text or None
 
@@ -48,43 +50,38 @@ def parse_date(value: object, field: str) -> str:
     if isinstance(value, date):
         return (value.date() if isinstance(value, datetime) else value).isoformat()
     text = parse_text(value, field)
-    if text is None:
-        msg = f"{field} is missing: give a day as yyyy-MM-dd"
-        raise SEIArgumentError(msg, field=field)
     with suppress(ValueError):
-        if _DATE.fullmatch(text):
+        if text and _DATE.fullmatch(text):
             return date.fromisoformat(text).isoformat()
-    msg = f"{field} {value!r} is not a day written yyyy-MM-dd (2024-01-31)"
+    wrong = (
+        f"{value!r} is not a day written yyyy-MM-dd (2024-01-31)" if text else "is missing: give a day as yyyy-MM-dd"
+    )
+    msg = f"{field} {wrong}"
     raise SEIArgumentError(msg, field=field)
 
 
-def parse_period(start: object, end: object) -> tuple[str, str]:
-    """Return the first and the last day as yyyy-MM-dd."""
-    missing = [name for name, day in (("date_start", start), ("date_end", end)) if is_missing(day)]
-    if len(missing) == 1:
+def parse_period(start: object, end: object, is_known: Callable[[object], bool] | None = None) -> tuple[str, str]:
+    """Return the first and the last day as yyyy-MM-dd.
+
+    :param is_known: when a DAG is parsed; days that are not known yet, or both missing (the run's own period), are "".
+    """
+    days = {name: day for name, day in (("date_start", start), ("date_end", end)) if not is_known or is_known(day)}
+    missing = [name for name, day in days.items() if is_missing(day)]
+    if len(missing) == 1 and len(days) > 1:
         msg = f"{missing[0]} is missing: give both days as yyyy-MM-dd, or neither, to export the run's own period"
         raise SEIArgumentError(msg, field=missing[0])
-    first, last = parse_date(start, "date_start"), parse_date(end, "date_end")
-    if first > last:
+    parsed = {name: parse_date(day, name) for name, day in days.items() if not is_known or name not in missing}
+    first, last = parsed.get("date_start", ""), parsed.get("date_end", "")
+    if last and first > last:
         msg = f"date_start {first} is after date_end {last}: swap or correct them"
         raise SEIArgumentError(msg, field="date_start")
     return first, last
 
 
-def check_period(start: object, end: object, is_known: Callable[[object], bool]) -> None:
-    """Check the days of a period that are known already; if both are missing, the run's own period is meant."""
-    for day, field in ((start, "date_start"), (end, "date_end")):
-        if is_known(day) and not is_missing(day):
-            parse_date(day, field)
-    if is_known(start) and is_known(end) and not (is_missing(start) and is_missing(end)):
-        parse_period(start, end)
-
-
 def parse_names(value: object, field: str, *, separator: str | None = ",") -> tuple[str, ...]:
     """Return a name or a list of names as a tuple without duplicates; empty if it is missing.
 
-    :param value: a list, or text: one name, several separated by commas, or a rendered list (``"['PR_MERGED',
-        'CFR']"``).
+    :param value: a list, or text: one name, several separated by commas, or a rendered list (``"['CFR']"``).
     :param separator: ``None`` if a name may contain commas.
     """
     if value is None:
@@ -95,14 +92,12 @@ def parse_names(value: object, field: str, *, separator: str | None = ",") -> tu
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         msg = f"{field} must be a list of names, not {type(value).__name__}"
         raise SEIArgumentError(msg, field=field)
-    names: dict[str, None] = {}
-    for name in value:
-        if not isinstance(name, str):
-            msg = f"{field} must be a list of names; {name!r} is not text"
-            raise SEIArgumentError(msg, field=field)
-        names[_text(name, field)] = None  # a workflow status may be called None
-    names.pop("", None)
-    return tuple(names)
+    names = list(value)
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        msg = f"{field} must be a list of names; {wrong[0]!r} is not text"
+        raise SEIArgumentError(msg, field=field)
+    # A workflow status may be called None.
+    return tuple(dict.fromkeys(text for name in names if (text := parse_text(name, field, may_be_none=True))))
 
 
 def parse_choice(value: object, choices: Iterable[str], field: str) -> str:
@@ -131,7 +126,7 @@ def parse_number(value: object, field: str, *, least: float, most: float, unit: 
         number = float(value)  # type: ignore[arg-type]  # a TypeError is caught below
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if isinstance(value, bool) or not isfinite(number) or not least <= number <= most:
+    if isinstance(value, bool) or not least <= number <= most:
         msg = f"{field} must be a number of {unit} from {least:g} to {most:,.0f}, not {value!r}"
         raise SEIArgumentError(msg, field=field)
     return number
@@ -179,19 +174,6 @@ def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
-
-
-def _text(value: object, field: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        msg = f"{field} must be text, not {type(value).__name__}: {value!r}"
-        raise SEIArgumentError(msg, field=field)
-    text = str(value).strip()
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        msg = f"{field} {value!r} has a lone surrogate, which cannot be encoded"
-        raise SEIArgumentError(msg, field=field) from None
-    return text
 
 
 def _unrendered(text: str) -> object:

@@ -1,7 +1,7 @@
 """What may be requested of an export family, and the body of the create call.
 
-Certain mistakes are rejected before anything is sent. What the vendor may have added since (a metric, a group, a scope
-key) is sent as written, with a warning. ``extra_body`` is merged last and is not checked.
+Certain mistakes are rejected; a metric, group or scope key that the vendor may have added is sent, with a warning.
+``extra_body`` is merged last and is not checked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.arguments import (
-    check_period,
     is_missing,
     merged,
     parse_mapping,
@@ -40,14 +39,12 @@ _OTHER_SCOPES = ("managerEmailId", "developerIds", "developerAttributes")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """A valid request for one export. Build it with :meth:`from_arguments`."""
+    """A valid request for one export. Build it with :meth:`from_arguments`. Days are yyyy-MM-dd, inclusive."""
 
     family: ExportFamily
     scope: Mapping[str, Any]
     date_start: str
-    """yyyy-MM-dd, first day of the period."""
     date_end: str
-    """yyyy-MM-dd, last day of the period (inclusive)."""
     metric_groups: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     issue_statuses: tuple[str, ...] = ()
@@ -58,22 +55,17 @@ class ExportRequest:
 
     @classmethod
     def from_arguments(
-        cls,
-        *,
-        family: object,
-        date_start: object,
-        date_end: object,
-        **arguments: object,
+        cls, *, family: object, date_start: object, date_end: object, **arguments: object
     ) -> ExportRequest:
         """Parse a user's arguments.
 
         :param family: name of one of the families.
         :param date_start: first day, yyyy-MM-dd (or a date).
         :param date_end: last day, inclusive.
-        :param arguments: ``org_tree_name`` and ``team_id`` (text; integers are sent as text); ``scope`` (further keys
-            of the request's ``scope`` object, sent as written); ``metric_groups``, ``metrics`` and ``issue_statuses``
-            (a name or a list); the family's options by argument name (``granularity``, ``level``, ...); ``extra_body``
-            (merged into the finished body, unchecked). ``None`` and blank text mean "not given".
+        :param arguments: ``org_tree_name`` and ``team_id`` (text or integers); ``scope`` (further keys of the request's
+            ``scope``, sent as written); ``metric_groups``, ``metrics`` and ``issue_statuses`` (a name or a list); the
+            family's options (``granularity``, ``level``, ...); ``extra_body`` (merged into the finished body,
+            unchecked). ``None`` and blank text mean "not given".
         :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
         """
         given = {"family": family, "date_start": date_start, "date_end": date_end, **arguments}
@@ -81,19 +73,22 @@ class ExportRequest:
             msg = f"{unknown[0]} is not an argument of an export{did_you_mean(unknown[0], REQUEST_FIELDS)}"
             raise SEIArgumentError(msg, field=unknown[0])
         known, warnings = get_family(family), list[str]()
+        start, end = parse_period(date_start, date_end)
+        if start == end:
+            warnings.append(
+                f"date_start and date_end are the same day, {start}: the server may refuse a one-day period"
+            )
         parsed: dict[str, Any] = {}
         for names, parse in _GROUPS.items():
             parsed |= parse(known, {name: given.get(name) for name in names}, warnings)
-        return cls(family=known, **parsed, warnings=tuple(warnings))
+        return cls(family=known, date_start=start, date_end=end, **parsed, warnings=tuple(warnings))
 
     def body(self, *, org_identifier: str | None = None, project_identifier: str | None = None) -> dict[str, Any]:
         """Return the JSON body of the create call; the identifiers are added to ``scope`` if the family needs them."""
         scope = dict(self.scope)
+        identifiers = {"orgIdentifier": org_identifier, "projectIdentifier": project_identifier}
         if self.family.identifiers_in_scope and "orgTreeName" in scope:
-            if org_identifier:
-                scope.setdefault("orgIdentifier", org_identifier)
-            if project_identifier:
-                scope.setdefault("projectIdentifier", project_identifier)
+            scope |= {key: value for key, value in identifiers.items() if value and key not in scope}
         body: dict[str, Any] = {"scope": scope, "dateRange": {"start": self.date_start, "end": self.date_end}}
         lists = {"metricGroups": self.metric_groups, "metrics": self.metrics, "issueStatuses": self.issue_statuses}
         body |= {key: list(names) for key, names in lists.items() if names}
@@ -114,13 +109,13 @@ class ExportRequest:
 
 def check_request(arguments: Mapping[str, object], is_known: Callable[[object], bool]) -> None:
     """Check the arguments that have their final value when a DAG is parsed, by groups."""
-    check_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
+    parse_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
     if not is_known(arguments["family"]):
         return
     family = get_family(arguments["family"])
     for names, parse in _GROUPS.items():
         known = {name: value for name in names if is_known(value := arguments.get(name))}
-        if names == OPTION_FIELDS or (names != _PERIOD_FIELDS and len(known) == len(names)):
+        if names == _OPTIONS or len(known) == len(names):
             parse(family, known, [])
 
 
@@ -128,13 +123,6 @@ def fingerprint(request: Any) -> str:
     """Return the sha256 of a request's canonical JSON, in hexadecimal."""
     text = json.dumps(request, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _parse_period(_: ExportFamily, given: Mapping[str, object], warnings: list[str]) -> dict[str, Any]:
-    start, end = parse_period(given["date_start"], given["date_end"])
-    if start == end:
-        warnings.append(f"date_start and date_end are the same day, {start}: the server may refuse a one-day period")
-    return {"date_start": start, "date_end": end}
 
 
 def _parse_scope(family: ExportFamily, given: Mapping[str, object], warnings: list[str]) -> dict[str, Any]:
@@ -173,41 +161,34 @@ def _parse_metrics(family: ExportFamily, given: Mapping[str, object], warnings: 
     return {"metric_groups": groups, "metrics": names}
 
 
-def _parse_statuses(family: ExportFamily, given: Mapping[str, object], _: list[str]) -> dict[str, Any]:
-    statuses = parse_names(given["issue_statuses"], "issue_statuses")
+def _parse_options(family: ExportFamily, given: Mapping[str, object], _: list[str]) -> dict[str, Any]:
+    statuses = parse_names(given.get("issue_statuses"), "issue_statuses")
     if statuses and not family.takes_issue_statuses:
         msg = f"issue_statuses is not a field of {family.name} exports"
         raise SEIArgumentError(msg, field="issue_statuses")
-    return {"issue_statuses": statuses}
-
-
-def _parse_options(family: ExportFamily, given: Mapping[str, object], _: list[str]) -> dict[str, Any]:
-    for argument, value in given.items():
-        if not is_missing(value) and family.option(argument) is None:
-            known = [option.argument for option in family.options]
-            guess = did_you_mean(argument, known)
-            msg = f"{argument} is not an option of {family.name} exports{guess}; known: {', '.join(known)}"
-            raise SEIArgumentError(msg, field=argument)
+    values = {name: value for name in OPTION_FIELDS if not is_missing(value := given.get(name))}
+    known = {option.argument: option for option in family.options}
+    if unknown := [name for name in values if name not in known]:
+        guess = did_you_mean(unknown[0], known)
+        msg = f"{unknown[0]} is not an option of {family.name} exports{guess}; known: {', '.join(known)}"
+        raise SEIArgumentError(msg, field=unknown[0])
     options: dict[str, str] = {}
-    for option in family.options:
-        value = option.default if is_missing(given.get(option.argument)) else given[option.argument]
+    for name, option in known.items():
+        value = values.get(name, option.default)
         if value is None:
             continue
         documented = option.documented(value) if isinstance(value, str) else None
         if documented is None:
             guess = did_you_mean(value, option.values) or " is not documented"
-            known_values = ", ".join(option.values) or "text"
-            msg = f"{option.argument} {value!r}{guess}; {family.name} exports take {known_values}"
-            raise SEIArgumentError(msg, field=option.argument)
+            msg = f"{name} {value!r}{guess}; {family.name} exports take {', '.join(option.values) or 'text'}"
+            raise SEIArgumentError(msg, field=name)
         options[option.key] = documented
-    return {"options": options}
+    return {"issue_statuses": statuses, "options": options}
 
 
-_PERIOD_FIELDS = ("date_start", "date_end")
+_OPTIONS = ("issue_statuses", *OPTION_FIELDS)
 _GROUPS: dict[tuple[str, ...], Callable[[ExportFamily, Mapping[str, object], list[str]], dict[str, Any]]] = {
-    _PERIOD_FIELDS: _parse_period,
     ("org_tree_name", "team_id", "scope", "extra_body"): _parse_scope,
     ("metric_groups", "metrics", "extra_body"): _parse_metrics,
-    ("issue_statuses",): _parse_statuses,
-    OPTION_FIELDS: _parse_options,
+    _OPTIONS: _parse_options,
 }

@@ -1,7 +1,7 @@
 """An export and the calls around it: create it, read its status, request its file.
 
-Responses are read tolerantly, because the vendor's documents show several shapes of each; only the export's id is
-required. Personal data (``createdBy``, and the create response's ``message``, which may end in a name) is not read.
+Responses are read tolerantly, because the vendor's documents show several shapes of each. Personal data (``createdBy``,
+and the create response's ``message``, which may end in a name) is not read.
 """
 
 from __future__ import annotations
@@ -14,31 +14,21 @@ from datetime import UTC, datetime
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-from airflow_provider_sei.exceptions import (
-    SEIArgumentError,
-    SEIDownloadError,
-    SEIExportCancelledError,
-    SEIExportError,
-    SEIExportFailedError,
-    SEIReusedExportFailedError,
-    SEIUnexpectedResponseError,
-)
+from airflow_provider_sei import exceptions
 from airflow_provider_sei.protocol.arguments import parse_export_id, parse_period
 from airflow_provider_sei.protocol.families import ExportFamily, get_family
-from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable
+from airflow_provider_sei.protocol.http import Call, HttpRequest, excerpt, json_value, printable
 
-_REUSE_SECONDS = 30 * 60
-"""How long the server responds to an identical request with the existing export."""
-# Both of the vendor's forms: .../exports/{id}/download and .../export/{id}/download.
-_DOWNLOAD_PATH = re.compile(r"/exports?/([^/]+)/download/?$")
+_REUSE_SECONDS = 30 * 60  # in which the server responds to an identical request with the existing export
+_DOWNLOAD_PATH = re.compile(r"/exports?/([^/]+)/download/?$")  # the vendor writes /exports/ and /export/
 
 
 class ExportStatus(Enum):
-    """The documented statuses, compared without regard to case, and ``UNKNOWN`` for any other.
+    """The documented statuses, and ``UNKNOWN`` for any other, which is reported once and waited on.
 
-    An unknown status is reported once and waited on until the deadline.
+    ``is_terminal`` says whether it will not change any more, ``is_successful`` whether there is a file.
     """
 
     QUEUED = "queued"
@@ -48,20 +38,13 @@ class ExportStatus(Enum):
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
+    def __init__(self, word: object) -> None:
+        self.is_successful = word == "completed"
+        self.is_terminal = word in ("completed", "failed", "cancelled")
+
     @classmethod
-    def _missing_(cls, value: object) -> ExportStatus:
-        word = value.strip().casefold() if isinstance(value, str) else None
-        return next((status for status in cls if status.value == word), cls.UNKNOWN)
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether it will not change any more."""
-        return self in (ExportStatus.COMPLETED, ExportStatus.FAILED, ExportStatus.CANCELLED)
-
-    @property
-    def is_successful(self) -> bool:
-        """Whether there is a file."""
-        return self is ExportStatus.COMPLETED
+    def _missing_(cls, _: object) -> ExportStatus:
+        return cls.UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +57,7 @@ class Export:
     status_word: str | None = None
     """The status as the server wrote it; ``None`` if the response had none."""
     created_at: str | None = None
-    """As the server wrote it, normally ISO 8601 in UTC."""
+    """As the server wrote it, normally ISO 8601 in UTC; so is ``completed_at``."""
     completed_at: str | None = None
     reused: bool | None = None
     """Whether the create call returned an existing export, possibly another user's."""
@@ -89,8 +72,8 @@ class Export:
     """Whether this was read from a list, which does not have the file's size."""
     level: str | None = None
     """The level that the server exports by, to compare with the requested one."""
+    # The request as the server repeats it: team, organisation tree, first and last day.
     team_id: str | None = None
-    """The request as the server repeats it: team, organisation tree, first and last day."""
     org_tree_name: str | None = None
     date_start: str | None = None
     date_end: str | None = None
@@ -114,122 +97,112 @@ class Export:
 def create_call(family: ExportFamily, body: Mapping[str, Any]) -> Call[Export]:
     """Return the call that creates an export. Repeated within 30 minutes, it returns the existing export."""
     description = f"create the {family.name} export"
-
-    def parse(response: HttpResponse) -> Export:
-        value = json_value(response, description)
-        return replace(
-            read_export(value, family, description), reused=response.status == HTTPStatus.OK
-        )  # a new one is 202
-
-    return Call(HttpRequest(method="POST", path=family.collection_path, body=body), parse, description)
+    return Call(
+        HttpRequest(method="POST", path=family.collection_path, body=body),
+        lambda response: replace(
+            read_export(json_value(response, description), family, description),
+            reused=response.status == HTTPStatus.OK,  # a new one is 202
+        ),
+        description,
+    )
 
 
 def status_call(family: ExportFamily, export_id: str) -> Call[Export]:
     """Return the call that reads an export's status."""
     export_id = parse_export_id(export_id)
     description = f"read the status of {family.name} export {export_id}"
-
-    def parse(response: HttpResponse) -> Export:
-        value = json_value(response, description, export_id=export_id)
-        export = read_export(value, family, description, expected_id=export_id)
-        if export.status_word is None:
-            msg = f"could not {description}: the response has no status; check the connection's base URL"
-            raise SEIUnexpectedResponseError(msg, status_code=response.status, export_id=export_id)
-        return export
-
-    return Call(HttpRequest(method="GET", path=family.export_path(export_id)), parse, description, export_id)
+    return Call(
+        HttpRequest(method="GET", path=f"{family.item_path}/{quote(export_id, safe='')}"),
+        lambda response: read_export(
+            json_value(response, description, export_id=export_id), family, description, expected_id=export_id
+        ),
+        description,
+        export_id,
+    )
 
 
 def download_requests(export: Export) -> list[HttpRequest]:
-    """Return the requests to try for a completed export's file: the address from its status, then the conventional one.
+    """Return the requests to try for an export's file: the address from its status, then the conventional one.
 
     The vendor's example of a sprint export has an address that is not among the documented paths.
+
+    :raises SEIError: the export is not completed, or has another export's address.
     """
-    conventional = f"{get_family(export.family).export_path(export.export_id)}/download"
+    if export.status.is_terminal and not export.status.is_successful:
+        raise failed_export_error(export)
+    if not export.status.is_successful:
+        advice = "so there is no file yet; wait for it with SEIExportSensor"
+        msg = f"{export.description} is not completed (status: {export.status_word}), {advice}"
+        raise exceptions.SEIDownloadError(msg, export_id=export.export_id)
+    conventional = f"{status_call(get_family(export.family), export.export_id).request.path}/download"
     path = export.download_url or conventional
     match = _DOWNLOAD_PATH.search(re.split(r"[?#]", path)[0])
-    if match and unquote(match.group(1)) != export.export_id:
-        other = unquote(match.group(1))[:80]
-        msg = f"could not download {export.description}: its status has the address of another export's file, {other!r}"
-        raise SEIUnexpectedResponseError(msg, export_id=export.export_id)
+    if match and (other := unquote(match.group(1))) != export.export_id:
+        words = f"its status has the address of another export's file, {other[:80]!r}"
+        msg = f"could not download {export.description}: {words}"
+        raise exceptions.SEIUnexpectedResponseError(msg, export_id=export.export_id)
     paths = [path] if path.strip("/") == conventional else [path, conventional]
     return [HttpRequest(method="GET", path=each, accept="text/csv, */*;q=0.5") for each in paths]
 
 
 def read_export(value: Any, family: ExportFamily, description: str, *, expected_id: str | None = None) -> Export:
-    """Read one export record, of any shape, from a create, status or list response.
-
-    :param expected_id: the export that was asked for, if one was.
-    """
-    if not isinstance(value, dict):
-        msg = f"could not {description}: the response is not a JSON object; check the connection's base URL"
-        raise SEIUnexpectedResponseError(msg, export_id=expected_id)
-    given = value.get("exportId")
-    try:
-        export_id = parse_export_id(expected_id if given is None and expected_id else given)
-    except SEIArgumentError:
-        msg = f"could not {description}: the response has no usable exportId"
-        raise SEIUnexpectedResponseError(msg, export_id=expected_id) from None
-    if expected_id is not None and export_id != expected_id:
-        msg = f"could not {description}: the response is about another export, {export_id}"
-        raise SEIUnexpectedResponseError(msg, export_id=expected_id)
-    download, scope, metadata = (_object(value.get(key)) for key in ("download", "scope", "metadata"))
-    period, options = (_object(metadata.get(key)) for key in ("dateRange", "options"))
-    code, message = _read_error(value.get("error"))
-    size = download.get("sizeBytes")
+    """Read one export record, of any shape, from a create, status or list response."""
+    record, export_id, problem = value if isinstance(value, dict) else {}, "", ""
+    given, status_word, error = record.get("exportId"), _text(record, "status", limit=40), record.get("error")
+    with suppress(exceptions.SEIArgumentError):
+        export_id = parse_export_id(expected_id if given is None else given)
+    if record is not value:
+        problem = "the response is not a JSON object; check the connection's base URL"
+    elif not export_id:
+        problem = "the response has no usable exportId"
+    elif expected_id not in (None, export_id):
+        problem = f"the response is about another export, {export_id}"
+    elif expected_id and status_word is None:
+        problem = "the response has no status; check the connection's base URL"
+    if problem:
+        msg = f"could not {description}: {problem}"
+        raise exceptions.SEIUnexpectedResponseError(msg, export_id=expected_id)
+    code, message = _read_error(error) if error and not isinstance(error, bool) else (None, None)
+    size = record["download"].get("sizeBytes") if isinstance(record.get("download"), dict) else None
+    level = _text(record, "metadata", "options", "metricLevel")
     return Export(
         export_id=export_id,
         family=family.name,
-        status=ExportStatus(value.get("status")),
-        status_word=_text(value.get("status"), 40, clean=True),
-        created_at=_text(value.get("createdAt"), 64, clean=True),
-        completed_at=_text(value.get("completedAt"), 64, clean=True),
+        status=ExportStatus((status_word or "unknown").casefold()),
+        status_word=status_word,
+        created_at=_text(record, "createdAt"),
+        completed_at=_text(record, "completedAt"),
         error_code=code,
         error_message=message,
-        download_url=_text(download.get("url")) or _text(value.get("downloadUrl")),
+        download_url=_text(record, "download", "url", limit=None, exact=True)
+        or _text(record, "downloadUrl", limit=None, exact=True),
         size_bytes=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
-        level=_text(options.get("metricLevel") or options.get("aggregationLevel"), 40, clean=True),
-        team_id=_text(scope.get("teamId"), 200),
-        org_tree_name=_text(scope.get("orgTreeName"), 200),
-        date_start=_text(period.get("start"), 64, clean=True),
-        date_end=_text(period.get("end"), 64, clean=True),
+        level=level or _text(record, "metadata", "options", "aggregationLevel"),
+        team_id=_text(record, "scope", "teamId", limit=200, exact=True),
+        org_tree_name=_text(record, "scope", "orgTreeName", limit=200, exact=True),
+        date_start=_text(record, "metadata", "dateRange", "start"),
+        date_end=_text(record, "metadata", "dateRange", "end"),
     )
 
 
-def failed_export_error(export: Export) -> SEIExportError:
+def failed_export_error(export: Export) -> exceptions.SEIExportError:
     """Return the error for a failed or cancelled export, with the server's reason."""
-    details: dict[str, Any] = {
-        "export_id": export.export_id,
-        "vendor_code": export.error_code,
-        "vendor_message": export.error_message,
-    }
+    details: dict[str, Any] = {"export_id": export.export_id, "vendor_code": export.error_code}
+    details["vendor_message"] = export.error_message
     if export.status is ExportStatus.CANCELLED:
         msg = f"{export.description} was cancelled at the server; create it again if it is needed"
-        return SEIExportCancelledError(msg, **details)
+        return exceptions.SEIExportCancelledError(msg, **details)
     advice = "correct the request, or create it again if the cause has passed"
     if export.reused:
         advice += "; within 30 minutes of its creation, an identical request returns this same failed export"
     reason = export.error_message or "the server gave no reason"
-    return SEIExportFailedError(f"{export.description} failed at the server: {reason}; {advice}", **details)
-
-
-def check_completed(export: Export) -> None:
-    """Raise an error unless the export is completed."""
-    if export.status.is_successful:
-        return
-    if export.status.is_terminal:
-        raise failed_export_error(export)
-    msg = (
-        f"{export.description} is not completed (status: {export.status_word}), so there is no file yet;"
-        " wait for it with SEIExportSensor"
-    )
-    raise SEIDownloadError(msg, export_id=export.export_id)
+    return exceptions.SEIExportFailedError(f"{export.description} failed at the server: {reason}; {advice}", **details)
 
 
 def check_reused(export: Export, policy: str, *, now: float) -> None:
-    """Raise an error if an export that the server reused has failed.
+    """Raise an error if a reused export has failed; ``retry`` says when a new one can be created.
 
-    :param policy: ``fail``, or ``retry`` with a retryable error whose ``retry_after`` is when a new one can be created.
+    :param policy: ``fail``, or ``retry`` for a retryable error with ``retry_after``.
     :param now: epoch seconds.
     """
     if export.status.is_successful or not export.status.is_terminal:
@@ -242,43 +215,34 @@ def check_reused(export: Export, policy: str, *, now: float) -> None:
         created = datetime.fromisoformat(str(export.created_at))
         created = created if created.tzinfo else created.replace(tzinfo=UTC)
         wait = created.timestamp() + _REUSE_SECONDS - now + 1
-    raise SEIReusedExportFailedError(
-        str(error),
-        export_id=export.export_id,
-        vendor_code=error.vendor_code,
-        vendor_message=error.vendor_message,
-        retry_after=str(int(max(0.0, min(wait, _REUSE_SECONDS)))),
-    )
+    retry_after = str(int(max(0.0, min(wait, _REUSE_SECONDS))))
+    details = {name: getattr(error, name) for name in ("export_id", "vendor_code", "vendor_message")}
+    raise exceptions.SEIReusedExportFailedError(str(error), retry_after=retry_after, **details)
 
 
 def export_period(export: Export) -> tuple[str, str]:
     """Return the first and the last day, yyyy-MM-dd, that the server reports for an export."""
     try:
-        return parse_period(*(day and day[:10] for day in (export.date_start, export.date_end)))
-    except SEIArgumentError:
+        start, end = (day and day[:10] for day in (export.date_start, export.date_end))
+        return parse_period(start, end)
+    except exceptions.SEIArgumentError:
         reported = f"{export.date_start or 'nothing'} to {export.date_end or 'nothing'}"
         msg = f"{export.description} has no known period: its status reports {reported}, not two days as yyyy-MM-dd"
-        raise SEIUnexpectedResponseError(msg, export_id=export.export_id) from None
+        raise exceptions.SEIUnexpectedResponseError(msg, export_id=export.export_id) from None
 
 
-def _read_error(error: object) -> tuple[str | None, str | None]:
+def _read_error(error: Any) -> tuple[str | None, str | None]:
     # The prose shows a sentence, the OpenAPI document an object {code, message}.
-    if error is None or error == "" or isinstance(error, bool):
-        return None, None
-    if isinstance(error, dict):
-        code, message = _text(error.get("code")), _text(error.get("message"))
-        if code or message:
-            return (excerpt(code) if code else None), excerpt(message or code or "")
-    return None, excerpt(str(error))
+    record = error if isinstance(error, dict) else {}
+    code, message = (_text(record, key, exact=True) for key in ("code", "message"))
+    return code and excerpt(code), excerpt(message or code or str(error))
 
 
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object, limit: int | None = None, *, clean: bool = False) -> str | None:
-    # Cleaned for logs, except what is compared with an argument (ids, names).
+def _text(value: Any, *keys: str, limit: int | None = 64, exact: bool = False) -> str | None:
+    # Cleaned for logs, except what is requested or compared with an argument.
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     text = str(value).strip()[:limit]
-    return (printable(text).strip() if clean else text) or None
+    return (text if exact or text.isprintable() else printable(text).strip()) or None

@@ -1,25 +1,22 @@
-"""The export families of Harness SEI. Each is one declaration: start reading the package here.
+"""The export families of Harness SEI. Each is one declaration, with values in the case that the vendor documents.
 
-A declaration says where the family's calls go, what its scope allows, which metric groups it has and which options it
-takes, each value in the case that the vendor documents. No other module depends on a family's name.
-
-Sources: the customer's API document (productivity); Harness developer hub, "Export Insights" pages for productivity,
-efficiency, sprint, business alignment and time in status, and the vendor's OpenAPI document (operations of
-productivity and sprints); all read 2026-11-23. Where these contradict each other, a comment says which one is followed.
+No other module depends on a family's name. Sources: the customer's API document (productivity); Harness developer hub,
+"Export Insights" pages for productivity, efficiency, sprint, business alignment and time in status, and the vendor's
+OpenAPI document (operations of productivity and sprints); all read 2026-11-23. Where these contradict each other, a
+comment says which one is followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
 from airflow_provider_sei.protocol.metrics import metric_names
 
 _ROOT = "v2/insights"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Option:
     """One entry of the request's ``options`` object."""
 
@@ -34,20 +31,18 @@ class Option:
 
     def documented(self, value: str) -> str | None:
         """Return ``value`` in the documented case, or ``None`` if it is not a documented value."""
-        if not self.values:
-            return value.strip()
-        wanted = value.strip().casefold()
-        return next((known for known in self.values if known.casefold() == wanted), None)
+        word = value.strip()
+        return next(
+            (known for known in self.values if known.casefold() == word.casefold()), None if self.values else word
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFamily:
-    """One export product of SEI. Paths are relative to the base URL and carry no leading or trailing slash."""
+    """One export product of SEI. Paths are relative to the base URL, without a slash at either end."""
 
     name: str
-    """As in the operators' ``family`` argument."""
     title: str
-    """For the documentation and log lines."""
     collection_path: str
     """POST creates here, GET lists here."""
     item_path: str
@@ -61,11 +56,9 @@ class ExportFamily:
     metric_groups: tuple[str, ...] = ()
     """The documented groups, in all documented spellings."""
     needs_metrics: bool = False
-    """Whether ``metricGroups`` is required."""
     insights_page: str | None = None
     """The page of the vendor's UI with the same metrics (``.../module/sei/insights/<page>``), if there is one."""
     takes_issue_statuses: bool = False
-    """Whether the body may have ``issueStatuses``, a list of workflow status names."""
     options: tuple[Option, ...] = ()
 
     @property
@@ -74,28 +67,21 @@ class ExportFamily:
         return metric_names(self.name)
 
     def alternate(self, status_code: int | None) -> ExportFamily | None:
-        """Return the family with its other documented path after a 404 or 405, or ``None``.
-
-        :param status_code: of the response to the first path; these two mean that nothing was created.
-        """
+        """Return the family with its other documented path after a 404 or 405 (nothing was created), or ``None``."""
         if status_code not in (404, 405) or self.alternate_collection_path is None:
             return None
         return replace(self, collection_path=self.alternate_collection_path, alternate_collection_path=None)
-
-    def export_path(self, export_id: str) -> str:
-        """Return the conventional path of an export."""
-        return f"{self.item_path}/{quote(export_id, safe='')}"
 
     def option(self, argument: str) -> Option | None:
         """Return the option whose operator argument is ``argument``, or ``None``."""
         return next((option for option in self.options if option.argument == argument), None)
 
 
-_CSV = Option(argument="file_format", key="format", values=("csv",))
+_CSV = Option("file_format", "format", ("csv",))
 # Documented for efficiency only, yet the OpenAPI document lists it for all and every status example echoes it.
-_GZIP = Option(argument="export_compression", key="compression", values=("gzip",))
+_GZIP = Option("export_compression", "compression", ("gzip",))
 _PERIODS = ("WEEKLY", "MONTHLY", "QUARTERLY")
-_GRANULARITY = Option(argument="granularity", key="granularity", values=_PERIODS, default="MONTHLY")
+_GRANULARITY = Option("granularity", "granularity", _PERIODS, default="MONTHLY")
 
 PRODUCTIVITY = ExportFamily(
     name="productivity",
@@ -111,10 +97,10 @@ PRODUCTIVITY = ExportFamily(
     ),
     insights_page="productivity",
     options=(
-        Option(argument="aggregation", key="aggregation", values=("mean",)),
+        Option("aggregation", "aggregation", ("mean",)),
         # The customer's document says aggregationLevel, the vendor's current page and all its answers metricLevel.
-        Option(argument="level", key="aggregationLevel", values=("developer", "team")),
-        Option(argument="granularity", key="granularity", values=("weekly", "monthly", "quarterly")),
+        Option("level", "aggregationLevel", ("developer", "team")),
+        Option("granularity", "granularity", ("weekly", "monthly", "quarterly")),
         *(_CSV, _GZIP),
     ),
 )
@@ -131,11 +117,7 @@ EFFICIENCY = ExportFamily(
     ),
     insights_page="dora",
     needs_metrics=True,
-    options=(
-        _GRANULARITY,
-        Option(argument="aggregation", key="aggregation", values=("mean", "median", "p90", "p95")),
-        *(_CSV, _GZIP),
-    ),
+    options=(_GRANULARITY, Option("aggregation", "aggregation", ("mean", "median", "p90", "p95")), _CSV, _GZIP),
 )
 
 SPRINT = ExportFamily(
@@ -147,10 +129,10 @@ SPRINT = ExportFamily(
     item_path=f"{_ROOT}/sprints/exports",
     metric_groups=("work", "delivery", "deliveryAnalysis", "analysis", "predictability", "velocity"),
     options=(
-        Option(argument="computation_mode", key="computationMode", values=("STORY_POINTS", "TICKETS")),
-        Option(argument="level", key="metricLevel", values=("team", "sprint")),
+        Option("computation_mode", "computationMode", ("STORY_POINTS", "TICKETS")),
+        Option("level", "metricLevel", ("team", "sprint")),
         replace(_GRANULARITY, values=("SPRINT", *_PERIODS)),
-        Option(argument="aggregation", key="aggregation"),
+        Option("aggregation", "aggregation"),
         *(_CSV, _GZIP),
     ),
 )
@@ -162,10 +144,7 @@ BA = ExportFamily(
     item_path=f"{_ROOT}/ba/exports",
     metric_groups=("CATEGORIZED", "UNCATEGORIZED"),
     insights_page="business-alignment",
-    options=(
-        _GRANULARITY,
-        *(_CSV, _GZIP),
-    ),
+    options=(_GRANULARITY, _CSV, _GZIP),
 )
 
 TICKET_DATA = ExportFamily(
@@ -175,27 +154,18 @@ TICKET_DATA = ExportFamily(
     item_path=f"{_ROOT}/ticket-data/exports",
     takes_issue_statuses=True,
     options=(
-        Option(argument="level", key="aggregationLevel", values=("sprint", "team")),
-        Option(argument="granularity", key="granularity", values=("daily", "weekly", "monthly", "quarterly")),
-        Option(
-            argument="terminal_date_column",
-            key="terminalDateColumn",
-            values=("issue_resolved_at", "version_release_date"),
-        ),
+        Option("level", "aggregationLevel", ("sprint", "team")),
+        Option("granularity", "granularity", ("daily", "weekly", "monthly", "quarterly")),
+        Option("terminal_date_column", "terminalDateColumn", ("issue_resolved_at", "version_release_date")),
         *(_CSV, _GZIP),
     ),
 )
 
-FAMILIES: dict[str, ExportFamily] = {
-    family.name: family for family in (PRODUCTIVITY, EFFICIENCY, SPRINT, BA, TICKET_DATA)
-}
+FAMILIES = {family.name: family for family in (PRODUCTIVITY, EFFICIENCY, SPRINT, BA, TICKET_DATA)}
 
 
 def get_family(name: object) -> ExportFamily:
-    """Return the family called ``name``, in any case, with dashes or underscores.
-
-    :raises SEIArgumentError: there is no such family; the message lists the families and suggests the closest one.
-    """
+    """Return the family called ``name``, in any case, with dashes or underscores."""
     if isinstance(name, str) and (family := FAMILIES.get(name.strip().casefold().replace("_", "-"))):
         return family
     from airflow_provider_sei.exceptions import SEIArgumentError  # the local server reads this module without Airflow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -12,7 +13,7 @@ from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedRespo
 from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_date, parse_text
 from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_export
 from airflow_provider_sei.protocol.families import ExportFamily
-from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, json_value
+from airflow_provider_sei.protocol.http import Call, HttpRequest, json_value
 
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
@@ -30,29 +31,23 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page of a list."""
+    """One page of a list; ``more`` says whether the server has more pages, ``None`` if it does not say."""
 
     items: tuple[T, ...]
     more: bool | None
-    """Whether the server says that more pages follow; ``None`` if it does not say."""
 
 
 class Pager(Generic[T]):
     """Decides which items of a page are new, and whether to request another page.
 
-    It ends with an empty page, a page without new items, the server's word, a page that is not full (where the server
-    says nothing), or after ``max_pages``.
-
-    :param limit: items per page.
-    :param key: identifies an item.
-    :param must_end: completes "could not ..."; if given, a list that does not end is an error instead of the end.
+    It ends with an empty page, one without new items, the server's word, one that is not full (where the server says
+    nothing), or after ``max_pages``. A list without end is an error if ``must_end`` ("could not ...") is given.
     """
 
     def __init__(
         self, limit: int, key: Callable[[T], Hashable], *, max_pages: int = _MAX_PAGES, must_end: str | None = None
     ) -> None:
-        self.page = 0
-        self.done = False
+        self.page, self.done = 0, False
         self._limit, self._key, self._max_pages, self._must_end = limit, key, max_pages, must_end
         self._seen: set[Hashable] = set()
 
@@ -104,21 +99,18 @@ def list_query(
     :raises SEIArgumentError: a value is not documented.
     """
     choices = {"status": status, "scope": scope, "sort_by": sort_by, "sort_order": sort_order}
-    chosen = {
-        name: None if is_missing(value) else parse_choice(value, _CHOICES[name], name)
-        for name, value in choices.items()
-    }
+    chosen = {name: parse_choice(each, _CHOICES[name], name) for name, each in choices.items() if not is_missing(each)}
     given = {
-        "status": chosen["status"],
-        "scope": chosen["scope"],
+        "status": chosen.get("status"),
+        "scope": chosen.get("scope"),
         "teamId": parse_text(team_id, "team_id"),
         "createdBy": parse_text(created_by, "created_by"),
-        "dateFrom": _date_time(date_from, "date_from"),
-        "dateTo": _date_time(date_to, "date_to"),
-        "limit": str(max(1, min(MAX_LIMIT, _whole(limit, "limit")))),
-        "page": str(max(0, _whole(page, "page"))),
-        "sortBy": chosen["sort_by"],
-        "sortOrder": chosen["sort_order"],
+        "dateFrom": _parse_time(date_from, "date_from"),
+        "dateTo": _parse_time(date_to, "date_to"),
+        "limit": _parse_whole(limit, "limit", least=1, most=MAX_LIMIT),
+        "page": _parse_whole(page, "page", least=0, most=10**9),
+        "sortBy": chosen.get("sort_by"),
+        "sortOrder": chosen.get("sort_order"),
     }
     return tuple((name, value) for name, value in given.items() if value)
 
@@ -136,78 +128,71 @@ def with_plain_dates(query: Query) -> Query:
 def list_call(family: ExportFamily, query: Query) -> Call[Page[Export]]:
     """Return the call for one page of a family's exports."""
     description = f"list {family.name} exports"
-
-    def parse(response: HttpResponse) -> Page[Export]:
-        return _read_page(json_value(response, description), family, description)
-
-    return Call(HttpRequest(method="GET", path=family.collection_path, query=query), parse, description)
+    request = HttpRequest(method="GET", path=family.collection_path, query=query)
+    return Call(
+        request, lambda response: _read_page(json_value(response, description), family, description), description
+    )
 
 
 def _read_page(value: Any, family: ExportFamily, description: str) -> Page[Export]:
-    records = _records(value)
+    records = find_records(value, "exports")
+    if records is None and isinstance(value, dict):
+        # A guide of the vendor shows the records under another name; a single array of objects is unambiguous.
+        lists = [each for each in value.values() if isinstance(each, list)]
+        arrays = [each for each in lists if all(isinstance(item, dict) for item in each)]
+        if len(arrays) > 1:
+            arrays = [array for array in arrays if array and all("exportId" in each for each in array)]
+        records = arrays[0] if len(arrays) == 1 else None
     if records is None:
         msg = f"could not {description}: the response has no list of exports; check the connection's base URL"
         raise SEIUnexpectedResponseError(msg)
     exports = []
     for record in records:
-        try:
+        with suppress(SEIUnexpectedResponseError):  # a record without an id
             exports.append(replace(read_export(record, family, description), summary=True))
-        except SEIUnexpectedResponseError:
-            continue  # a record without an id
     if records and not exports:
         msg = f"could not {description}: none of the response's {len(records)} records has a usable exportId"
         raise SEIUnexpectedResponseError(msg)
-    return Page(tuple(exports), _more(value) if isinstance(value, dict) else None)
+    more = None
+    for name, flag in (("_metadata", "has_next"), ("pagination", "hasMore")):
+        if isinstance(value, dict) and isinstance(about := value.get(name), dict):
+            found = more_pages(about, flag, about.get("page"))
+            more = more if found is None else found
+    return Page(tuple(exports), more)
 
 
-def _records(value: Any) -> list[Any] | None:
-    if isinstance(value, list):
-        return value
-    if not isinstance(value, dict):
-        return None
-    if isinstance(named := value.get("exports"), list):
-        return named
-    # A general guide of the vendor's shows the records under another name; a single array of objects is unambiguous.
-    arrays = [item for item in value.values() if isinstance(item, list)]
-    of_objects = [array for array in arrays if all(isinstance(item, dict) for item in array)]
-    if len(of_objects) > 1:
-        of_objects = [array for array in of_objects if array and all("exportId" in item for item in array)]
-    return of_objects[0] if len(of_objects) == 1 else None
+def find_records(value: Any, *names: str) -> list[Any] | None:
+    """Return the list that a response is, or has under one of ``names``."""
+    found = [value.get(name) for name in names] if isinstance(value, dict) else [value]
+    return next((each for each in found if isinstance(each, list)), None)
 
 
-def _more(value: dict[str, Any]) -> bool | None:
-    for name, key in (("pagination", "hasMore"), ("_metadata", "has_next")):
-        about = value.get(name)
-        if not isinstance(about, dict):
-            continue
-        if isinstance(about.get(key), bool):
-            return bool(about[key])
-        page, pages = about.get("page"), about.get("totalPages")
-        if isinstance(page, int) and isinstance(pages, int):
-            return page + 1 < pages
-    return None
+def more_pages(about: Mapping[str, Any], flag: str, page: object) -> bool | None:
+    """Return whether a response says that pages follow ``page``; ``None`` if it does not say."""
+    if isinstance(about.get(flag), bool):
+        return bool(about[flag])
+    pages = about.get("totalPages")
+    return page + 1 < pages if isinstance(page, int) and isinstance(pages, int) else None
 
 
-def _whole(value: object, field: str) -> int:
+def _parse_whole(value: object, field: str, *, least: int, most: int) -> str:
     text = parse_text(value, field) or ""
     if not re.fullmatch(r"-?[0-9]{1,9}", text):
         msg = f"{field} must be a whole number, not {value!r}"
         raise SEIArgumentError(msg, field=field)
-    return int(text)
+    return str(max(least, min(most, int(text))))
 
 
-def _date_time(value: object, field: str) -> str | None:
+def _parse_time(value: object, field: str) -> str | None:
     # The prose speaks of dates, the OpenAPI document of dates and times: midnight UTC is both.
     if is_missing(value):
         return None
-    at = value
-    if isinstance(value, str) and "T" in value:
-        try:
-            at = datetime.fromisoformat(value.strip())
-        except ValueError:
-            msg = f"{field} {value!r} is neither a day written yyyy-MM-dd nor a time written 2024-01-31T12:00:00Z"
-            raise SEIArgumentError(msg, field=field) from None
+    try:
+        at = datetime.fromisoformat(value.strip()) if isinstance(value, str) and "T" in value else value
+    except ValueError:
+        msg = f"{field} {value!r} is neither a day written yyyy-MM-dd nor a time written 2024-01-31T12:00:00Z"
+        raise SEIArgumentError(msg, field=field) from None
     if isinstance(at, datetime):
-        in_utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        in_utc = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
         return f"{in_utc:%Y-%m-%dT%H:%M:%SZ}"
     return f"{parse_date(value, field)}T00:00:00Z"

@@ -12,13 +12,10 @@ from functools import cache
 from importlib.resources import files
 
 UNKNOWN_UNIT = "not documented"
-
+# The legacy reports, by their arguments productivity_metrics, efficiency_metrics and contributor_metrics.
 TEAM_REPORT_PRODUCTIVITY = "team-report/productivity"
-"""The legacy team report's ``productivity_metrics``."""
 TEAM_REPORT_EFFICIENCY = "team-report/efficiency"
-"""The legacy team report's ``efficiency_metrics``."""
 CONTRIBUTOR_REPORT = "contributor-report"
-"""The legacy contributor report's ``contributor_metrics``."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +31,17 @@ class Metric:
 
 
 @cache
-def _all_metrics() -> dict[str, Metric]:
+def _all_metrics() -> tuple[Metric, ...]:
     rows = tomllib.loads(files(__package__).joinpath("metrics.toml").read_text("utf-8"))["metrics"]
-    return {row["name"].casefold(): Metric(**row | {"exports": tuple(row["exports"])}) for row in rows}
+    return tuple(Metric(**row | {"exports": tuple(row["exports"])}) for row in rows)
 
 
 @cache
 def metrics(export: str) -> tuple[Metric, ...]:
-    """Return the documented metrics of an export family or a legacy report; none if there are none.
-
-    :param export: a family's name, ``team-report`` (both parts), ``team-report/productivity``,
-        ``team-report/efficiency`` or ``contributor-report``.
-    """
-    return tuple(
-        known
-        for known in _all_metrics().values()
-        if any(name == export or name.startswith(f"{export}/") for name in known.exports)
-    )
+    """Return the documented metrics of an export family or of a legacy report; none if there are none."""
+    return tuple(known for known in _all_metrics() if export in known.exports)
 
 
 def metric_names(export: str) -> tuple[str, ...]:
     """Return the names of :func:`metrics`."""
     return tuple(known.name for known in metrics(export))
-
-
-def metric(name: str) -> Metric | None:
-    """Return the metric called ``name``, in any case, or ``None`` if it is not documented."""
-    return _all_metrics().get(name.strip().casefold())

@@ -1,18 +1,18 @@
-"""The legacy reports: one request, one CSV in the response.
+"""The legacy reports: one request, one CSV in the response; the team report and the contributor report.
 
-Two kinds share one endpoint: the team report (``productivity`` and/or ``efficiency``) and the contributor report
-(``productivityContributors``). Source: the customer's API document, "Legacy Reports API", read 2026-11-23.
+Source: the customer's API document, "Legacy Reports API", read 2026-11-23.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.protocol import metrics
 from airflow_provider_sei.protocol.arguments import (
-    check_period,
     is_missing,
     merged,
     parse_boolean,
@@ -25,12 +25,6 @@ from airflow_provider_sei.protocol.arguments import (
 )
 from airflow_provider_sei.protocol.export_request import fingerprint
 from airflow_provider_sei.protocol.http import Api, HttpRequest
-from airflow_provider_sei.protocol.metrics import (
-    CONTRIBUTOR_REPORT,
-    TEAM_REPORT_EFFICIENCY,
-    TEAM_REPORT_PRODUCTIVITY,
-    metric_names,
-)
 
 REPORT_PATH = "v2/insights/teams/reports"
 REPORT_TYPES = ("team", "contributor")
@@ -47,25 +41,22 @@ _ARGUMENTS_OF = {
     "contributor": ("contributor_metrics", "include_ratings"),
 }
 _METRICS_OF = {
-    "productivity_metrics": TEAM_REPORT_PRODUCTIVITY,
-    "efficiency_metrics": TEAM_REPORT_EFFICIENCY,
-    "contributor_metrics": CONTRIBUTOR_REPORT,
+    "productivity_metrics": metrics.TEAM_REPORT_PRODUCTIVITY,
+    "efficiency_metrics": metrics.TEAM_REPORT_EFFICIENCY,
+    "contributor_metrics": metrics.CONTRIBUTOR_REPORT,
 }
 _ORDER = ("collectionId", "dateStart", "dateEnd", "teamRefId", "granularity")  # of the documents' bodies
-_MAX_DIGITS = 18  # of a 64-bit integer
 _REPORT_SECONDS = 300.0  # the server computes the report before it responds; large teams take minutes
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRequest:
-    """A valid request for one legacy report. Build it with :meth:`from_arguments`."""
+    """A valid request for one legacy report. Build it with :meth:`from_arguments`. Days are yyyy-MM-dd, inclusive."""
 
     report_type: str
     collection_id: str
     date_start: str
-    """yyyy-MM-dd."""
     date_end: str
-    """yyyy-MM-dd, inclusive."""
     body: Mapping[str, Any] = field(default_factory=dict)
     """The complete JSON body."""
     warnings: tuple[str, ...] = ()
@@ -78,22 +69,16 @@ class ReportRequest:
         :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
         """
         start, end = parse_period(date_start, date_end)
-        kind, collection, body = _parse(**arguments)
+        kind, team, body = _parse(**arguments)
         body |= {"dateStart": start, "dateEnd": end}
         body = {key: body[key] for key in (*_ORDER, *body) if key in body}
-        names = {field: parse_names(arguments.get(field), field) for field in _METRICS_OF}
-        warnings = [
-            warning
-            for field, report in _METRICS_OF.items()
-            for warning in undocumented(names[field], metric_names(report), field, "legacy reports")
-        ]
+        warnings: list[str] = []
+        for name, report in _METRICS_OF.items():
+            names = parse_names(arguments.get(name), name)
+            warnings += undocumented(names, metrics.metric_names(report), name, "legacy reports")
+        body = merged(body, parse_mapping(arguments.get("extra_body"), "extra_body"))
         return cls(
-            report_type=kind,
-            collection_id=collection,
-            date_start=start,
-            date_end=end,
-            body=merged(body, parse_mapping(arguments.get("extra_body"), "extra_body")),
-            warnings=tuple(warnings),
+            report_type=kind, collection_id=team, date_start=start, date_end=end, body=body, warnings=tuple(warnings)
         )
 
     @property
@@ -126,8 +111,8 @@ class ReportRequest:
 
 
 def check_report(arguments: Mapping[str, object], is_known: Callable[[object], bool]) -> None:
-    """Check the arguments that have their final value when a DAG is parsed, by groups."""
-    check_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
+    """Check the arguments that have their final value when a DAG is parsed."""
+    parse_period(arguments.get("date_start"), arguments.get("date_end"), is_known)
     rest = {name: value for name, value in arguments.items() if name not in ("date_start", "date_end")}
     if all(map(is_known, rest.values())):
         _parse(**rest)
@@ -142,20 +127,21 @@ def _parse(
     extra_body: object = None,
     **parts: object,
 ) -> tuple[str, str, dict[str, Any]]:
-    """Return the kind, the collection, and the body without its dates."""
     kind = parse_choice(report_type, REPORT_TYPES, "report_type")
     collection = parse_text(collection_id, "collection_id")
     if collection is None:
-        msg = (
-            "collection_id is missing: open the team on SEI's Insights page and copy the number after collectionId= in"
-            " the address"
-        )
+        msg = "collection_id is missing: copy the number after collectionId= in the address of the team's Insights page"
         raise SEIArgumentError(msg, field="collection_id")
     parse_mapping(extra_body, "extra_body")
-    body: dict[str, Any] = {}
-    for name in parse_names(identifier_fields, "identifier_fields") or _IDENTIFIERS[kind]:
-        identifier = parse_choice(name, _IDENTIFIERS["team"], "identifier_fields")
-        body[identifier] = collection if identifier == "collectionId" else _team_ref_id(collection)
+    identifiers = parse_names(identifier_fields, "identifier_fields") or _IDENTIFIERS[kind]
+    names = {parse_choice(name, _IDENTIFIERS["team"], "identifier_fields") for name in identifiers}
+    body: dict[str, Any] = {"collectionId": collection} if "collectionId" in names else {}
+    if "teamRefId" in names:
+        if not re.fullmatch("[0-9]{1,18}", collection):  # a 64-bit integer
+            msg = f"collection_id {collection!r} is not a number, as teamRefId must be;"
+            msg += ' identifier_fields=["collectionId"] omits teamRefId'
+            raise SEIArgumentError(msg, field="collection_id")
+        body["teamRefId"] = int(collection)
     if not is_missing(granularity):
         parse_choice(granularity, _GRANULARITIES, "granularity")
         body["granularity"] = str(granularity).strip()  # the documents show both cases
@@ -168,29 +154,17 @@ def _parse_parts(kind: str, parts: Mapping[str, object]) -> dict[str, Any]:
         if name not in _ARGUMENTS_OF[kind]:
             msg = f"{name} does not apply to a {kind} report"
             raise SEIArgumentError(msg, field=name)
-    metrics: dict[str, dict[str, Any]] = {
-        name: {"metrics": list(parse_names(given.get(name), name))} for name in _METRICS_OF
-    }
+    parts_of = {name: dict[str, Any](metrics=list(parse_names(given.get(name), name))) for name in _METRICS_OF}
     if kind == "contributor":
         ratings = given.get("include_ratings")
         part = {} if ratings is None else {"includeRatings": parse_boolean(ratings, "include_ratings")}
-        return part | {"productivityContributors": metrics["contributor_metrics"]}
+        return part | {"productivityContributors": parts_of["contributor_metrics"]}
     if "calculation_type" in given:
         if "efficiency_metrics" not in given:
             msg = "calculation_type applies to efficiency_metrics, which is not given"
             raise SEIArgumentError(msg, field="calculation_type")
         calculation = parse_choice(given["calculation_type"], CALCULATION_TYPES, "calculation_type")
-        metrics["efficiency_metrics"]["calculationType"] = calculation
+        parts_of["efficiency_metrics"]["calculationType"] = calculation
     # The vendor: a category whose metrics are empty or absent exports all of its metrics.
     both = ("productivity_metrics", "efficiency_metrics")
-    return {name.removesuffix("_metrics"): metrics[name] for name in both if name in given or not given}
-
-
-def _team_ref_id(collection_id: str) -> int:
-    if not (collection_id.isascii() and collection_id.isdigit()) or len(collection_id) > _MAX_DIGITS:
-        msg = (
-            f"collection_id {collection_id!r} is not a number, as teamRefId must be;"
-            ' identifier_fields=["collectionId"] omits teamRefId'
-        )
-        raise SEIArgumentError(msg, field="collection_id")
-    return int(collection_id)
+    return {name.removesuffix("_metrics"): parts_of[name] for name in both if name in given or not given}

@@ -1,8 +1,7 @@
 """Teams of an organisation tree, from whichever of the vendor's three endpoints serves.
 
 Sources: the vendor's OpenAPI document (``/v2/teams/list``, ``/v2/org-trees/list``, ``/v2/org-trees/{id}/teams``) and
-its prose, which shows an array where the OpenAPI document has a tree; read 2026-11-23. The vendor asks for short delays
-between calls.
+its prose, which shows an array where the OpenAPI document has a tree; read 2026-11-23.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from airflow_provider_sei.exceptions import SEIArgumentError, SEINotFoundError, SEIUnexpectedResponseError
 from airflow_provider_sei.protocol.families import did_you_mean
 from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable
-from airflow_provider_sei.protocol.listing import Page, Pager
+from airflow_provider_sei.protocol.listing import Page, Pager, find_records, more_pages
 
 Record = Mapping[str, Any]
 _PAGE_SIZE = 50  # the vendor's default
@@ -29,10 +28,9 @@ _MAX_NAME = 1000  # characters; names are shown in XCom, logs and the grid
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """One team, as far as the vendor's endpoints agree on it."""
+    """One team. Its id is ``teamId`` of exports, ``collectionId`` of legacy reports and ``refId`` of team lists."""
 
     team_id: str
-    """``teamId`` of exports and ``collectionId`` of legacy reports; the vendor's ``refId``."""
     name: str
     org_tree_name: str | None = None
 
@@ -45,10 +43,7 @@ def record_pager(description: str) -> Pager[Record]:
 def teams_page_call(org_tree_name: str | None, page: int) -> Call[Page[Record]]:
     """Return the call for one page of leaf teams (``POST /v2/teams/list``)."""
     description = "list teams"
-    body: dict[str, Any] = {"leafTeamsOnly": True}
-    if org_tree_name:
-        body |= {"searchKey": "orgTreeName", "searchValue": org_tree_name}
-    query = (("page", str(page)), ("pageSize", str(_PAGE_SIZE)))
+    search = {"searchKey": "orgTreeName", "searchValue": org_tree_name} if org_tree_name else {}
 
     def parse(response: HttpResponse) -> Page[Record]:
         found = _read_page(response, description, page)
@@ -57,6 +52,8 @@ def teams_page_call(org_tree_name: str | None, page: int) -> Call[Page[Record]]:
             raise SEIUnexpectedResponseError(msg)
         return found
 
+    query = (("page", str(page)), ("pageSize", str(_PAGE_SIZE)))
+    body = {"leafTeamsOnly": True, **search}
     return Call(HttpRequest(method="POST", path="v2/teams/list", query=query, body=body), parse, description)
 
 
@@ -75,19 +72,14 @@ def org_tree_teams_call(tree_id: str) -> Call[Iterable[Record]]:
 
     def parse(response: HttpResponse) -> Iterable[Record]:
         value = json_value(response, description)
-        if isinstance(value, dict) and "refId" in value:
-            return [value]
-        return _records(value, description)
+        return [value] if isinstance(value, dict) and "refId" in value else _records(value, description)
 
     path = f"v2/org-trees/{quote(tree_id, safe='', errors='replace')}/teams"
     return Call(HttpRequest(method="GET", path=path), parse, description)
 
 
 def org_tree_id(records: Iterable[Record], name: str) -> str:
-    """Return the id of the tree called exactly ``name``; the server's search may return similar ones.
-
-    :raises SEINotFoundError: there is no such tree; the message has the names that were found.
-    """
+    """Return the id of the tree called exactly ``name``; the server's search may return similar ones."""
     names = []
     for record in records:
         tree_id = record.get("id")
@@ -100,19 +92,16 @@ def org_tree_id(records: Iterable[Record], name: str) -> str:
 
 
 def leaf_teams(records: Iterable[Record], org_tree_name: str | None = None) -> list[Team]:
-    """Return the leaf teams among ``records`` and their ``children``, each once, in order.
+    """Return the leaf teams among ``records`` and their ``children``, each once, in order; none of another tree.
 
     A leaf has ``leaf: true``; if a record does not say, it is one if it has no children and is nobody's parent.
-
-    :param org_tree_name: omit teams of another tree.
     """
     teams = list(_walk(records))
     parents = {str(team["parentRefId"]) for team in teams if team.get("parentRefId") is not None}
     leaves: dict[str, Team] = {}
     for team in teams:
         team_id, leaf, tree = str(team["refId"]), team.get("leaf"), team.get("orgTree")
-        if not isinstance(leaf, bool):
-            leaf = not team.get("children") and team_id not in parents
+        leaf = leaf if isinstance(leaf, bool) else not team.get("children") and team_id not in parents
         tree_name = tree.get("name") if isinstance(tree, dict) else None
         if leaf and (not org_tree_name or not tree_name or tree_name == org_tree_name):
             name = str(team.get("name") or "")[:_MAX_NAME]
@@ -122,12 +111,10 @@ def leaf_teams(records: Iterable[Record], org_tree_name: str | None = None) -> l
 
 
 def select_teams(teams: Sequence[Team], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Team]:
-    """Return the teams that match an ``include`` pattern and no ``exclude`` pattern, in order.
+    """Return the teams that match an ``include`` pattern (none: all teams) and no ``exclude`` pattern, in order.
 
-    Patterns match names and ids in any case, with ``*``, ``?`` and ``[...]``; a name that equals the pattern matches,
-    too, so a name with brackets can be given as it is.
+    Patterns match names and ids in any case, with ``*``, ``?`` and ``[...]``; so does a name that equals the pattern.
 
-    :param include: none means all teams.
     :raises SEIArgumentError: an ``include`` pattern matches no team, or no team is left.
     """
     names = [team.name for team in teams]
@@ -172,24 +159,17 @@ def _walk(records: Iterable[Record]) -> Iterator[Record]:
 def _read_page(response: HttpResponse, description: str, page: int) -> Page[Record]:
     value = json_value(response, description)
     records = _records(value, description)
-    more: bool | None = None
-    if isinstance(value, dict):
-        pages, total = value.get("totalPages"), value.get("totalCount", value.get("totalItems"))
-        if isinstance(value.get("hasNext"), bool):
-            more = value["hasNext"]
-        elif isinstance(pages, int):
-            more = page + 1 < pages
-        elif isinstance(total, int):
-            more = (page + 1) * _PAGE_SIZE < total
+    if not isinstance(value, dict):
+        return Page(tuple(records), None)
+    more, total = more_pages(value, "hasNext", page), value.get("totalCount", value.get("totalItems"))
+    if more is None and isinstance(total, int):
+        more = (page + 1) * _PAGE_SIZE < total
     return Page(tuple(records), more)
 
 
 def _records(value: Any, description: str) -> list[Record]:
-    records = value
-    if isinstance(value, dict):
-        known = (value.get(key) for key in ("items", "records", "content", "teams"))
-        records = next((found for found in known if isinstance(found, list)), None)
-    if not isinstance(records, list):
+    records = find_records(value, "items", "records", "content", "teams")
+    if records is None:
         msg = f"could not {description}: the response has no list; check the connection's base URL"
         raise SEIUnexpectedResponseError(msg)
     return [record for record in records if isinstance(record, dict)]

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.arguments import (
-    check_period,
     merged,
     parse_boolean,
     parse_choice,
@@ -88,14 +87,14 @@ class TestDates:
     def test_a_wrong_period_is_refused_by_the_wrong_day(self, start: Any, end: Any, field: str, words: str) -> None:
         """When a DAG is parsed and when its task runs."""
         assert words in refused(parse_period, start, end, field=field)
-        assert words in refused(check_period, start, end, lambda _: True, field=field)
+        assert words in refused(parse_period, start, end, lambda _: True, field=field)
 
     def test_templates_and_the_runs_own_period_are_not_refused_at_parsing(self) -> None:
         """What is known is checked: a wrong first day beside a template is."""
         known = lambda value: not str(value).startswith("{{")  # noqa: E731 - shorter than a function
         for start, end in [(None, None), ("", " "), ("2024-02-01", "{{ ds }}"), (None, "{{ ds }}"), ("{{ ds }}", "")]:
-            check_period(start, end, known)
-        assert "yyyy-MM-dd" in refused(check_period, "2024-1-1", "{{ ds }}", known, field="date_start")
+            parse_period(start, end, known)
+        assert "yyyy-MM-dd" in refused(parse_period, "2024-1-1", "{{ ds }}", known, field="date_start")
 
 
 class TestText:

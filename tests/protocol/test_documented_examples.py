@@ -13,7 +13,6 @@ import pytest
 from airflow_provider_sei.protocol.export_request import ExportRequest
 from airflow_provider_sei.protocol.exports import (
     ExportStatus,
-    check_completed,
     create_call,
     download_requests,
     status_call,
@@ -113,7 +112,6 @@ def test_a_documented_response_is_understood(example: dict[str, Any]) -> None:
         assert export.reused is (example["status"] == 200)
         return
     assert (export.status, export.completed_at) == (ExportStatus.COMPLETED, body.get("completedAt"))
-    check_completed(export)
     connection = settings(project_identifier="PROJECT", org_identifier="ORG")
     assert connection.url(download_requests(export)[0]) == (
         f"{BASE}/{family.item_path}/{body['exportId']}/download?{IDENTIFIERS}"

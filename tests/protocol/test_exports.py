@@ -16,7 +16,6 @@ from airflow_provider_sei.protocol.arguments import REUSED_FAILED, parse_export_
 from airflow_provider_sei.protocol.exports import (
     Export,
     ExportStatus,
-    check_completed,
     check_reused,
     create_call,
     download_requests,
@@ -146,7 +145,7 @@ class TestStatus:
         self, word: str, in_case: Callable[[str], str], *, terminal: bool, successful: bool
     ) -> None:
         """Some families use lower case, others upper case."""
-        status = ExportStatus(f" {in_case(word)} ")
+        status = read(status=f" {in_case(word)} ").status
         assert (status.value, status.is_terminal, status.is_successful) == (word, terminal, successful)
 
     @pytest.mark.parametrize("word", ["", "complete", "done", "CANCELED", None, 200, True, ["completed"], {}])
@@ -383,9 +382,8 @@ class TestDownload:
     )
     def test_only_a_completed_export_has_a_file(self, word: str, kind: type[errors.SEIError]) -> None:
         """One that is not completed yet can be retried."""
-        check_completed(self.completed())
         with pytest.raises(kind, match="exp_1") as caught:
-            check_completed(self.completed(status=ExportStatus(word), status_word=word))
+            download_requests(self.completed(status=ExportStatus(word), status_word=word))
         assert caught.value.export_id == "exp_1"
         assert caught.value.retryable is (kind is errors.SEIDownloadError)
 

