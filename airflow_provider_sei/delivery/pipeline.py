@@ -143,21 +143,27 @@ def open_folder(folder: str) -> Callable[[str], Sink]:
 
 def _write(pipeline: ContentPipeline, sink: Sink, overwrite: str) -> bool:
     """Write and publish an object; return whether it was necessary."""
-    exists = SEIArgumentError(f'{sink.uri} exists already, and overwrite="fail" does not replace it', field="overwrite")
-    if overwrite == "fail" and sink.existing_size() is not None:
-        raise exists
+    if overwrite == "fail":
+        _check_absent(sink)
     pipeline.run(sink)
     sha256 = pipeline.sha256.hexdigest()
     if overwrite == "skip" and sink.existing_size() == pipeline.stored and sink.existing_sha256() == sha256:
         log.info("%s has the same content already; nothing written", sink.uri)
         return False
-    if overwrite == "fail" and sink.existing_size() is not None:
-        raise exists
+    if overwrite == "fail":
+        _check_absent(sink)
     try:  # some stores refuse by themselves if another writer was faster
         sink.commit(replace=overwrite != "fail")
-    except FileExistsError as error:
-        raise exists from error
+    except FileExistsError:
+        _check_absent(sink)
+        raise
     return True
+
+
+def _check_absent(sink: Sink) -> None:
+    if sink.existing_size() is not None:
+        msg = f'{sink.uri} exists already, and overwrite="fail" does not replace it'
+        raise SEIArgumentError(msg, field="overwrite")
 
 
 class ContentPipeline:
