@@ -109,8 +109,7 @@ def asset_dataset(asset: Asset, _context: object) -> Dataset:
 def report_lineage(hook: SEIHook, input_uri: str, delivered: DeliveryResult) -> None:
     """Report a hook's delivery to Airflow's lineage collector, for ``@task`` functions that call the hook.
 
-    OpenLineage reads the collector only if the operator itself reports nothing. The file is already delivered, so
-    errors are logged at debug level only.
+    OpenLineage reads it only if the operator reports nothing. Errors are logged: the file is already delivered.
     """
     try:
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector

@@ -54,8 +54,8 @@ def form_widgets() -> dict[str, Any]:
         lazy_gettext = import_module("flask_babel").lazy_gettext
     except ImportError:
         return {}
-    fields: dict[str, Any] = {}
-    for name, field in _connection_type()["conn-fields"].items():
+    [connection_type], fields = get_provider_info()["connection-types"], dict[str, Any]()
+    for name, field in connection_type["conn-fields"].items():
         schema = field["schema"]
         checks = [validators.Optional()]
         if "enum" in schema:
@@ -73,9 +73,5 @@ def form_widgets() -> dict[str, Any]:
 
 def field_behaviour() -> dict[str, Any]:
     """Return which of the connection's own fields are hidden, relabelled or explained."""
-    return {name.replace("-", "_"): value.copy() for name, value in _connection_type()["ui-field-behaviour"].items()}
-
-
-def _connection_type() -> dict[str, Any]:
-    [only] = get_provider_info()["connection-types"]
-    return dict(only)
+    [connection_type] = get_provider_info()["connection-types"]
+    return {name.replace("-", "_"): value.copy() for name, value in connection_type["ui-field-behaviour"].items()}

@@ -1,12 +1,8 @@
-"""Extra links of the operators: the Insights page of the exported team, and the delivered object in its store.
-
-Both are XComs: the first is pushed before the task defers, the second after the delivery.
-"""
+"""Extra links of the operators, kept as XComs: the exported team's Insights page, and the delivered object."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
@@ -43,21 +39,8 @@ class SEIObjectLink(_XComLink):
     key = "sei_object_url"
 
 
-def set_link(links: dict[str, str], context: Mapping[str, Any], link: type[_XComLink], url: str | None) -> None:
-    """Set the URL of a link, if there is one, in an operator's ``sei_links``."""
-    if not url:
-        return
-    links[link.key] = url
-    if ti := context.get("ti"):
-        ti.xcom_push(key=link.key, value=url)
-
-
 def insights_url(settings: SEISettings, page: str | None, team_id: str | None) -> str | None:
-    """Return the URL of an Insights page, or ``None`` if the account or the page is unknown.
-
-    Source: the URLs of the vendor's own UI (``/ng/account/<id>/module/sei/insights/<page>``, with ``?collectionId=``
-    for a team).
-    """
+    """Return the URL of an Insights page as the vendor's UI has it, or ``None`` if account or page is unknown."""
     if not settings.account_id or not page:
         return None
     query = f"?{urlencode({'insightType': page, 'collectionId': team_id})}" if team_id else ""

@@ -1,22 +1,19 @@
-"""The period of an export: calendar periods, and the period of a DAG run.
-
-A period is a first and a last day, both inclusive, as the vendor takes them.
-"""
+"""The period of an export: calendar periods, and the period of a DAG run."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pendulum
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_period
+from airflow_provider_sei.protocol.arguments import parse_choice, parse_period
 
 log = logging.getLogger("airflow_provider_sei")
 
@@ -32,8 +29,7 @@ _DAYS = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[/_](\d{4}-\d{2}-\d{2}))?")
 _DATE_TIME = re.compile(r"\d{4}-?\d{2}-?\d{2}[T ]\d{2}.*")
 
 
-@dataclass(frozen=True, order=True)
-class Period:
+class Period(NamedTuple):
     """Days from ``start`` to ``end``, both inclusive."""
 
     start: date
@@ -91,20 +87,17 @@ def period_label(period: Period) -> str:
     :return: ``2024``, ``2024-Q1``, ``2024-01``, ``2024-W05`` or ``2024-01-15`` for a unit of the calendar, otherwise
         both days: ``2024-01-03_2024-02-05``.
     """
-    start, end = period.start, period.end
-    match next((unit for unit in reversed(UNITS) if _period_around(start, unit) == period), None):
-        case "year":
-            return f"{start.year:04d}"
-        case "quarter":
-            return f"{start.year:04d}-Q{(start.month + 2) // 3}"
-        case "month":
-            return f"{start.year:04d}-{start.month:02d}"
-        case "week":
-            year, week, _ = start.isocalendar()
-            return f"{year:04d}-W{week:02d}"
-        case "day":
-            return start.isoformat()
-    return f"{start.isoformat()}_{end.isoformat()}"
+    start, end = period
+    year, week, _ = start.isocalendar()
+    labels = {
+        "year": f"{start.year:04d}",
+        "quarter": f"{start.year:04d}-Q{(start.month + 2) // 3}",
+        "month": f"{start.year:04d}-{start.month:02d}",
+        "week": f"{year:04d}-W{week:02d}",
+        "day": start.isoformat(),
+    }
+    whole = (label for unit, label in labels.items() if _period_around(start, unit) == period)
+    return next(whole, f"{start.isoformat()}_{end.isoformat()}")
 
 
 def run_period(
@@ -119,14 +112,10 @@ def run_period(
     """Return the period of a DAG run, and the reason in words.
 
     The partition key if it names a period; else the data interval; else, if the schedule has none (Airflow 3's cron
-    schedules have an empty one), the last full period of the granularity before the run.
-
-    An interval covers the days from the one it starts on to the day before the one it ends on, whatever the time of
-    day: those of a monthly schedule at 03:00 are whole months, and no day is in two of them. One within a day means
-    that day.
-
-    :param at: the run's logical date, or when it was to start.
-    :param timezone: the schedule's; days begin and end in it.
+    schedules have an empty one), the last full period of the granularity before the run (``at``). An interval covers
+    the days from the one it starts on to the day before the one it ends on, whatever the time of day: those of a
+    monthly schedule at 03:00 are whole months, and no day is in two of them. One within a day means that day. Days
+    begin and end in ``timezone``, the schedule's.
     """
     if partition_key and (named := period_from_key(partition_key)):
         return named, f"the partition key {partition_key!r}"
@@ -143,17 +132,11 @@ def run_period(
     return last_full_period(granularity, before), f"the last full {_unit_of(granularity)} before {before}"
 
 
-def with_run_period(
-    request: Mapping[str, Any], context: Mapping[str, Any], *, granularity: object = None
-) -> dict[str, Any]:
-    """Return ``request`` with the run's period, unless it has ``date_start`` or ``date_end``.
+def run_dates(context: Mapping[str, Any], granularity: object = None) -> dict[str, str]:
+    """Return ``date_start`` and ``date_end`` of the run's period, for a request without both.
 
-    The period is derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same one.
-
-    :param granularity: decides the unit of the last full period.
+    They are derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same ones.
     """
-    if not (is_missing(request["date_start"]) and is_missing(request["date_end"])):
-        return dict(request)
     dag_run = context.get("dag_run")
     # Asset-triggered, partitioned and manual runs can be without a logical date.
     at = context.get("logical_date") or getattr(dag_run, "run_after", None)
@@ -169,21 +152,19 @@ def with_run_period(
         timezone=_timezone(context.get("dag")),
     )
     log.info("No dates are given. Exporting %s to %s: %s", period.start, period.end, reason)
-    return {**request, "date_start": period.start.isoformat(), "date_end": period.end.isoformat()}
+    return {"date_start": period.start.isoformat(), "date_end": period.end.isoformat()}
 
 
 def _timezone(dag: Any) -> tzinfo:
     """Return the timezone of the schedule: the timetable's own if it has one, else the DAG's."""
-    zones = [*_zones(getattr(dag, "timetable", None)), getattr(dag, "timezone", None)]
-    zone = next((zone for zone in zones if zone), UTC)
-    return ZoneInfo(zone) if isinstance(zone, str) else zone
-
-
-def _zones(timetable: Any) -> Iterator[Any]:
+    timetable = getattr(dag, "timetable", None)
     # A timetable can consist of others. Airflow's own timetables keep their timezone private before 3.1.
     inner = [getattr(timetable, name, None) for name in ("timetable", "timetables", "_timetables")]
-    for one in (timetable, *(each for found in inner for each in (found if isinstance(found, list) else [found]))):
-        yield from (getattr(one, name, None) for name in ("timezone", "_timezone"))
+    timetables = [timetable, *chain.from_iterable(each if isinstance(each, list) else [each] for each in inner)]
+    zones = [getattr(one, name, None) for one in timetables for name in ("timezone", "_timezone")]
+    zones.append(getattr(dag, "timezone", None))
+    zone = next((zone for zone in zones if zone), UTC)
+    return ZoneInfo(zone) if isinstance(zone, str) else zone
 
 
 def _unit_of(granularity: object) -> str:

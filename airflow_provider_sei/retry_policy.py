@@ -24,7 +24,6 @@ from airflow_provider_sei.protocol.retry import retry_after_seconds
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-
 _MAX_DELAY = 6 * 60 * 60.0  # seconds
 
 
@@ -38,10 +37,7 @@ class SEIRetryPolicy(RetryPolicy):
         max_tries: int,  # noqa: ARG002 - likewise
         context: Context | None = None,  # noqa: ARG002 - likewise
     ) -> RetryDecision:
-        """Fail on permanent errors, and delay a retry as long as the server asks.
-
-        :param exception: what the task raised; its causes are considered, too.
-        """
+        """Fail on permanent errors, and delay a retry as long as the server asks; causes are considered, too."""
         error: BaseException | None = exception
         while error is not None and not isinstance(error, SEIError):
             error = error.__cause__

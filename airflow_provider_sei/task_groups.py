@@ -8,10 +8,9 @@ from typing import Any
 from airflow.providers.common.compat.sdk import TaskGroup
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.operators._base import CONNECTION_FIELDS, check_destination, is_known, parse_wait
-from airflow_provider_sei.operators.sei import MAX_JITTER, SEIExportOperator
+from airflow_provider_sei.operators._base import CONNECTION_FIELDS, OPTIONS, is_known, parse_destination
+from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
-from airflow_provider_sei.protocol.arguments import REUSED_FAILED, parse_boolean, parse_choice, parse_number
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
 
 CREATE_JITTER = 30.0
@@ -51,14 +50,12 @@ class SEITeamExportsTaskGroup(TaskGroup):
         )
 
     Its tasks are ``list_teams`` (``SEIListTeamsOperator``), ``export`` (``SEIExportOperator``, mapped over the teams)
-    and ``summary`` (``SEIExportSummaryOperator``). A team's failure does not affect the others; it fails the summary in
-    the end, and so the run. Arguments without templates are checked when the DAG is parsed.
+    and ``summary`` (``SEIExportSummaryOperator``), also as the attributes ``list_teams`` (or ``None``), ``exports``
+    (``exports.output`` is the list of all results) and ``summary``. A team's failure does not affect the others; it
+    fails the summary in the end, and so the run. Arguments without templates are checked when the DAG is parsed.
 
     Give the exports ``retries``: Airflow can take a task that returns quickly from the triggerer for a lost one, and
     fail that try (apache/airflow#67287, seen on 3.3.2).
-
-    The tasks are the attributes ``list_teams`` (or ``None``), ``exports`` and ``summary``; ``exports.output`` is the
-    list of all results.
 
     :param group_id: the group's id, the prefix of its tasks' ids. A DAG can have several groups.
     :param org_tree_name: the organisation tree whose leaf teams are exported; ``None`` exports those of all trees.
@@ -150,11 +147,8 @@ def _check_export(arguments: Mapping[str, Any]) -> None:
             " its end, or use {team_id} in the name"
         )
         raise SEIArgumentError(msg, field="destination")
-    check_destination(arguments)
-    request = {name: arguments.get(name) for name in REQUEST_FIELDS} | {"team_id": "0"}
-    check_request(request, is_known)
-    parse_wait(arguments.get("wait_timeout", 0), arguments.get("poll_interval"))
-    parse_number(arguments.get("create_jitter", 0), "create_jitter", least=0, most=MAX_JITTER)
-    parse_choice(arguments.get("reused_failed", "fail"), REUSED_FAILED, "reused_failed")
-    for name in ("deferrable", "verify_size"):
-        parse_boolean(arguments.get(name, True), name)
+    parse_destination(arguments, is_known)
+    check_request({name: arguments.get(name) for name in REQUEST_FIELDS} | {"team_id": "0"}, is_known)
+    for name, parse in OPTIONS.items():
+        if name in arguments:
+            parse(arguments[name], field=name)

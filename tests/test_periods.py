@@ -36,9 +36,9 @@ from airflow_provider_sei.periods import (
     last_full_period,
     period_from_key,
     period_label,
+    run_dates,
     run_period,
     split_period,
-    with_run_period,
 )
 from tests.protocol.strategies import ANYTHING
 from tests.test_dags_examples import results
@@ -199,12 +199,9 @@ def scheduled(schedule: Any, start_date: datetime) -> Iterator[dict[str, Any]]:
         yield context(dag, **run)
 
 
-def exported(told: dict[str, Any], granularity: str | None = "monthly", **given_: str) -> tuple[str, str]:
+def exported(run: dict[str, Any], granularity: str | None = "monthly") -> tuple[str, ...]:
     """Return the days that a task with this context exports."""
-    request = {"family": "ba", "date_start": None, "date_end": None, **given_}
-    found = with_run_period(request, told, granularity=granularity)
-    assert found.pop("family") == "ba"
-    return tuple(found.values())
+    return tuple(run_dates(run, granularity).values())
 
 
 class TestScheduledRuns:
@@ -314,13 +311,10 @@ class TestOtherRuns:
         """Or the partition of the asset that started it."""
         assert exported(context(DAG("d", schedule=schedule, start_date=start_date), **run)) == period
 
-    def test_given_days_go_before_everything(self) -> None:
-        """One of them is enough to mean that."""
-        told = context(DAG("d", schedule=None), partition_key="2023-Q2")
-        assert exported(told, date_start="2024-01-03", date_end="2024-01-05") == ("2024-01-03", "2024-01-05")
-        assert exported(told, date_start="2024-01-03") == ("2024-01-03", None)
+    def test_without_a_run_there_is_no_period(self) -> None:
+        """Both days must be given."""
         with pytest.raises(SEIArgumentError, match=r"no DAG run .*: give both"):
-            exported({}, date_start=" ")
+            exported({})
 
 
 def requested(sei_server: Any) -> set[tuple[str, str]]:

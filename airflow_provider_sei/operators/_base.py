@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.exceptions import SEINotFoundError
-from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url, set_link
-from airflow_provider_sei.protocol.arguments import parse_names, parse_number
+from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url
+from airflow_provider_sei.protocol.arguments import (
+    REUSED_FAILED,
+    parse_boolean,
+    parse_choice,
+    parse_names,
+    parse_number,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -28,21 +34,30 @@ if TYPE_CHECKING:
 
 CONNECTION_FIELDS = ("sei_conn_id", "project_identifier", "org_identifier", "account_id", "auth_header")
 MAX_SECONDS = 366 * 24 * 60 * 60.0  # Airflow cannot handle dates that are much later
+OPTIONS: dict[str, Callable[..., Any]] = {
+    "create_jitter": partial(parse_number, least=0, most=24 * 60 * 60.0),
+    "reused_failed": partial(parse_choice, choices=REUSED_FAILED),
+    "wait_timeout": partial(parse_number, least=0, most=MAX_SECONDS),
+    "poll_interval": lambda value, field: (
+        None if value is None else parse_number(value, field, least=1, most=MAX_SECONDS)
+    ),
+    "deferrable": parse_boolean,
+    "verify_size": parse_boolean,
+}
+"""Parsers of arguments that are no templates."""
 log = logging.getLogger("airflow_provider_sei")
 _STORE_KEY = "sei_export"
-_STORE_VERSION = 1
 _GRACE = 300.0  # seconds after the deadline until Airflow itself ends a deferral whose triggerer did not
 
 
 class SEIBaseOperator(BaseOperator):
     """Base of the operators and the sensor: the connection, and waiting for an export.
 
-    :param sei_conn_id: the Airflow connection, of type ``harness_sei``.
-    :param project_identifier: Harness project; overrides the connection's.
-    :param org_identifier: Harness organisation; overrides the connection's.
-    :param account_id: Harness account; overrides the connection's.
-    :param auth_header: header that carries the key: ``authorization``, ``x-api-key`` or ``SEI_API_KEY``; overrides the
-        connection's.
+    :param sei_conn_id: the Airflow connection, of type ``harness_sei``; the other arguments override its fields.
+    :param project_identifier: Harness project.
+    :param org_identifier: Harness organisation.
+    :param account_id: Harness account.
+    :param auth_header: header that carries the key: ``authorization``, ``x-api-key`` or ``SEI_API_KEY``.
     """
 
     template_fields: Sequence[str] = CONNECTION_FIELDS
@@ -59,10 +74,8 @@ class SEIBaseOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.sei_conn_id = sei_conn_id
-        self.project_identifier = project_identifier
-        self.org_identifier = org_identifier
-        self.account_id = account_id
+        self.sei_conn_id, self.project_identifier = sei_conn_id, project_identifier
+        self.org_identifier, self.account_id = org_identifier, account_id
         self.auth_header = auth_header
 
     @cached_property
@@ -83,77 +96,42 @@ class SEIBaseOperator(BaseOperator):
         from airflow_provider_sei.triggers.sei import SEIExportTrigger
 
         self.log.info("Waiting for %s export %s in the triggerer", plan.family, plan.export_id)
-        settings = self.hook.settings
-        self.defer(
-            trigger=SEIExportTrigger(
-                family=plan.family,
-                export_id=plan.export_id,
-                started_at=plan.started_at,
-                deadline=plan.deadline,
-                poll_interval=plan.poll_interval,
-                passthrough=dict(passthrough or {}),
-                sei_conn_id=self.sei_conn_id,
-                project_identifier=settings.project_identifier,
-                org_identifier=settings.org_identifier,
-                auth_header=settings.auth_header,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, plan.deadline - time.time()) + _GRACE),
-        )
+        waits, settings = ("family", "export_id", "started_at", "deadline", "poll_interval"), self.hook.settings
+        fields = {name: getattr(plan, name) for name in waits}
+        fields |= {name: getattr(settings, name) for name in ("project_identifier", "org_identifier", "auth_header")}
+        trigger = SEIExportTrigger(**fields, sei_conn_id=self.sei_conn_id, passthrough=dict(passthrough or {}))
+        timeout = timedelta(seconds=max(0.0, plan.deadline - time.time()) + _GRACE)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
 
-class StoredExport:
-    """The export that the tries of one task instance share, in Airflow's task state store (3.3 and newer).
+def stored_export(context: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return ``export_id`` and ``reused`` of the export that an earlier try of this task created for the same request.
 
-    The store survives retries and deferrals. Without it, a retry repeats the create call, and within 30 minutes SEI
-    responds with the same export. A task that a user has cleared creates another: clearing requests a fresh result.
-
-    :param context: of the running task.
-    :param fingerprint: of the request; another request is another export.
+    Airflow's task state store (3.3 and newer) survives retries and deferrals. Without it, a retry repeats the create
+    call, and within 30 minutes SEI responds with the same export.
     """
-
-    def __init__(self, context: Mapping[str, Any], fingerprint: str) -> None:
-        self._store = context.get("task_state_store")
-        # Retries keep max_tries, clearing the task raises it. Airflow 3.3 keeps the store through a clear.
-        max_tries = getattr(context.get("ti"), "max_tries", None)
-        self._identity = {"version": _STORE_VERSION, "fingerprint": fingerprint, "max_tries": max_tries}
-
-    def load(self) -> dict[str, Any] | None:
-        """Return ``export_id`` and ``reused`` of the export that an earlier try saved for the same request."""
-        if self._store is None:
-            return None
-        try:
-            record = self._store.get(_STORE_KEY)
-        except Exception:
-            log.warning("Could not read the task state store; an earlier try's export is unknown", exc_info=True)
-            return None
-        if not isinstance(record, dict) or not isinstance(record.get("export_id"), str):
-            return None
-        return record if self._identity.items() <= record.items() else None
-
-    def save(self, export: Export) -> None:
-        """Save a created export."""
-        if self._store is None:
-            return
-        try:
-            self._store.set(_STORE_KEY, {**self._identity, "export_id": export.export_id, "reused": export.reused})
-        except Exception:
-            words = "Could not save export %s in the task state store; a retry would create it again"
-            log.warning(words, export.export_id, exc_info=True)
+    if (store := context.get("task_state_store")) is None:
+        return None
+    try:
+        record = store.get(_STORE_KEY)
+    except Exception:
+        log.warning("Could not read the task state store; an earlier try's export is unknown", exc_info=True)
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("export_id"), str):
+        return None
+    return record if identity.items() <= record.items() else None
 
 
 def create_or_resume(
-    hook: SEIHook, request: ExportRequest, stored: StoredExport, reused_failed: str
+    hook: SEIHook, request: ExportRequest, context: Mapping[str, Any], identity: Mapping[str, Any], reused_failed: str
 ) -> tuple[Export, bool]:
     """Return the export that an earlier try created, or create it; and whether its status is up to date.
 
     A retry resumes an export that is queued, processing or completed; after a failed or deleted one it creates another.
-
-    :param reused_failed: what to do if SEI reuses an older, failed export: ``fail`` or ``retry``.
     """
     from airflow_provider_sei.protocol.exports import check_reused
 
-    if record := stored.load():
+    if record := stored_export(context, identity):
         try:
             export = hook.get_export(request.family.name, record["export_id"])
         except SEINotFoundError:
@@ -165,18 +143,22 @@ def create_or_resume(
             words = "Export %s of an earlier try is not usable (status: %s); creating it again"
             hook.log.warning(words, export.export_id, export.status_word)
     export = hook.submit(request)
-    stored.save(export)
+    if (store := context.get("task_state_store")) is not None:
+        try:
+            store.set(_STORE_KEY, {**identity, "export_id": export.export_id, "reused": export.reused})
+        except Exception:
+            words = "Could not save export %s in the task state store; a retry would create it again"
+            log.warning(words, export.export_id, exc_info=True)
     if not export.reused:
         hook.log.info("Created %s", export.description)
         return export, False
     current = hook.get_export(export.family, export.export_id)
-    hook.log.info(
+    words = (
         "Reusing %s (created %s, status: %s, possibly another user's): SEI returns the same export for identical"
-        " requests within 30 minutes",
-        export.description,
-        current.created_at or "within the last 30 minutes",
-        current.status_word,
+        " requests within 30 minutes"
     )
+    created_at = current.created_at or "within the last 30 minutes"
+    hook.log.info(words, export.description, created_at, current.status_word)
     check_reused(current, reused_failed, now=time.time())
     return replace(current, reused=True), True
 
@@ -191,11 +173,10 @@ class SEIDeliveryOperator(SEIBaseOperator):
         file named after the request. The name may have fields in single braces: ``{family}``, ``{team_id}``,
         ``{org_tree_name}``, ``{date_start}``, ``{date_end}``, ``{period}``, ``{export_id}``, ``{account}``,
         ``{project}``, ``{org}``, ``{fingerprint}``.
-    :param layout: name of the files in a folder. ``flat`` has all files in one folder, each with a name that identifies
-        its whole request. ``hive`` has a folder per family, period and team, which query engines read as columns, with
-        one file in each: ``family=productivity/period=2024-01/team=456/productivity.csv``. The rest of the request is
-        not in the name, so a changed request replaces the file: use separate destinations for exports that differ in
-        it.
+    :param layout: name of the files in a folder. ``flat``: all in one folder, each named after its whole request.
+        ``hive``: one in each folder of family, period and team, which query engines read as columns
+        (``family=productivity/period=2024-01/team=456/productivity.csv``). The rest of the request is not in the name,
+        so a changed request replaces the file: use separate destinations for exports that differ in it.
     :param compression: ``keep`` the file as the server sends it, or make it ``gzip`` or ``none``. The name's suffix
         always matches.
     :param overwrite: ``replace`` an existing object, ``skip`` writing if its content is the same, or ``fail`` if it
@@ -219,16 +200,13 @@ class SEIDeliveryOperator(SEIBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.destination = destination
-        self.layout = layout
-        self.compression = compression
-        self.overwrite = overwrite
-        self.download_timeout = download_timeout
+        self.destination, self.layout, self.compression = destination, layout, compression
+        self.overwrite, self.download_timeout = overwrite, download_timeout
         self.asset_partitions = asset_partitions
         self.sei_links: dict[str, str] = {}
         self._scope: dict[str, str] = {}
         self._delivered: DeliveryResult | None = None
-        check_destination(vars(self))
+        parse_destination(vars(self), is_known)
 
     def _set_scope(
         self, context: Mapping[str, Any], insights_page: str | None, fields: Mapping[str, str | None]
@@ -237,56 +215,39 @@ class SEIDeliveryOperator(SEIBaseOperator):
         settings = self.hook.settings
         place = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
         self._scope = {name: value for name, value in {**place, **fields}.items() if value}
-        url = insights_url(settings, insights_page, self._scope.get("team_id"))
-        set_link(self.sei_links, context, SEIInsightsLink, url)
+        if url := insights_url(settings, insights_page, self._scope.get("team_id")):
+            self._set_link(context, SEIInsightsLink.key, url)
 
-    def _parse_destination(self, names: Mapping[str, str | None] | None = None) -> Destination:
-        """Return the destination, resolved with ``names`` and the connection if they are given."""
-        destination = Destination.from_arguments(
-            self.destination,
-            layout=self.layout,
-            compression=self.compression,
-            overwrite=self.overwrite,
-            timeout=self.download_timeout,
-        )
-        if names is None:
-            return destination
-        settings = self.hook.settings
-        account, project, org = settings.account_id, settings.project_identifier, settings.org_identifier
-        return destination.resolve({"account": account, "project": project, "org": org, **names})
+    def _set_link(self, context: Mapping[str, Any], key: str, url: str) -> None:
+        self.sei_links[key] = url
+        if ti := context.get("ti"):
+            ti.xcom_push(key=key, value=url)
 
     def _build_result(
         self, context: Mapping[str, Any], delivered: DeliveryResult, export: Export | None = None
     ) -> dict[str, Any]:
         """Return the task's result, and add it to log, links, lineage and asset events. It has no personal data."""
-        from airflow_provider_sei.assets import emit_asset_events
-
         self._delivered = delivered
-        self.log.info(
-            "%s %s: %d rows, %d bytes, sha256 %s",
-            "Delivered" if delivered.written else "Unchanged",
-            delivered.uri,
-            delivered.rows,
-            delivered.bytes,
-            delivered.sha256,
-        )
+        verb = "Delivered" if delivered.written else "Unchanged"
+        figures = (delivered.uri, delivered.rows, delivered.bytes, delivered.sha256)
+        self.log.info("%s %s: %d rows, %d bytes, sha256 %s", verb, *figures)
         # A task that only downloads has not requested a period; the export's status has it.
         days = {name: self._scope.get(name) or getattr(export, name, None) for name in ("date_start", "date_end")}
         result = {
-            "uri": delivered.uri,
-            "bytes": delivered.bytes,
-            "rows": delivered.rows,
-            "sha256": delivered.sha256,
-            "written": delivered.written,
+            **{name: getattr(delivered, name) for name in ("uri", "bytes", "rows", "sha256", "written")},
             "export_id": getattr(export, "export_id", None),
             "family": self._scope.get("family"),
             **days,
             **{name: getattr(export, name, None) for name in ("reused", "created_at", "completed_at")},
         }
-        set_link(self.sei_links, context, SEIObjectLink, console_url(delivered.uri))
-        extra = {name: value for name, value in result.items() if value is not None}
+        if url := console_url(delivered.uri):
+            self._set_link(context, SEIObjectLink.key, url)
         partitions = list(parse_names(self.asset_partitions, "asset_partitions"))
-        emit_asset_events(context, self.outlets, self._scope | extra, partitions)
+        if self.outlets:
+            from airflow_provider_sei.assets import emit_asset_events
+
+            extra = {name: value for name, value in result.items() if value is not None}
+            emit_asset_events(context, self.outlets, self._scope | extra, partitions)
         return result
 
     def on_kill(self) -> None:
@@ -306,24 +267,11 @@ class SEIDeliveryOperator(SEIBaseOperator):
         return self.get_openlineage_facets_on_complete(task_instance)
 
 
-def check_destination(arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of a delivery when a DAG is parsed; of the templates, only those without template syntax.
-
-    :param arguments: by name; missing ones have their defaults.
-    :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
-    """
-    names = ("layout", "compression", "overwrite")
-    url = arguments["destination"] if is_known(arguments["destination"]) else "/"
-    given = {name: arguments[name] for name in names if name in arguments}
-    Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 3600))
-
-
-def parse_wait(wait_timeout: object, poll_interval: object) -> tuple[float, float | None]:
-    """Return both in seconds: the longest wait, and the time between two polls (``None``: the default schedule)."""
-    timeout = parse_number(wait_timeout, "wait_timeout", least=0, most=MAX_SECONDS)
-    if poll_interval is None:
-        return timeout, None
-    return timeout, parse_number(poll_interval, "poll_interval", least=1, most=MAX_SECONDS)
+def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bool] = lambda _: True) -> Destination:
+    """Parse the arguments of a delivery, of which some may be missing; ``destination`` only if it is known."""
+    given = {name: arguments[name] for name in ("layout", "compression", "overwrite") if name in arguments}
+    url = arguments["destination"] if known(arguments["destination"]) else "/"
+    return Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 60 * 60))
 
 
 def is_known(value: object) -> bool:

@@ -1,8 +1,7 @@
 """Operators for the exports and reports of Harness SEI.
 
-``SEIExportOperator`` does everything in one task. ``SEICreateExportOperator``, ``SEIExportSensor`` and
-``SEIDownloadExportOperator`` do the same in three. ``SEILegacyReportOperator`` is for the synchronous reports,
-``SEIListTeamsOperator`` and ``SEIExportSummaryOperator`` come before and after the exports of many teams.
+``SEIExportOperator`` does everything in one task; ``SEICreateExportOperator``, ``SEIExportSensor`` and
+``SEIDownloadExportOperator`` do the same in three. ``SEILegacyReportOperator`` is for the synchronous reports.
 """
 
 from __future__ import annotations
@@ -17,22 +16,17 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError
 from airflow_provider_sei.operators._base import (
+    OPTIONS,
     SEIBaseOperator,
     SEIDeliveryOperator,
-    StoredExport,
     create_or_resume,
     is_known,
-    parse_wait,
+    parse_destination,
+    stored_export,
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
-from airflow_provider_sei.periods import with_run_period
-from airflow_provider_sei.protocol.arguments import (
-    REUSED_FAILED,
-    parse_boolean,
-    parse_choice,
-    parse_export_id,
-    parse_number,
-)
+from airflow_provider_sei.periods import run_dates
+from airflow_provider_sei.protocol.arguments import is_missing, parse_export_id
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
@@ -50,8 +44,6 @@ __all__ = [
     "SEILegacyReportOperator",
     "SEIListTeamsOperator",
 ]
-
-MAX_JITTER = 24 * 60 * 60.0  # seconds
 
 
 class SEICreateExportOperator(SEIBaseOperator):
@@ -116,50 +108,40 @@ class SEICreateExportOperator(SEIBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.family = family
-        self.date_start = date_start
-        self.date_end = date_end
-        self.org_tree_name = org_tree_name
-        self.team_id = team_id
-        self.scope = scope
-        self.metric_groups = metric_groups
-        self.metrics = metrics
-        self.aggregation = aggregation
-        self.level = level
-        self.granularity = granularity
-        self.file_format = file_format
-        self.export_compression = export_compression
-        self.computation_mode = computation_mode
-        self.issue_statuses = issue_statuses
-        self.terminal_date_column = terminal_date_column
+        self.family, self.date_start, self.date_end = family, date_start, date_end
+        self.org_tree_name, self.team_id, self.scope = org_tree_name, team_id, scope
+        self.metric_groups, self.metrics, self.aggregation = metric_groups, metrics, aggregation
+        self.level, self.granularity, self.file_format = level, granularity, file_format
+        self.export_compression, self.computation_mode = export_compression, computation_mode
+        self.issue_statuses, self.terminal_date_column = issue_statuses, terminal_date_column
         self.extra_body = extra_body
-        self.reused_failed = parse_choice(reused_failed, REUSED_FAILED, "reused_failed")
-        self.create_jitter = parse_number(create_jitter, "create_jitter", least=0, most=MAX_JITTER)
+        self.reused_failed = OPTIONS["reused_failed"](reused_failed, field="reused_failed")
+        self.create_jitter: float = OPTIONS["create_jitter"](create_jitter, field="create_jitter")
         self._export: Export | None = None
         check_request({name: getattr(self, name) for name in REQUEST_FIELDS}, is_known)
 
     def execute(self, context: Context) -> Any:
         """Create the export; its id is the task's result."""
-        request = self._parse_request(context)
-        stored = StoredExport(context, self._fingerprint(request))
-        if delay := self._create_delay(stored):
+        request, identity = self._prepare(context)
+        if self.create_jitter and (delay := self._create_delay(context, identity)):
             time.sleep(delay)
-        self._export, _ = create_or_resume(self.hook, request, stored, self.reused_failed)
+        self._export, _ = create_or_resume(self.hook, request, context, identity, self.reused_failed)
         return self._export.export_id
 
-    def _parse_request(self, context: Context) -> ExportRequest:
-        """Return the request, with the run's period if it has none."""
+    def _prepare(self, context: Mapping[str, Any]) -> tuple[ExportRequest, dict[str, Any]]:
+        """Return the request, with the run's period if it has none, and what its stored export is identified by."""
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
-        return ExportRequest.from_arguments(**with_run_period(arguments, context, granularity=self.granularity))
-
-    def _fingerprint(self, request: ExportRequest) -> str:
-        settings = self.hook.settings
-        return request.fingerprint(
+        if is_missing(self.date_start) and is_missing(self.date_end):
+            arguments |= run_dates(context, self.granularity)
+        request, settings = ExportRequest.from_arguments(**arguments), self.hook.settings
+        fingerprint = request.fingerprint(
             org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
         )
+        max_tries = getattr(context.get("ti"), "max_tries", None)
+        return request, {"version": 1, "fingerprint": fingerprint, "max_tries": max_tries}
 
-    def _create_delay(self, stored: StoredExport) -> float:
-        if not self.create_jitter or stored.load():
+    def _create_delay(self, context: Mapping[str, Any], identity: Mapping[str, Any]) -> float:
+        if stored_export(context, identity):
             return 0.0
         delay = random.random() * self.create_jitter  # noqa: S311 - jitter, not a secret
         self.log.info("Creating the export in %.0f s (create_jitter)", delay)
@@ -168,10 +150,8 @@ class SEICreateExportOperator(SEIBaseOperator):
     def on_kill(self) -> None:
         """Log which export keeps running at the server: SEI has no call to cancel it."""
         if self._export is not None:
-            self.log.warning(
-                "Killed. %s keeps running at the server: SEI has no call to cancel it. A retry resumes it",
-                self._export.description,
-            )
+            words = "Killed. %s keeps running at the server: SEI has no call to cancel it. A retry resumes it"
+            self.log.warning(words, self._export.description)
         super().on_kill()
 
 
@@ -208,39 +188,32 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.wait_timeout, self.poll_interval = parse_wait(wait_timeout, poll_interval)
-        self.deferrable = parse_boolean(deferrable, "deferrable")
-        self.verify_size = parse_boolean(verify_size, "verify_size")
+        self.wait_timeout: float = OPTIONS["wait_timeout"](wait_timeout, field="wait_timeout")
+        self.poll_interval = OPTIONS["poll_interval"](poll_interval, field="poll_interval")
+        self.deferrable = OPTIONS["deferrable"](deferrable, field="deferrable")
+        self.verify_size = OPTIONS["verify_size"](verify_size, field="verify_size")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create the export, perhaps after a delay, and deliver it immediately or after a deferral."""
-        deadline = self._execution_deadline(context)
-        if self.create_jitter:
-            _, _, stored = self._prepare(context)  # before the delay: nothing waits if an argument is invalid
-            delay = min(self._create_delay(stored), max(0.0, deadline - time.time()))
-            if delay and self.deferrable:
-                from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
+        return self.execute_create(context, delay=bool(self.create_jitter))
 
-                trigger = TimeDeltaTrigger(timedelta(seconds=delay))
-                self.defer(trigger=trigger, method_name="execute_create", kwargs={"deadline": deadline})
-            elif delay:
-                time.sleep(delay)
-        return self.execute_create(context, deadline=deadline)
-
-    def execute_create(self, context: Context, event: Any = None, *, deadline: float | None = None) -> dict[str, Any]:
-        """Create the export, and deliver it immediately or after a deferral.
-
-        :param deadline: epoch seconds when ``execution_timeout`` ends the try that the delay has deferred.
-        """
+    def execute_create(
+        self, context: Context, event: Any = None, *, deadline: float | None = None, delay: bool = False
+    ) -> dict[str, Any]:
+        """Create the export; ``deadline`` (epoch seconds) is that of the try, if ``create_jitter`` has deferred it."""
         from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
+        # All arguments are parsed first: nothing waits or is created if one is invalid.
+        request, identity = self._prepare(context)
+        destination = self._resolve_destination(context, request, identity["fingerprint"])
         deadline = self._execution_deadline(context) if deadline is None else deadline
-        request, destination, stored = self._prepare(context)
+        if delay:
+            self._wait_to_create(context, identity, deadline)
         started_at = time.time()
         if started_at >= deadline:
             msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
             raise SEIExportTimeoutError(msg)
-        export, is_current = create_or_resume(self.hook, request, stored, self.reused_failed)
+        export, is_current = create_or_resume(self.hook, request, context, identity, self.reused_failed)
         self._export = export
         plan = WaitPlan(
             family=export.family,
@@ -258,6 +231,30 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
             self._defer_until_completed(plan, decisions)
         return self._deliver(context, replace(outcome.export_or_raise(), reused=export.reused), destination)
 
+    def _resolve_destination(self, context: Context, request: ExportRequest, fingerprint: str) -> Destination:
+        names = {
+            "family": request.family.name,
+            "team_id": request.scope.get("teamId"),
+            "org_tree_name": request.scope.get("orgTreeName"),
+            "date_start": request.date_start,
+            "date_end": request.date_end,
+        }
+        self._set_scope(context, request.family.insights_page, names)
+        settings = self.hook.settings
+        account, project, org = settings.account_id, settings.project_identifier, settings.org_identifier
+        place = {"account": account, "project": project, "org": org, "fingerprint": fingerprint}
+        return parse_destination(vars(self)).resolve(names | place)
+
+    def _wait_to_create(self, context: Context, identity: Mapping[str, Any], deadline: float) -> None:
+        delay = min(self._create_delay(context, identity), max(0.0, deadline - time.time()))
+        if delay and self.deferrable:
+            from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
+
+            trigger = TimeDeltaTrigger(timedelta(seconds=delay))
+            self.defer(trigger=trigger, method_name="execute_create", kwargs={"deadline": deadline})
+        elif delay:
+            time.sleep(delay)
+
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Deliver the completed export. All decisions of the first part of the task come with the event."""
         from airflow_provider_sei.protocol.waiting import read_event
@@ -270,21 +267,6 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         self._set_scope(context, get_family(decisions["scope"]["family"]).insights_page, decisions["scope"])
         export = replace(read_event(event), reused=decisions.get("reused"))
         return self._deliver(context, export, Destination(**decisions["destination"]))
-
-    def _prepare(self, context: Context) -> tuple[ExportRequest, Destination, StoredExport]:
-        """Parse all arguments, so that nothing is created if one is invalid."""
-        request = self._parse_request(context)
-        fingerprint = self._fingerprint(request)
-        names = {
-            "family": request.family.name,
-            "team_id": request.scope.get("teamId"),
-            "org_tree_name": request.scope.get("orgTreeName"),
-            "date_start": request.date_start,
-            "date_end": request.date_end,
-        }
-        self._set_scope(context, request.family.insights_page, names)
-        destination = self._parse_destination({**names, "fingerprint": fingerprint})
-        return request, destination, StoredExport(context, fingerprint)
 
     def _deliver(self, context: Context, export: Export, destination: Destination) -> dict[str, Any]:
         self._export = None  # it does not keep running any more
@@ -313,7 +295,7 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
         super().__init__(**kwargs)
         self.family = family
         self.export_id = export_id
-        self.verify_size = parse_boolean(verify_size, "verify_size")
+        self.verify_size = OPTIONS["verify_size"](verify_size, field="verify_size")
         if is_known(family):
             get_family(family)
         if is_known(export_id):
@@ -321,7 +303,7 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the export's status and deliver its file."""
-        destination, family = self._parse_destination(), get_family(self.family)
+        destination, family = parse_destination(vars(self)), get_family(self.family)
         self._set_scope(context, family.insights_page, {"family": family.name})
         export = self.hook.get_export(family.name, self.export_id)
         delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
@@ -337,8 +319,7 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
 
     :param collection_id: the team; ``collectionId`` and ``teamRefId`` are the same identifier, both are set from it.
     :param date_start: first day of the period, yyyy-MM-dd. If neither day is given, or both are rendered to nothing,
-        the run's own period is reported: its partition key if that names a period, else its data interval, else the
-        last full month before the run. ``granularity`` does not affect it: it is the unit of rates within the period.
+        the run's own period is reported, as by ``SEICreateExportOperator``, but always with the last full month.
     :param date_end: last day of the period, inclusive.
     :param report_type: ``team`` (a row per team, child teams included) or ``contributor`` (a row per developer).
     :param granularity: ``daily``, ``weekly`` or ``monthly``, the time unit of rates; ``None`` omits it.
@@ -375,25 +356,21 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_id = collection_id
-        self.date_start = date_start
-        self.date_end = date_end
-        self.report_type = report_type
-        self.granularity = granularity
+        self.collection_id, self.date_start, self.date_end = collection_id, date_start, date_end
+        self.report_type, self.granularity = report_type, granularity
         self.productivity_metrics = productivity_metrics
-        self.efficiency_metrics = efficiency_metrics
-        self.calculation_type = calculation_type
-        self.include_ratings = include_ratings
-        self.contributor_metrics = contributor_metrics
-        self.identifier_fields = identifier_fields
-        self.extra_body = extra_body
+        self.efficiency_metrics, self.calculation_type = efficiency_metrics, calculation_type
+        self.include_ratings, self.contributor_metrics = include_ratings, contributor_metrics
+        self.identifier_fields, self.extra_body = identifier_fields, extra_body
         check_report({name: getattr(self, name) for name in REPORT_FIELDS}, is_known)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the report and deliver the response."""
         arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
-        request = ReportRequest.from_arguments(**with_run_period(arguments, context))
+        if is_missing(self.date_start) and is_missing(self.date_end):
+            arguments |= run_dates(context)
+        request = ReportRequest.from_arguments(**arguments)
         days = {"date_start": request.date_start, "date_end": request.date_end}
         scope = {"family": request.family, "team_id": request.collection_id, **days}
         self._set_scope(context, "productivity", scope)
-        return self._build_result(context, self.hook.download_report(request, self._parse_destination()))
+        return self._build_result(context, self.hook.download_report(request, parse_destination(vars(self))))

@@ -16,17 +16,13 @@ from airflow_provider_sei.protocol.arguments import parse_boolean, parse_names, 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-
-TEAMS_KEY = "teams"
-"""XCom key of the teams with their names; the task's result has only their ids."""
+TEAMS_KEY = "teams"  # XCom key of the teams with their names; the task's result has only their ids
 OUTCOMES = ("delivered", "empty", "failed", "skipped", "unknown")
 """``empty``: delivered, without rows. ``failed``: every state but success and skipped. ``unknown``: a success without a
 result, such as one that a user has marked."""
-MAX_LISTED = 1024
-"""Teams per outcome in the summary: Airflow's default ``[core] max_map_length``."""
+MAX_LISTED = 1024  # teams per outcome in the summary: Airflow's default [core] max_map_length
 _DETAILS = {"delivered": ("rows", "bytes"), "failed": ("state",)}
-_MAX_IN_ERROR = 20
-_MAX_NAME = 100
+_MAX_IN_ERROR, _MAX_NAME = 20, 100
 _UNMAPPED = -1  # the map index of a task that is not mapped
 
 
@@ -61,9 +57,7 @@ class SEIListTeamsOperator(SEIBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.org_tree_name = org_tree_name
-        self.include = include
-        self.exclude = exclude
+        self.org_tree_name, self.include, self.exclude = org_tree_name, include, exclude
         for name in ("include", "exclude"):
             if is_known(getattr(self, name)):
                 self._patterns(name)
@@ -135,8 +129,7 @@ class SEIExportSummaryOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
-        self.export_task_id = export_task_id
-        self.list_task_id = list_task_id
+        self.export_task_id, self.list_task_id = export_task_id, list_task_id
         self.team_ids = team_ids
         self.fail_on_failed_teams = parse_boolean(fail_on_failed_teams, "fail_on_failed_teams")
 

@@ -17,8 +17,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_sei.exceptions import SEIExportTimeoutError
-from airflow_provider_sei.operators._base import SEIBaseOperator, is_known, parse_wait
-from airflow_provider_sei.protocol.arguments import parse_boolean, parse_export_id
+from airflow_provider_sei.operators._base import OPTIONS, SEIBaseOperator, is_known
+from airflow_provider_sei.protocol.arguments import parse_export_id
 from airflow_provider_sei.protocol.families import get_family
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
         super().__init__(**kwargs)
         self.family = family
         self.export_id = export_id
-        self.deferrable = parse_boolean(deferrable, "deferrable")
-        self.poll_interval = parse_wait(0, poll_interval)[1]
+        self.deferrable = OPTIONS["deferrable"](deferrable, field="deferrable")
+        self.poll_interval = OPTIONS["poll_interval"](poll_interval, field="poll_interval")
         self._wait: ExportWait | None = None
         if is_known(family):
             get_family(family)
@@ -71,8 +71,7 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
             from airflow_provider_sei.protocol.waiting import ExportWait
 
             plan = self._plan(context)
-            outcome = self.hook.poll_export(ExportWait(plan))
-            if outcome is None:
+            if (outcome := self.hook.poll_export(ExportWait(plan))) is None:
                 self._defer_until_completed(plan)
             with _sensor_timeout():
                 return outcome.export_or_raise().export_id
@@ -97,8 +96,7 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
             # Rescheduled pokes are new processes, which do not know how long the export has been missing.
             first_poke = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
             self._wait = ExportWait(self._plan({}), missing_since=first_poke.timestamp() if first_poke else None)
-        outcome = self.hook.poll_export(self._wait)
-        if outcome is None:
+        if (outcome := self.hook.poll_export(self._wait)) is None:
             return PokeReturnValue(is_done=False)
         with _sensor_timeout():
             return PokeReturnValue(is_done=True, xcom_value=outcome.export_or_raise().export_id)
@@ -106,21 +104,19 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
     def _plan(self, context: Mapping[str, Any]) -> WaitPlan:
         from airflow_provider_sei.protocol.waiting import WaitPlan
 
-        timeout, poll_interval = parse_wait(self.timeout, self.poll_interval)
-        now = time.time()
+        timeout, now = OPTIONS["wait_timeout"](self.timeout, field="wait_timeout"), time.time()
         return WaitPlan(
             family=get_family(self.family).name,
             export_id=parse_export_id(self.export_id),
             started_at=now,
             deadline=min(now + timeout, self._execution_deadline(context)),
-            poll_interval=poll_interval,
+            poll_interval=self.poll_interval,
         )
 
 
 @contextmanager
 def _sensor_timeout() -> Iterator[None]:
-    # Airflow's own exception, which ends a sensor without a retry and is covered by soft_fail.
     try:
         yield
     except SEIExportTimeoutError as error:
-        raise AirflowSensorTimeout(str(error)) from error
+        raise AirflowSensorTimeout(str(error)) from error  # without a retry, and covered by soft_fail
