@@ -122,18 +122,14 @@ def report_lineage(hook: SEIHook, input_uri: str, delivered: DeliveryResult) -> 
 
 
 def _output(delivered: DeliveryResult) -> OutputDataset:
-    from airflow.providers.common.compat.openlineage.facet import (
-        OutputDataset,
-        OutputStatisticsOutputDatasetFacet,
-        SchemaDatasetFacet,
-        SchemaDatasetFacetFields,
-    )
+    from airflow.providers.common.compat.openlineage import facet
 
     namespace, name = _names(delivered.uri)
     columns = next(csv.reader([delivered.header]), [])
-    schema = SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name=column, type="string") for column in columns])
-    statistics = OutputStatisticsOutputDatasetFacet(rowCount=delivered.rows, size=delivered.bytes, fileCount=1)
-    return OutputDataset(
+    fields = [facet.SchemaDatasetFacetFields(name=column, type="string") for column in columns]
+    schema = facet.SchemaDatasetFacet(fields=fields)
+    statistics = facet.OutputStatisticsOutputDatasetFacet(rowCount=delivered.rows, size=delivered.bytes, fileCount=1)
+    return facet.OutputDataset(
         namespace=namespace, name=name, facets={"schema": schema}, outputFacets={"outputStatistics": statistics}
     )
 

@@ -78,11 +78,8 @@ class SEIError(AirflowException):
         retry_after: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.status_code = status_code
-        self.vendor_code = vendor_code
-        self.vendor_message = vendor_message
-        self.export_id = export_id
-        self.retry_after = retry_after
+        self.status_code, self.vendor_code, self.vendor_message = status_code, vendor_code, vendor_message
+        self.export_id, self.retry_after = export_id, retry_after
 
     def __init_subclass__(cls) -> None:
         """Derive ``retryable`` from the class's bases."""

@@ -6,9 +6,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -130,9 +130,8 @@ class SEIHook(BaseHook):
 
         :param retry: whether to retry if that can help; ``False`` is for callers that poll anyway.
         """
-        return self._transport.run(
-            exports.status_call(get_family(family), export_id), backoff=None if retry else _ONE_TRY
-        )
+        call = exports.status_call(get_family(family), export_id)
+        return self._transport.run(call, backoff=None if retry else _ONE_TRY)
 
     def wait_for_export(self, plan: WaitPlan) -> WaitOutcome:
         """Block until the export is completed or failed, or the deadline has passed; none of these raises an error."""
@@ -226,19 +225,13 @@ class SEIHook(BaseHook):
             requests = exports.download_requests(found)
             size = found.size_bytes if verify_size else None
             expected = ExpectedFile(description=found.description, export_id=found.export_id, size_bytes=size)
-            names = ("family", "export_id", "team_id", "org_tree_name")
-            fields = {name: getattr(found, name) for name in names}
-            target = destination.resolve({**fields, "fingerprint": None, **self._place()})
+            fields = {name: getattr(found, name) for name in ("family", "export_id", "team_id", "org_tree_name")}
+            target = destination.resolve({**fields, **self.settings.destination_fields, "fingerprint": None})
             if "{" in target.url:  # only then must the period be known
-                target = target.resolve(
-                    dict(zip(("date_start", "date_end"), exports.export_period(found), strict=True))
-                )
-            return deliver(
-                lambda: self._open_file(found, requests),
-                replace(target, timeout=timeout),
-                expected,
-                clock=time.monotonic,
-            )
+                days = zip(("date_start", "date_end"), exports.export_period(found), strict=True)
+                target = target.resolve(dict(days))
+            open_file = partial(self._open_file, found, requests)
+            return deliver(open_file, replace(target, timeout=timeout), expected, clock=time.monotonic)
 
         return self._deliver(deliver_once, destination, "download the export", {"family": export.family})
 
@@ -252,23 +245,16 @@ class SEIHook(BaseHook):
             self.log.warning("%s", warning)
         scope = {"family": request.family, "team_id": request.collection_id}
         days = {"date_start": request.date_start, "date_end": request.date_end}
-        identity = {"fingerprint": request.fingerprint()}
-        target = destination.resolve({**dict.fromkeys(FIELDS), **scope, **days, **identity, **self._place()})
+        fields = {**scope, **days, **self.settings.destination_fields, "fingerprint": request.fingerprint()}
+        target = destination.resolve({**dict.fromkeys(FIELDS), **fields})
         description, call = f"get the {request.description}", request.http_request()
         expected = ExpectedFile(description=request.description)
+        open_report = partial(self._transport.stream, call, description, backoff=_ONE_TRY)
 
         def deliver_once(timeout: float) -> DeliveryResult:
-            def open_report() -> AbstractContextManager[StreamedBody]:
-                return self._transport.stream(call, description, backoff=_ONE_TRY)
-
             return deliver(open_report, replace(target, timeout=timeout), expected, clock=time.monotonic)
 
         return self._deliver(deliver_once, destination, description, scope)
-
-    def _place(self) -> dict[str, str | None]:
-        settings = self.settings
-        account, project, org = settings.account_id, settings.project_identifier, settings.org_identifier
-        return {"account": account, "project": project, "org": org}
 
     def _deliver(
         self,

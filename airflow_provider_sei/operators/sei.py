@@ -240,10 +240,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
             "date_end": request.date_end,
         }
         self._set_scope(context, request.family.insights_page, names)
-        settings = self.hook.settings
-        account, project, org = settings.account_id, settings.project_identifier, settings.org_identifier
-        place = {"account": account, "project": project, "org": org, "fingerprint": fingerprint}
-        return parse_destination(vars(self)).resolve(names | place)
+        place = self.hook.settings.destination_fields
+        return parse_destination(vars(self)).resolve({**names, **place, "fingerprint": fingerprint})
 
     def _wait_to_create(self, context: Context, identity: Mapping[str, Any], deadline: float) -> None:
         delay = min(self._create_delay(context, identity), max(0.0, deadline - time.time()))
@@ -293,8 +291,7 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
 
     def __init__(self, *, family: str, export_id: str, verify_size: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.family = family
-        self.export_id = export_id
+        self.family, self.export_id = family, export_id
         self.verify_size = OPTIONS["verify_size"](verify_size, field="verify_size")
         if is_known(family):
             get_family(family)

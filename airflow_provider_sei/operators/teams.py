@@ -129,8 +129,7 @@ class SEIExportSummaryOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
-        self.export_task_id, self.list_task_id = export_task_id, list_task_id
-        self.team_ids = team_ids
+        self.export_task_id, self.list_task_id, self.team_ids = export_task_id, list_task_id, team_ids
         self.fail_on_failed_teams = parse_boolean(fail_on_failed_teams, "fail_on_failed_teams")
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -167,6 +167,11 @@ class SEISettings:
                 fields[name] = parse_number(extra[name], name, least=least, most=most, unit=unit)
         return cls(base_url=base_url, api_key=key, **fields)
 
+    @property
+    def destination_fields(self) -> dict[str, str | None]:
+        """The fields of a destination that the connection knows."""
+        return {"account": self.account_id, "project": self.project_identifier, "org": self.org_identifier}
+
     def with_overrides(self, **overrides: str | None) -> SEISettings:
         """Return these settings with an operator's own identifiers or ``auth_header``; empty values change nothing."""
         given = {name: value for name, value in overrides.items() if value}

@@ -37,6 +37,7 @@ from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan
 
 T = TypeVar("T")
+jitter = random.random
 log = logging.getLogger("airflow_provider_sei")
 
 _IN_FLIGHT = 32  # calls at the same time: enough for a slow server, few enough sockets
@@ -362,8 +363,3 @@ def _measure(method: str, name: str, value: Any, family: str) -> None:
         getattr(Stats, method)(f"sei.{name}", value, tags={"family": family})
     except Exception:
         log.debug("could not send the metric sei.%s", name, exc_info=True)
-
-
-def jitter() -> float:
-    """Return a random number in [0, 1)."""
-    return random.random()  # noqa: S311 - jitter, not a secret

@@ -88,14 +88,9 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
             msg = "SEIExportCompletedTrigger is for asset watchers, which Airflow has from 3.0 on"
             raise NotImplementedError(msg)
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
-        self.family = family
-        self.team_id = team_id
-        self.org_tree_name = org_tree_name
-        self.since = since
-        self.poll_interval = poll_interval
-        self.sei_conn_id = sei_conn_id
-        self.project_identifier = project_identifier
-        self.org_identifier = org_identifier
+        self.family, self.team_id, self.org_tree_name = family, team_id, org_tree_name
+        self.since, self.poll_interval, self.sei_conn_id = since, poll_interval, sei_conn_id
+        self.project_identifier, self.org_identifier = project_identifier, org_identifier
         self.auth_header = auth_header
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
