@@ -50,7 +50,7 @@ def test_content_that_fills_its_pieces_exactly_is_whole(
     assert unpacked(packed, size) == data
 
 
-@pytest.mark.parametrize("before", [b"", gzip.compress(CSV)])
+@pytest.mark.parametrize("before", [b"", gzip.compress(CSV)], ids=["alone", "second member"])
 @pytest.mark.parametrize("cut", [1, 8, 9, 20])
 def test_a_file_cut_near_its_end_is_cut(cut: int, before: bytes) -> None:
     """Even if all of the content is there: the last eight bytes prove it. Each member has an end of its own."""
