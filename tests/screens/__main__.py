@@ -174,7 +174,9 @@ class _Pictures:
 
     def _drag_edge(self, x: float) -> None:
         """Move the edge between the two halves of a page."""
-        box = self._page.locator("[role=separator]").first.bounding_box()
+        edge = self._page.locator("[role=separator]:visible").first
+        edge.wait_for()
+        box = edge.bounding_box()
         assert box is not None
         y = box["y"] + box["height"] / 4
         self._page.mouse.move(box["x"] + box["width"] / 2, y)
