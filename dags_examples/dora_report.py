@@ -177,7 +177,7 @@ def _read(
 
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
         options = {"header": True, "all_varchar": True, "union_by_name": True, "sep": ",", "quotechar": '"'}
-        files: Any = connection.read_csv([str(path) for path in paths], **options)  # type: ignore[arg-type]  # a list is fine
+        files: Any = connection.read_csv([str(path) for path in paths], **options)  # type: ignore[arg-type]  # its stub has neither lists nor untyped options
         patterns = [re.compile(f"({names}){SUFFIXES}", re.IGNORECASE) for _, names, _ in METRICS]
         columns = [next(filter(pattern.fullmatch, files.columns), None) for pattern in patterns]
         cells = ", ".join(f"trim({column})" if column else "NULL" for column in columns)

@@ -120,10 +120,10 @@ def parse_boolean(value: object, field: str) -> bool:
     return word == "true"
 
 
-def parse_number(value: object, field: str, *, least: float, most: float, unit: str = "seconds") -> float:
+def parse_number(value: Any, field: str, *, least: float, most: float, unit: str = "seconds") -> float:
     """Return a number from ``least`` to ``most``."""
     try:
-        number = float(value)  # type: ignore[arg-type]  # a TypeError is caught below
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isinstance(value, bool) or not least <= number <= most:

@@ -174,10 +174,10 @@ class SEISettings:
 
     def with_overrides(self, **overrides: str | None) -> SEISettings:
         """Return these settings with an operator's own identifiers or ``auth_header``; empty values change nothing."""
-        given = {name: value for name, value in overrides.items() if value}
+        given: dict[str, Any] = {name: value for name, value in overrides.items() if value}
         if header := given.get("auth_header"):
             given["auth_header"] = parse_choice(header, AUTH_HEADERS, "auth_header")
-        return replace(self, **given)  # type: ignore[arg-type]  # the four fields are all text
+        return replace(self, **given)
 
     def url(self, request: HttpRequest) -> str:
         """Return the full URL of ``request``, with the identifiers."""
