@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -150,10 +150,10 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
                 try:
                     scan.take(await poller.call(call, settings, family.name))
                 except SEIResponseError as error:
-                    path = family.alternate_collection_path
-                    if scan.pager.page or error.status_code not in (404, 405) or path in (None, family.collection_path):
+                    other = family.alternate(error.status_code)
+                    if scan.pager.page or other is None:
                         raise
-                    family = replace(family, collection_path=path)
+                    family = other
         if scan.undated:
             self.log.warning("%d completed %s exports have no readable completedAt", scan.undated, family.name)
         exports, after = scan.result(self.org_tree_name)
