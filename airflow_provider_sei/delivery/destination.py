@@ -97,11 +97,16 @@ class Destination:
 def _parse_url(url: object) -> str:
     text = url.strip() if isinstance(url, str) else ""
     scheme, separator, rest = text.partition("://")
+    last = text.rpartition("/")[2]
     unknown = next((name for name in _BRACES.findall(text) if name not in FIELDS), None)
     if not text or not text.isprintable():
         words = "is not a path or URL: give a folder ending with a slash, or a full object name"
     elif separator and (not scheme or "/" not in rest):
         words = "names no object: end it with a slash if it is a folder"
+    elif local := re.match("(?:file|local):(?!///)/*", text, re.IGNORECASE):
+        words = f"would be below the worker's working directory: write file:///{text[local.end() :]}"
+    elif text.startswith("~"):
+        words = "would be below the worker's working directory: write the home folder as an absolute path"
     elif unknown is not None:
         hint = did_you_mean(unknown, FIELDS) or f": it is not one of {', '.join(FIELDS)}"
         words = f"has an unknown field {{{unknown}}}{hint}"
@@ -109,6 +114,8 @@ def _parse_url(url: object) -> str:
         words = "has a brace without its counterpart: braces are for fields, such as {family}"
     elif separator and "{" in scheme + rest.partition("/")[0]:
         words = "has a field before its first folder: connection and bucket must be constant"
+    elif last and (not last.strip(".") or "." not in _BRACES.sub("", last)):
+        words = f"is neither a folder nor a file: end it with a slash ({text}/), or with the file's suffix ({text}.csv)"
     else:
         return text
     msg = f"destination {url!r} {words}"

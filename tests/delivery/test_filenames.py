@@ -52,7 +52,7 @@ class TestPattern:
             ("/x/{org}/", "flat", "/x/default/ba_Engineering_team-456_2024-01-01_2024-01-31_3f9a1c2e.csv"),
             ("/x/{org}/", "hive", "/x/default/family=ba/period=2024-01/team=456/ba.csv"),
             ("{family}.csv", "flat", "ba.csv"),
-            ("memory://lake/{family}/{period}", "flat", "memory://lake/ba/2024-01"),
+            ("memory://lake/{family}/{period}.csv", "flat", "memory://lake/ba/2024-01.csv"),
             ("/x/plain name, 50%.csv", "flat", "/x/plain name, 50%.csv"),
         ],
     )
@@ -76,6 +76,13 @@ class TestPattern:
             ("s3://{account}/x/", "a field before its first folder"),
             ("s3://{account}@lake/x/", "a field before its first folder"),
             ("{family}://lake/x/", "a field before its first folder"),
+            ("s3://lake/sei", "neither a folder nor a file: end it with a slash (s3://lake/sei/), or with the file's"),
+            ("/x.d/{family}/{period}", "neither a folder nor a file"),
+            ("/x/..", "neither a folder nor a file"),
+            ("file://data/x/", "write file:///data/x/"),
+            ("FILE:/data/x.csv", "write file:///data/x.csv"),
+            ("local://data/x.csv", "write file:///data/x.csv"),
+            ("~/x/", "would be below the worker's working directory"),
         ],
     )
     def test_a_mistake_is_refused_when_the_arguments_are_parsed(self, url: str, words: str) -> None:
@@ -99,7 +106,7 @@ class TestPattern:
             ("/x/{team_id}/a.csv", "..", "/x/%2E%2E/a.csv"),
             ("/x/{team_id}/a.csv", ".", "/x/%2E/a.csv"),
             ("/x/.{team_id}/a.csv", ".", "/x/%2E%2E/a.csv"),
-            ("/x/{team_id}", "../../etc/passwd", "/x/..%2F..%2Fetc%2Fpasswd"),
+            ("/x/{team_id}.csv", "../../etc/passwd", "/x/..%2F..%2Fetc%2Fpasswd.csv"),
             ("/x/{team_id}.csv", "{family}", "/x/%7Bfamily}.csv"),
             ("/x/{team_id}.csv", "s3://b/\x00\\", "/x/s3%3A%2F%2Fb%2F%00%5C.csv"),
             ("/x/../{team_id}.csv", "a", "/x/../a.csv"),

@@ -119,7 +119,7 @@ def test_an_export_without_a_file_is_not_downloaded(hook: SEIHook, sei_server: A
         ("{folder}/", "flat", "productivity_{id}.csv"),
         ("{folder}/", "hive", "family=productivity/period=2024-01/team=456/productivity.csv"),
         ("{folder}/{team_id}/{export_id}.csv", "flat", "456/{id}.csv"),
-        ("{folder}/{account}/{org}/{project}/{date_end}", "flat", "acc/{org}/{project}/2024-01-31"),
+        ("{folder}/{account}/{org}/{project}/{date_end}.csv", "flat", "acc/{org}/{project}/2024-01-31.csv"),
     ],
 )
 def test_a_file_is_named_after_what_the_server_says(  # noqa: PLR0917 - fixtures

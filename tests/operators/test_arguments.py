@@ -142,7 +142,7 @@ class TestConstants:
             (SEIExportOperator, {"destination": "{{ x }}", "compression": "gz"}, "compression 'gz' is not one of"),
             (SEIExportOperator, {"destination": "{{ x }}", "download_timeout": 0}, "download_timeout must be"),
             (SEIExportOperator, {"layout": "hives"}, "layout 'hives' is not one of flat, hive: did you mean 'hive'"),
-            (SEIDownloadExportOperator, {"layout": "hive", "destination": "/x"}, "'/x' is a full object name"),
+            (SEIDownloadExportOperator, {"layout": "hive", "destination": "/x.csv"}, "'/x.csv' is a full object name"),
             (SEIDownloadExportOperator, {"export_id": "a/b"}, "export_id 'a/b' is not an export id"),
             (SEIDownloadExportOperator, {"export_id": None}, "export_id 'None' is not an export id"),
             (SEIDownloadExportOperator, {"family": "bah", "export_id": "{{ x }}"}, "family 'bah'"),
