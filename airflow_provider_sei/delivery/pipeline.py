@@ -101,11 +101,11 @@ def deliver(
     open_sink = open_folder(folder + slash or "./")
     with open_body() as body:
         pipeline = ContentPipeline(body, destination, expected, clock)
-        if pipeline.stores_gzip != name.casefold().endswith(".gz"):
-            name = f"{name}.gz" if pipeline.stores_gzip else name[:-3]
+        plain = re.sub(r"(?<=.)\.gz$", "", name, flags=re.IGNORECASE)
+        names = plain, (f"{name}.gz" if plain == name else name)
         try:
-            with closing(open_sink(name)) as sink:
-                written = _write(pipeline, sink, destination.overwrite)
+            with closing(open_sink(names[pipeline.stores_gzip])) as sink:
+                written = _write(pipeline, sink, names[not pipeline.stores_gzip], destination.overwrite)
         except SEIError:
             raise
         except Exception as error:  # each client library has its own classes
@@ -141,29 +141,49 @@ def open_folder(folder: str) -> Callable[[str], Sink]:
     return lambda name: sink(path / name)
 
 
-def _write(pipeline: ContentPipeline, sink: Sink, overwrite: str) -> bool:
-    """Write and publish an object; return whether it was necessary."""
+def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) -> bool:
+    """Write and publish an object; return whether it was necessary.
+
+    :param other: the object's name in the other compression, which an earlier delivery of the same request may have.
+    """
     if overwrite == "fail":
-        _check_absent(sink)
+        _check_absent(sink, other)
     pipeline.run(sink)
     sha256 = pipeline.sha256.hexdigest()
-    if overwrite == "skip" and sink.existing_size() == pipeline.stored and sink.existing_sha256() == sha256:
-        log.info("%s has the same content already; nothing written", sink.uri)
-        return False
+    is_same = overwrite == "skip" and sink.existing_size() == pipeline.stored and sink.existing_sha256() == sha256
     if overwrite == "fail":
-        _check_absent(sink)
-    try:  # some stores refuse by themselves if another writer was faster
-        sink.commit(replace=overwrite != "fail")
-    except FileExistsError:
-        _check_absent(sink)
-        raise
-    return True
+        _check_absent(sink, other)
+    # Before publishing: one that appears later is newer. Two deliveries at a time must not remove each other's object.
+    is_replaced = overwrite != "fail" and _tolerate(sink.existing_size, other) is not None
+    if is_same:
+        log.info("%s has the same content already; nothing written", sink.uri)
+    else:
+        try:  # some stores refuse by themselves if another writer was faster
+            sink.commit(replace=overwrite != "fail")
+        except FileExistsError:
+            _check_absent(sink, other)
+            raise
+    if is_replaced:
+        _tolerate(sink.remove, other)
+    return not is_same
 
 
-def _check_absent(sink: Sink) -> None:
-    if sink.existing_size() is not None:
-        msg = f'{sink.uri} exists already, and overwrite="fail" does not replace it'
-        raise SEIArgumentError(msg, field="overwrite")
+def _check_absent(sink: Sink, other: str) -> None:
+    for name in (None, other):
+        if sink.existing_size(name) is not None:
+            uri = f"{sink.uri.rpartition('/')[0]}/{name}" if name else sink.uri
+            msg = f'{uri} exists already, and overwrite="fail" does not replace it'
+            raise SEIArgumentError(msg, field="overwrite")
+
+
+def _tolerate(call: Callable[[str], int | None], name: str) -> int | None:
+    """Look for, or remove, an object that a delivery replaces; the delivery does not depend on it."""
+    try:
+        return call(name)
+    except Exception as error:  # noqa: BLE001 - each client library has its own classes
+        words = "%s, of an earlier delivery of this file, may still be there: it could not be checked or removed (%s)"
+        log.warning(words, name, error)
+        return None
 
 
 class ContentPipeline:

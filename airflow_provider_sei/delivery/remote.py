@@ -26,14 +26,22 @@ class RemoteObject:
         # Without the Airflow connection that the path carries as the URL's user: s3://aws_default@lake/x.
         self.uri = f"{path.protocol}://{self._name}"
 
-    def existing_size(self) -> int | None:
-        """Return its size in bytes, or ``None`` if there is none."""
+    def existing_size(self, name: str | None = None) -> int | None:
+        """Return its size in bytes, or that of another object in its folder; ``None`` if there is none."""
         self._fs.invalidate_cache()
         try:
-            info = self._fs.info(self._name)
+            info = self._fs.info(self._beside(name) if name else self._name)
         except FileNotFoundError:
             return None
         return int(info["size"]) if info["type"] == "file" else None
+
+    def remove(self, name: str) -> None:
+        """Remove another object of its folder."""
+        self._fs.rm_file(self._beside(name))
+        self._fs.invalidate_cache()
+
+    def _beside(self, name: str) -> str:
+        return f"{self._name.rpartition('/')[0]}/{name}"
 
     def existing_sha256(self) -> str:
         """Return its sha256 in hexadecimal."""

@@ -110,9 +110,14 @@ class LocalSink:
         os.close(self._fd)
         self._fd = -1
 
-    def existing_size(self) -> int | None:
-        """Return the size of the file that has the name now, if any."""
-        return self._target.stat().st_size if self._target.exists() else None
+    def existing_size(self, name: str | None = None) -> int | None:
+        """Return the size of the file that has the name now, or of another one in its folder, if any."""
+        path = self._target.with_name(name or self._target.name)
+        return path.stat().st_size if path.is_file() else None
+
+    def remove(self, name: str) -> None:
+        """Remove another file of the folder."""
+        self._target.with_name(name).unlink()
 
     def existing_sha256(self) -> str:
         """Return the sha256 of the file that has the name now."""

@@ -178,7 +178,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
         (``family=productivity/period=2024-01/team=456/productivity.csv``). The rest of the request is not in the name,
         so a changed request replaces the file: use separate destinations for exports that differ in it.
     :param compression: ``keep`` the file as the server sends it, or make it ``gzip`` or ``none``. The name's suffix
-        always matches.
+        always matches; an older object with the other suffix is removed.
     :param overwrite: ``replace`` an existing object, ``skip`` writing if its content is the same, or ``fail`` if it
         exists.
     :param download_timeout: seconds for the whole download.

@@ -70,3 +70,33 @@ def test_a_move_that_fails_leaves_the_older_object(
     with pytest.raises(SEIDownloadError, match=r"could not be stored at memory://.*read-only"):
         deliver(body(b"a\n"), Destination.from_arguments(f"{URL}request.csv"), expected)
     assert objects(fs) == {"/folder/sei/request.csv": b"older"}
+
+
+@pytest.mark.parametrize("call", ["info", "rm_file"])
+def test_an_older_object_that_cannot_be_removed_fails_no_delivery(  # noqa: PLR0917 - fixtures
+    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    """The new one is published; a warning says that there may be two. A key may have no right to look or to delete."""
+    allowed = getattr(fs, call)
+
+    def refuse(name: str, *arguments: Any) -> Any:
+        if name.endswith(".csv.gz"):
+            raise PermissionError(name)
+        return allowed(name, *arguments)
+
+    fs.pipe_file("/folder/sei/x.csv.gz", b"older")
+    monkeypatch.setattr(fs, call, refuse)
+    assert deliver(body(b"a\n"), Destination.from_arguments(f"{URL}x.csv"), expected).written
+    assert objects(fs) == {"/folder/sei/x.csv": b"a\n", "/folder/sei/x.csv.gz": b"older"}
+    [record] = caplog.records
+    assert (record.levelname, "x.csv.gz" in record.getMessage()) == ("WARNING", True)
+
+
+def test_what_another_delivery_publishes_meanwhile_is_not_removed(
+    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at the same time could remove each other's object."""
+    move = fs.mv
+    monkeypatch.setattr(fs, "mv", lambda *names: (move(*names), fs.pipe_file("/folder/sei/x.csv.gz", b"newer")))
+    deliver(body(b"a\n"), Destination.from_arguments(f"{URL}x.csv"), expected)
+    assert objects(fs).keys() == {"/folder/sei/x.csv", "/folder/sei/x.csv.gz"}

@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,28 @@ class TestEveryStore:
         assert deliver(body(other), destination, expected).written
         assert store.objects() == {"x.csv": other}
         assert store.unfinished() == []
+
+    def test_a_request_leaves_one_object_however_it_is_compressed(self, store: Any, body: Any, expected: Any) -> None:
+        """A query would count both; an object of any other name stays."""
+        others = dict.fromkeys(("x", "x.csv.gz.gz", "x.csv.old", "y.csv.gz"), OLDER)
+        for name in others:
+            store.put(name, OLDER)
+        for compression, name in (("none", "x.csv"), ("gzip", "x.csv.gz"), ("none", "x.csv")):
+            destination = Destination.from_arguments(f"{store.url}x.csv", compression=compression)
+            deliver(body(OLDER), destination, expected)
+            assert store.objects().keys() == {name, *others}
+        # Whoever was killed between publishing and removing leaves both; the next one removes it, if it writes or not.
+        store.put("x.csv.gz", OLDER)
+        assert not deliver(body(OLDER), replace(destination, overwrite="skip"), expected).written
+        assert store.objects() == {"x.csv": OLDER, **others}
+
+    def test_the_other_compressions_object_is_kept_if_asked(self, store: Any, body: Any, expected: Any) -> None:
+        """``fail`` looks for both names."""
+        store.put("x.csv.gz", OLDER)
+        destination = Destination.from_arguments(f"{store.url}x.csv", overwrite="fail")
+        with pytest.raises(ValueError, match=r"x\.csv\.gz exists already"):
+            deliver(body(b"a\n1\n"), destination, expected)
+        assert store.objects() == {"x.csv.gz": OLDER}
 
     def test_a_sink_that_is_closed_twice_minds_not(self, store: Any) -> None:
         """Before a commit and after it."""
