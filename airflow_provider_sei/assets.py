@@ -75,12 +75,18 @@ def emit_asset_events(
 ) -> None:
     """Add ``extra`` to the events of a task's outlets; an ``AssetAlias`` gets the delivered object as its asset.
 
-    Must run in the task's last segment: what is set before a deferral is lost.
+    Its URI is percent-encoded, that in ``extra`` is not. Must run in the task's last segment: what is set before
+    a deferral is lost.
     """
     events: Any = context.get("outlet_events")
     for outlet in outlets if events is not None else ():
         if isinstance(outlet, AssetAlias):
-            events[outlet].add(Asset(str(extra["uri"])), extra=dict(extra))
+            try:  # Airflow takes 1,500 characters of ASCII; the object is delivered already
+                asset = Asset(quote(extra["uri"], safe="/:@!$&'()*+,;="))
+            except ValueError as error:
+                log.warning("%s gets no event for %s: %s", outlet.name, extra["uri"], error)
+            else:
+                events[outlet].add(asset, extra=dict(extra))
         elif isinstance(outlet, Asset):
             event = events[outlet]
             event.extra.update(extra)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
@@ -111,6 +111,25 @@ class TestOutlets:
         result, events = run(alias)
         [(asset, extra)] = events[alias].added
         assert (asset.uri, extra["sha256"]) == (result["uri"], result["sha256"])
+
+    def test_an_alias_gets_a_uri_that_airflow_takes(self, run: Any, tmp_path: Path) -> None:
+        """Airflow fails a task whose assets are not in ASCII; decoded, it is the object."""
+        alias = AssetAlias("sei-files")
+        result, events = run(alias, destination=f"{tmp_path}/org_tree=Qualität 100%25/#?/")
+        [(asset, extra)] = events[alias].added
+        assert asset.uri.isascii()
+        assert unquote(asset.uri) == result["uri"] == extra["uri"]
+        assert "Qualität" in result["uri"]
+
+    def test_a_uri_that_is_too_long_for_airflow_fails_no_delivery(
+        self, run: Any, tmp_path: Path, task_log: Any
+    ) -> None:
+        """The alias gets no event, with a warning; other outlets have theirs."""
+        alias, folder = AssetAlias("sei-files"), "/".join(["ö" * 60] * 5)
+        result, events = run(alias, LAKE, destination=f"{tmp_path}/{folder}/")
+        assert events[alias].added == []
+        assert events[LAKE].extra["uri"] == result["uri"]
+        assert "sei-files gets no event" in task_log.text
 
     @pytest.mark.parametrize(("given", "keys"), [("2024-01", ["2024-01"]), (["a", "b"], ["a", "b"])])
     def test_partitions_are_added(self, run: Any, *, given: Any, keys: list[str]) -> None:
