@@ -1,8 +1,8 @@
 """Assets and lineage: the ``sei://`` scheme for what SEI exports, the asset events of deliveries, and OpenLineage.
 
-``sei://<organisation>/<project>/<family>`` is a family's metrics of a project, followed by ``/team/<id>`` or
-``/tree/<name>`` for one team or organisation tree. It is the input of an export, in lineage and for DAGs that wait for
-exports that somebody else creates. The delivered object is an asset of its store (``s3://``, ``gs://``, ``file://``).
+``sei://<account>/<organisation>/<project>/<family>`` is a family's metrics of a project, followed by ``/team/<id>``
+or ``/tree/<name>`` for one team or tree. It is the input of an export, in lineage and for DAGs that wait for exports
+that somebody else creates. The delivered object is an asset of its store (``s3://``, ``gs://``, ``file://``).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ log = logging.getLogger("airflow_provider_sei")
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """Check that an ``sei://`` URI has its form; Airflow calls this when a DAG is parsed."""
     parts = [part for part in uri.path.split("/") if part]
-    if not uri.netloc or len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] not in ("team", "tree")):  # noqa: PLR2004 - its form
+    if not uri.netloc or len(parts) not in (3, 5) or (len(parts) == 5 and parts[3] not in ("team", "tree")):  # noqa: PLR2004 - its form
         msg = (
-            f"{uri.geturl()!r} is not an SEI asset: sei://<organisation>/<project>/<family>, followed by /team/<id> or"
-            " /tree/<name> for one team or tree"
+            f"{uri.geturl()!r} is not an SEI asset: sei://<account>/<organisation>/<project>/<family>, followed by"
+            " /team/<id> or /tree/<name> for one team or tree"
         )
         raise ValueError(msg)
     return uri._replace(path="/" + "/".join(parts), query="", fragment="")
@@ -42,9 +42,10 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 def scope_uri(scope: Mapping[str, str | None]) -> str:
     """Return the ``sei://`` URI of what is exported; a team takes precedence over its tree.
 
-    :param scope: ``family``, ``org_identifier``, ``project_identifier``, ``team_id``, ``org_tree_name``.
+    :param scope: ``family``, ``account``, ``org_identifier``, ``project_identifier``, ``team_id``, ``org_tree_name``.
     """
-    path = [scope.get("org_identifier") or "default", scope.get("project_identifier") or "default", scope["family"]]
+    names = ("account", "org_identifier", "project_identifier", "family")
+    path = [scope.get(name) or "default" for name in names]
     if team_id := scope.get("team_id"):
         path += ["team", team_id]
     elif tree := scope.get("org_tree_name"):
@@ -55,6 +56,7 @@ def scope_uri(scope: Mapping[str, str | None]) -> str:
 def scope_asset(
     family: str,
     *,
+    account: str,
     org_identifier: str,
     project_identifier: str,
     team_id: str | None = None,
@@ -63,10 +65,11 @@ def scope_asset(
 ) -> Asset:
     """Return the asset of what an export reads: a family's metrics of a project, of one team, or of one tree.
 
+    :param account: the connection's ``account_id``; if it has none, its host: an alias, or the base URL without scheme.
     :param kwargs: passed to ``Asset``: ``group``, ``extra``, ``watchers``.
     """
     scope = {"family": get_family(family).name, "team_id": team_id, "org_tree_name": org_tree_name}
-    place = {"org_identifier": org_identifier, "project_identifier": project_identifier}
+    place = {"account": account, "org_identifier": org_identifier, "project_identifier": project_identifier}
     return Asset(uri=scope_uri(scope | place), **kwargs)  # without a name, which Airflow has from 3.0 on
 
 

@@ -30,7 +30,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
     "conn-fields": {
         "project_identifier": _field("Project identifier", "Required for exports; a task's own value overrides it."),
         "org_identifier": _field("Organization identifier", "Required for exports; a task's own value overrides it."),
-        "account_id": _field("Account id", "Optional. For links to Insights pages, and sent with calls that take it."),
+        "account_id": _field("Account id", "Advised. For names of files and assets, and links to Insights pages."),
         "auth_header": _field(
             "Header of the API key",
             "As documented: authorization for exports, x-api-key for legacy reports.",

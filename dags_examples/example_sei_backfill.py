@@ -7,8 +7,8 @@ The run on the first of a month delivers the month before. This delivers all of 
 airflow backfill create --dag-id sei_backfill --from-date 2023-02-01 --to-date 2025-01-02 --max-active-runs 2
 ```
 
-Each month has its own file, for example `family=productivity/period=2023-01/team=456/productivity.csv`. To export a
-month again, clear its run or use `--reprocess-behavior completed`; the file is only written if it has changed.
+Each month has its own file, for example `family=productivity/period=2023-01/team=456/productivity_3f9a1c2e.csv`. To
+export a month again, clear its run or use `--reprocess-behavior completed`; the file is only written if it has changed.
 
 Teams and pool are read from the environment:
 

@@ -165,7 +165,9 @@ def _poll_fast(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick(sei_connection: str, sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let whole DAGs run in this process, polling every few hundredths of a second."""
-    monkeypatch.setenv(f"AIRFLOW_CONN_{sei_connection.upper()}", sei_server.connection_json(calls_per_minute=1000))
+    # File names have the account; without one they would have the server's port, another one in each test.
+    fields = {"calls_per_minute": 1000, "account_id": "demo_account"}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{sei_connection.upper()}", sei_server.connection_json(**fields))
     _poll_fast(monkeypatch)
     monkeypatch.setattr("airflow_provider_sei.operators.sei.random", SimpleNamespace(random=lambda: 0.001))
     # ``dag.test`` installs a SIGTERM handler that ignores the signal, so the tests could not be stopped any more.

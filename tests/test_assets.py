@@ -23,9 +23,9 @@ class TestScheme:
     @pytest.mark.parametrize(
         "uri",
         [
-            "sei://org/project/productivity",
-            "sei://org/project/ba/team/456",
-            "sei://org/project/sprint/tree/Engineering",
+            "sei://account/org/project/productivity",
+            "sei://account/org/project/ba/team/456",
+            "sei://account/org/project/sprint/tree/Engineering",
         ],
     )
     def test_documented_forms_are_unchanged(self, uri: str) -> None:
@@ -33,23 +33,24 @@ class TestScheme:
         assert sanitize_uri(urlsplit(uri)).geturl() == uri
 
     @pytest.mark.parametrize(
-        "uri", ["sei:///project/ba", "sei://org", "sei://org/project", "sei://org/project/ba/team", "sei://o/p/ba/x/1"]
+        "uri",
+        ["sei:///o/p/ba", "sei://a/o", "sei://a/o/p", "sei://a/o/p/ba/team", "sei://a/o/p/ba/x/1", "sei://o/p/ba"],
     )
     def test_other_forms_are_rejected(self, uri: str) -> None:
         """A mistyped asset would never be updated."""
-        with pytest.raises(ValueError, match=r"sei://<organisation>/<project>/<family>"):
+        with pytest.raises(ValueError, match=r"sei://<account>/<organisation>/<project>/<family>"):
             sanitize_uri(urlsplit(uri))
 
     @pytest.mark.parametrize(
         ("given", "uri"),
         [
-            ({"team_id": "456", "org_tree_name": "R&D"}, "sei://default/p%201/sprint/team/456"),
-            ({"org_tree_name": "R&D"}, "sei://default/p%201/sprint/tree/R%26D"),
+            ({"team_id": "456", "org_tree_name": "R&D"}, "sei://a/default/p%201/sprint/team/456"),
+            ({"org_tree_name": "R&D"}, "sei://a/default/p%201/sprint/tree/R%26D"),
         ],
     )
     def test_a_scope_asset_has_the_uri_of_its_exports(self, given: dict[str, str], uri: str) -> None:
         """A team takes precedence over its tree."""
-        project = {"org_identifier": "default", "project_identifier": "p 1"}
+        project = {"account": "a", "org_identifier": "default", "project_identifier": "p 1"}
         assert scope_asset("sprint", **project, **given).uri == scope_uri({"family": "sprint", **project, **given})
         assert scope_asset("sprint", **project, **given).uri == uri
 
@@ -76,7 +77,8 @@ def run(sei_connection: str, tmp_path: Path) -> Any:
 
     def execute(*outlets: Any, events: Events | None = None, **changes: Any) -> tuple[dict[str, Any], Events]:
         events = Events() if events is None else events
-        arguments = {"destination": f"{tmp_path}/", "sei_conn_id": sei_connection, **REQUEST, **changes}
+        arguments = {"destination": f"{tmp_path}/", "sei_conn_id": sei_connection, "account_id": "acc"}
+        arguments |= {**REQUEST, **changes}
         operator = SEIExportOperator(task_id="export", outlets=list(outlets), **arguments)
         return operator.execute({"outlet_events": events}), events
 
@@ -92,6 +94,7 @@ class TestOutlets:
         assert events[LAKE].extra == {
             **result,
             **REQUEST,
+            "account": "acc",
             "org_identifier": "default",
             "project_identifier": "demo_project",
         }

@@ -25,7 +25,7 @@ def test_each_month_is_delivered_once_and_not_written_again(run: Any, sei_server
     first = backfill(run, MONTHS)
     delivered = files(tmp_path)
     assert set(delivered) == {
-        f"family=productivity/period={year}-{month:02d}/team={team}/productivity.csv"
+        f"family=productivity/period={year}-{month:02d}/team={team}/productivity_c9d8bf79.csv"
         for year, month in MONTHS
         for team in TEAMS
     }

@@ -75,7 +75,7 @@ def lab(sei_server: RunningServer, tmp_path: Path) -> Lab:
         home=tmp_path / "airflow",
         dags_folder=dags,
         port=free_ports(1)[0],
-        connections={"sei_default": sei_server.connection_json()},
+        connections={"sei_default": sei_server.connection_json(account_id="demo_account")},
         beside={},
         backfills=((*HALF_A_YEAR, *conf), (*TWO_PARTITIONS, *conf)),
     )
@@ -115,8 +115,8 @@ def test_a_backfill_delivers_each_period_once_and_a_second_one_changes_nothing(
         first = ended(api, "sei_backfill", runs=len(MONTHS))
         ended(api, "partitioned", runs=2)
     delivered = files(tmp_path / "out")
-    periods = [f"family=productivity/period={month}/team=456/productivity.csv" for month in MONTHS]
-    partitions = [f"family=ba/period={month}/team=456/ba.csv" for month in ("2024-01", "2024-02")]
+    periods = [f"family=productivity/period={month}/team=456/productivity_c9d8bf79.csv" for month in MONTHS]
+    partitions = [f"family=ba/period={month}/team=456/ba_c9d8bf79.csv" for month in ("2024-01", "2024-02")]
     assert sorted(delivered) == sorted(periods + partitions)
     exports = [export for export in sei_server.exports if export.family == "productivity"]
     assert len({export.request["dateRange"]["start"] for export in exports}) == len(exports) == len(MONTHS)

@@ -61,7 +61,7 @@ def deliver(sei_connection: str, tmp_path: Path) -> Callable[[], DeliveryResult]
     """Deliver an export as a ``@task`` does."""
 
     def run() -> DeliveryResult:
-        hook = SEIHook(sei_connection)
+        hook = SEIHook(sei_connection, account_id="acc")
         export = hook.get_export("productivity", hook.create_export(**REQUEST).export_id)
         return hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
 
@@ -87,16 +87,17 @@ class TestHookLevel:
         found = ExtractorManager().get_hook_lineage()
         names = [(dataset.namespace, dataset.name) for dataset in (*found.inputs, *found.outputs)]
         path = delivered.uri.removeprefix("file://")
-        assert names == [("sei://default", "demo_project/productivity"), ("file", path)]
+        assert names == [("sei://acc", "default/demo_project/productivity"), ("file", path)]
 
     def test_a_report_has_input_and_output(self, collector: Any, sei_connection: str, tmp_path: Path) -> None:
         """Its kind and its team."""
         request = ReportRequest.from_arguments(
             report_type="team", collection_id="456", date_start="2024-01-01", date_end="2024-01-31"
         )
-        delivered = SEIHook(sei_connection).download_report(request, Destination.from_arguments(f"{tmp_path}/"))
+        hook = SEIHook(sei_connection, account_id="acc")
+        delivered = hook.download_report(request, Destination.from_arguments(f"{tmp_path}/"))
         found = collector.collected_assets
-        assert [item.asset.uri for item in found.inputs] == ["sei://default/demo_project/team-report/team/456"]
+        assert [item.asset.uri for item in found.inputs] == ["sei://acc/default/demo_project/team-report/team/456"]
         assert [item.asset.uri for item in found.outputs] == [delivered.uri]
 
     def test_an_error_of_the_collector_fails_no_delivery(
@@ -124,7 +125,7 @@ class TestEvents:
         event = emitted(operator, "complete")
         [source], [target] = event["inputs"], event["outputs"]
         assert event["eventType"] == "COMPLETE"
-        assert (source["namespace"], source["name"]) == ("sei://default", "demo_project/productivity/team/456")
+        assert (source["namespace"], source["name"]) == ("sei://acc", "default/demo_project/productivity/team/456")
         path = Path(result["uri"].removeprefix("file://"))
         assert (target["namespace"], target["name"]) == ("file", str(path))
         columns = [field["name"] for field in target["facets"]["schema"]["fields"]]
@@ -134,7 +135,7 @@ class TestEvents:
 
     def test_an_export_that_fails_during_a_deferral(self, emitted: Any, operator: Any) -> None:
         """The resumed task reports what was to be read."""
-        scope = {"family": "ba", "team_id": "7", "org_identifier": "o", "project_identifier": "p"}
+        scope = {"family": "ba", "team_id": "7", "account": "a", "org_identifier": "o", "project_identifier": "p"}
         event = {
             "outcome": "error",
             "error": {"type": "SEIExportFailedError", "message": "Out of memory"},
@@ -144,7 +145,7 @@ class TestEvents:
             operator.execute_complete({}, event)
         event = emitted(operator, "failure")
         assert (event["eventType"], event["outputs"]) == ("FAIL", [])
-        assert [(source["namespace"], source["name"]) for source in event["inputs"]] == [("sei://o", "p/ba/team/7")]
+        assert [(source["namespace"], source["name"]) for source in event["inputs"]] == [("sei://a", "o/p/ba/team/7")]
 
     def test_an_export_that_cannot_be_downloaded(self, emitted: Any, sei_connection: str, tmp_path: Path) -> None:
         """Its family is known."""
@@ -157,13 +158,15 @@ class TestEvents:
         )
         with pytest.raises(Exception, match="404"):
             task.execute({})
-        assert [source["name"] for source in emitted(task, "failure")["inputs"]] == ["demo_project/productivity"]
+        [source] = emitted(task, "failure")["inputs"]
+        assert source["name"] == "default/demo_project/productivity"
 
 
 @pytest.fixture
 def operator(sei_connection: str, tmp_path: Path) -> SEIExportOperator:
     """An ``SEIExportOperator`` for January of team 456."""
-    return SEIExportOperator(task_id="export", destination=f"{tmp_path}/", sei_conn_id=sei_connection, **REQUEST)
+    arguments = {"destination": f"{tmp_path}/", "sei_conn_id": sei_connection, "account_id": "acc", **REQUEST}
+    return SEIExportOperator(task_id="export", **arguments)
 
 
 @pytest.fixture

@@ -385,7 +385,7 @@ class TestTasks:
         assert run("period_pieces").state == "success"
         assert requested(sei_server) == {("2023-11-15", "2023-12-31"), ("2024-01-01", "2024-03-31")}
         assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.csv")} == {
-            f"family=ba/period={label}/team=456/ba.csv" for label in ("2023-11-15_2023-12-31", "2024-Q1")
+            f"family=ba/period={label}/team=456/ba_c9d8bf79.csv" for label in ("2023-11-15_2023-12-31", "2024-Q1")
         }
 
     def test_a_retry_continues_with_the_same_export(self, sei_server: Any, sei_connection: str, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from airflow_provider_sei.protocol.families import did_you_mean
 
 FIELDS = (
     *("family", "team_id", "org_tree_name", "date_start", "date_end", "period", "export_id"),
-    *("account", "project", "org", "fingerprint"),
+    *("account", "project", "org", "scope", "fingerprint"),
 )
 _FINGERPRINT_LENGTH = 8
-# The file's name says nothing else about the request: a query reads every file of a partition, so a changed request has
-# to replace the file that an earlier one left.
-_HIVE = "family={family}/period={period}/%s/{family}.csv"
+# The file's name says whose data it has, but not which: a query reads every file of a partition, so a changed request
+# has to replace the file that an earlier one left.
+_HIVE = "family={family}/period={period}/%s/{family}_{scope}.csv"
 # As ``escapePathName`` of Hive's ``FileUtils`` and of Spark's ``ExternalCatalogUtils`` has it, read on 2026-11-23, so
 # that both read the values back.
 _HIVE_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{\[\]^]")
@@ -147,5 +147,5 @@ def _encoded(name: str, fields: Mapping[str, str | None], pattern: str) -> str:
     if not value:
         msg = f"destination {pattern!r} needs {{{name}}}, but this request has none"
         raise SEIArgumentError(msg, field="destination")
-    value = value[:_FINGERPRINT_LENGTH] if name == "fingerprint" else value
+    value = value[:_FINGERPRINT_LENGTH] if name in ("scope", "fingerprint") else value
     return _HIVE_ESCAPED.sub(lambda char: f"%{ord(char[0]):02X}", value)

@@ -23,6 +23,7 @@ class RemoteObject:
     def __init__(self, path: Any) -> None:
         self._fs: Any = path.fs
         self._name: str = path.path.lstrip("/")
+        self._folder = self._name.rpartition("/")[0]
         # Without the Airflow connection that the path carries as the URL's user: s3://aws_default@lake/x.
         self.uri = f"{path.protocol}://{self._name}"
 
@@ -30,18 +31,15 @@ class RemoteObject:
         """Return its size in bytes, or that of another object in its folder; ``None`` if there is none."""
         self._fs.invalidate_cache()
         try:
-            info = self._fs.info(self._beside(name) if name else self._name)
+            info = self._fs.info(f"{self._folder}/{name}" if name else self._name)
         except FileNotFoundError:
             return None
         return int(info["size"]) if info["type"] == "file" else None
 
     def remove(self, name: str) -> None:
         """Remove another object of its folder."""
-        self._fs.rm_file(self._beside(name))
+        self._fs.rm_file(f"{self._folder}/{name}")
         self._fs.invalidate_cache()
-
-    def _beside(self, name: str) -> str:
-        return f"{self._name.rpartition('/')[0]}/{name}"
 
     def existing_sha256(self) -> str:
         """Return its sha256 in hexadecimal."""

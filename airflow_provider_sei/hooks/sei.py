@@ -25,7 +25,7 @@ from airflow_provider_sei.exceptions import (
     SEIResponseError,
 )
 from airflow_provider_sei.protocol import exports, listing, teams
-from airflow_provider_sei.protocol.export_request import ExportRequest
+from airflow_provider_sei.protocol.export_request import ExportRequest, fingerprint
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
 from airflow_provider_sei.protocol.http import Call, HttpRequest
@@ -226,7 +226,10 @@ class SEIHook(BaseHook):
             size = found.size_bytes if verify_size else None
             expected = ExpectedFile(description=found.description, export_id=found.export_id, size_bytes=size)
             fields = {name: getattr(found, name) for name in ("family", "export_id", "team_id", "org_tree_name")}
-            target = destination.resolve({**fields, **self.settings.destination_fields, "fingerprint": None})
+            # Whose data they are, the status says only of a team or a tree.
+            scope = fingerprint([self.settings.source, {}]) if found.team_id or found.org_tree_name else None
+            fields |= {**self.settings.destination_fields, "scope": scope, "fingerprint": None}
+            target = destination.resolve(fields)
             if "{" in target.url:  # only then must the period be known
                 days = zip(("date_start", "date_end"), exports.export_period(found), strict=True)
                 target = target.resolve(dict(days))
@@ -245,7 +248,8 @@ class SEIHook(BaseHook):
             self.log.warning("%s", warning)
         scope = {"family": request.family, "team_id": request.collection_id}
         days = {"date_start": request.date_start, "date_end": request.date_end}
-        fields = {**scope, **days, **self.settings.destination_fields, "fingerprint": request.fingerprint()}
+        settings = self.settings
+        fields = {**scope, **days, **settings.destination_fields, **request.fingerprints(settings.source)}
         target = destination.resolve({**dict.fromkeys(FIELDS), **fields})
         description, call = f"get the {request.description}", request.http_request()
         expected = ExpectedFile(description=request.description)
@@ -281,9 +285,7 @@ class SEIHook(BaseHook):
             raise SEIDownloadError(msg) from None
         finally:
             self._thread_id = None
-        settings = self.settings
-        place = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
-        report_lineage(self, scope_uri({**place, **scope}), delivered)
+        report_lineage(self, scope_uri({**self.settings.source, **scope}), delivered)
         return delivered
 
     @contextmanager

@@ -172,11 +172,11 @@ class SEIDeliveryOperator(SEIBaseOperator):
         Airflow connection if the store needs one (``s3://aws_default@lake/sei/``), or a local path. A folder gets a
         file named after the request. The name may have fields in single braces: ``{family}``, ``{team_id}``,
         ``{org_tree_name}``, ``{date_start}``, ``{date_end}``, ``{period}``, ``{export_id}``, ``{account}``,
-        ``{project}``, ``{org}``, ``{fingerprint}``.
+        ``{project}``, ``{org}``, ``{scope}``, ``{fingerprint}``.
     :param layout: name of the files in a folder. ``flat``: all in one folder, each named after its whole request.
         ``hive``: one in each folder of family, period and team, which query engines read as columns
-        (``family=productivity/period=2024-01/team=456/productivity.csv``). The rest of the request is not in the name,
-        so a changed request replaces the file: use separate destinations for exports that differ in it.
+        (``family=productivity/period=2024-01/team=456/productivity_3f9a1c2e.csv``, with ``{scope}``). The rest of the
+        request is not in the name, so a changed one replaces the file: use separate destinations for such requests.
     :param compression: ``keep`` the file as the server sends it, or make it ``gzip`` or ``none``. The name's suffix
         always matches; an older object with the other suffix is removed.
     :param overwrite: ``replace`` an existing object, ``skip`` writing if its content is the same, or ``fail`` if it
@@ -213,8 +213,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
     ) -> None:
         """Set what lineage reports, also of a task that fails later, and the Insights link."""
         settings = self.hook.settings
-        place = {"org_identifier": settings.org_identifier, "project_identifier": settings.project_identifier}
-        self._scope = {name: value for name, value in {**place, **fields}.items() if value}
+        self._scope = {name: value for name, value in {**settings.source, **fields}.items() if value}
         if url := insights_url(settings, insights_page, self._scope.get("team_id")):
             self._set_link(context, SEIInsightsLink.key, url)
 

@@ -133,11 +133,9 @@ class SEICreateExportOperator(SEIBaseOperator):
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
         if is_missing(self.date_start) and is_missing(self.date_end):
             arguments |= run_dates(context, self.granularity)
-        request, settings = ExportRequest.from_arguments(**arguments), self.hook.settings
-        fingerprint = request.fingerprint(
-            org_identifier=settings.org_identifier, project_identifier=settings.project_identifier
-        )
+        request = ExportRequest.from_arguments(**arguments)
         max_tries = getattr(context.get("ti"), "max_tries", None)
+        fingerprint = request.fingerprints(self.hook.settings.source)["fingerprint"]
         return request, {"version": 1, "fingerprint": fingerprint, "max_tries": max_tries}
 
     def _create_delay(self, context: Mapping[str, Any], identity: Mapping[str, Any]) -> float:
@@ -205,7 +203,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
 
         # All arguments are parsed first: nothing waits or is created if one is invalid.
         request, identity = self._prepare(context)
-        destination = self._resolve_destination(context, request, identity["fingerprint"])
+        destination = self._resolve_destination(context, request)
         deadline = self._execution_deadline(context) if deadline is None else deadline
         if delay:
             self._wait_to_create(context, identity, deadline)
@@ -231,7 +229,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
             self._defer_until_completed(plan, decisions)
         return self._deliver(context, replace(outcome.export_or_raise(), reused=export.reused), destination)
 
-    def _resolve_destination(self, context: Context, request: ExportRequest, fingerprint: str) -> Destination:
+    def _resolve_destination(self, context: Context, request: ExportRequest) -> Destination:
         names = {
             "family": request.family.name,
             "team_id": request.scope.get("teamId"),
@@ -240,8 +238,9 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
             "date_end": request.date_end,
         }
         self._set_scope(context, request.family.insights_page, names)
-        place = self.hook.settings.destination_fields
-        return parse_destination(vars(self)).resolve({**names, **place, "fingerprint": fingerprint})
+        settings = self.hook.settings
+        fields = {**names, **settings.destination_fields, **request.fingerprints(settings.source)}
+        return parse_destination(vars(self)).resolve(fields)
 
     def _wait_to_create(self, context: Context, identity: Mapping[str, Any], deadline: float) -> None:
         delay = min(self._create_delay(context, identity), max(0.0, deadline - time.time()))

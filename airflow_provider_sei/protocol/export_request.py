@@ -35,6 +35,7 @@ REQUEST_FIELDS = (
 
 # The vendor's OpenAPI document has further ways to say whose metrics are exported.
 _OTHER_SCOPES = ("managerEmailId", "developerIds", "developerAttributes")
+_CONTENT = {"metricGroups", "metrics", "issueStatuses", "options"}  # the body's keys that say nothing of the scope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +97,16 @@ class ExportRequest:
             body["options"] = dict(self.options)
         return merged(body, self.extra_body)
 
-    def fingerprint(self, *, org_identifier: str | None = None, project_identifier: str | None = None) -> str:
-        """Return 64 hexadecimal characters that identify the request, whoever sends it and whenever."""
-        return fingerprint([self.family.name, org_identifier, project_identifier, self.body()])
+    def fingerprints(self, source: Mapping[str, str | None]) -> dict[str, str]:
+        """Return 64 hexadecimal characters for each of two, whoever sends the request and whenever.
+
+        :return: ``fingerprint``: of the request and its source; ``scope``: of the source and whatever says whose data
+            are requested, except for team and organisation tree, which names have themselves.
+        """
+        scope = {key: value for key, value in self.scope.items() if key not in ("teamId", "orgTreeName")}
+        scope |= {key: value for key, value in self.extra_body.items() if key not in _CONTENT}
+        whole = fingerprint([source, self.family.name, self.body()])
+        return {"scope": fingerprint([source, scope]), "fingerprint": whole}
 
     @property
     def level(self) -> str | None:

@@ -46,6 +46,7 @@ _METRICS_OF = {
     "contributor_metrics": metrics.CONTRIBUTOR_REPORT,
 }
 _ORDER = ("collectionId", "dateStart", "dateEnd", "teamRefId", "granularity")  # of the documents' bodies
+_CONTENT = {"granularity", "productivity", "efficiency", "productivityContributors", "includeRatings"}
 _REPORT_SECONDS = 300.0  # the server computes the report before it responds; large teams take minutes
 
 
@@ -91,9 +92,12 @@ class ReportRequest:
         """For messages."""
         return f"{self.report_type} report of collection {self.collection_id}"
 
-    def fingerprint(self) -> str:
-        """Return 64 hexadecimal characters that identify the request."""
-        return fingerprint([self.family, self.body])
+    def fingerprints(self, source: Mapping[str, str | None]) -> dict[str, str]:
+        """Return what identifies the request, and its scope, as an export's do."""
+        names = (self.collection_id, self.date_start, self.date_end)
+        scope = {key: value for key, value in self.body.items() if key not in _CONTENT and str(value) not in names}
+        whole = fingerprint([source, self.family, self.body])
+        return {"scope": fingerprint([source, scope]), "fingerprint": whole}
 
     def http_request(self) -> HttpRequest:
         """Return the request. ``format=csv`` is the vendor's only format."""

@@ -172,6 +172,14 @@ class SEISettings:
         """The fields of a destination that the connection knows."""
         return {"account": self.account_id, "project": self.project_identifier, "org": self.org_identifier}
 
+    @property
+    def source(self) -> dict[str, str | None]:
+        """What tells one source of data from another: two of them can have the same teams."""
+        aliases = {url: alias for alias, url in ALIASES.items()}
+        host = aliases.get(self.base_url.text) or self.base_url.text.partition("://")[2]
+        names = {"org_identifier": self.org_identifier, "project_identifier": self.project_identifier}
+        return {"account": self.account_id or host, **names}
+
     def with_overrides(self, **overrides: str | None) -> SEISettings:
         """Return these settings with an operator's own identifiers or ``auth_header``; empty values change nothing."""
         given: dict[str, Any] = {name: value for name, value in overrides.items() if value}

@@ -23,6 +23,7 @@ REQUEST = {
     "account": "acc",
     "project": "proj",
     "org": "default",
+    "scope": "5d41402a" * 8,
     "fingerprint": "3f9a1c2e" * 8,
 }
 
@@ -38,19 +39,19 @@ class TestPattern:
     """Fields in braces."""
 
     def test_every_field_is_replaced(self) -> None:
-        """The fingerprint has eight characters, and the period is its shortest name."""
+        """The two fingerprints have eight characters, and the period is its shortest name."""
         pattern = "s3://aws_default@lake/" + "/".join(f"{name}={{{name}}}" for name in FIELDS) + ".csv"
         assert resolved(pattern).partition("lake/")[2].split("/") == [
             *("family=ba", "team_id=456", "org_tree_name=Engineering", "date_start=2024-01-01"),
             *("date_end=2024-01-31", "period=2024-01", "export_id=exp_1", "account=acc", "project=proj"),
-            *("org=default", "fingerprint=3f9a1c2e.csv"),
+            *("org=default", "scope=5d41402a", "fingerprint=3f9a1c2e.csv"),
         ]
 
     @pytest.mark.parametrize(
         ("url", "layout", "name"),
         [
             ("/x/{org}/", "flat", "/x/default/ba_Engineering_team-456_2024-01-01_2024-01-31_3f9a1c2e.csv"),
-            ("/x/{org}/", "hive", "/x/default/family=ba/period=2024-01/team=456/ba.csv"),
+            ("/x/{org}/", "hive", "/x/default/family=ba/period=2024-01/team=456/ba_5d41402a.csv"),
             ("{family}.csv", "flat", "ba.csv"),
             ("memory://lake/{family}/{period}.csv", "flat", "memory://lake/ba/2024-01.csv"),
             ("/x/plain name, 50%.csv", "flat", "/x/plain name, 50%.csv"),
@@ -183,7 +184,7 @@ class TestHiveLayout:
     )
     def test_values_are_escaped_as_hive_and_spark_do(self, changes: dict[str, str | None], scope: str) -> None:
         """So they read the very values back; a scope of another kind has Hive's null partition."""
-        assert resolved("/x/", layout="hive", **changes) == f"/x/family=ba/period=2024-01/{scope}/ba.csv"
+        assert resolved("/x/", layout="hive", **changes) == f"/x/family=ba/period=2024-01/{scope}/ba_5d41402a.csv"
 
     def test_a_full_name_is_refused(self) -> None:
         """Folders and name are the layout's."""

@@ -76,10 +76,10 @@ class TestEveryStore:
     def test_escaped_names_are_written_as_they_are(self, store: Any, hook: SEIHook, sei_server: Any) -> None:
         """With equals and percent signs; so the file is found there, and not written again."""
         destination = Destination.from_arguments(store.url, layout="hive", overwrite="skip")
-        fields = {"family": "productivity", "period": "2024-Q1", "org_tree_name": "R&D / Öst: 100%"}
+        fields = {"family": "ba", "period": "2024-Q1", "org_tree_name": "R&D / Öst: 100%", "scope": "3f9a1c2e"}
         destination = destination.resolve(fields)
         first = hook.download_export(export(hook), destination)
-        assert first.uri.endswith("/family=productivity/period=2024-Q1/org_tree=R&D %2F Öst%3A 100%25/productivity.csv")
+        assert first.uri.endswith("/family=ba/period=2024-Q1/org_tree=R&D %2F Öst%3A 100%25/ba_3f9a1c2e.csv")
         assert ObjectStoragePath(destination.url).read_bytes() == sei_server.exports[0].csv
         second = hook.download_export(export(hook), destination)
         assert (first.written, second.written) == (True, False)

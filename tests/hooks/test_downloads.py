@@ -117,7 +117,7 @@ def test_an_export_without_a_file_is_not_downloaded(hook: SEIHook, sei_server: A
     ("url", "layout", "name"),
     [
         ("{folder}/", "flat", "productivity_{id}.csv"),
-        ("{folder}/", "hive", "family=productivity/period=2024-01/team=456/productivity.csv"),
+        ("{folder}/", "hive", "family=productivity/period=2024-01/team=456/productivity_baccd534.csv"),
         ("{folder}/{team_id}/{export_id}.csv", "flat", "456/{id}.csv"),
         ("{folder}/{account}/{org}/{project}/{date_end}.csv", "flat", "acc/{org}/{project}/2024-01-31.csv"),
     ],

@@ -103,7 +103,13 @@ def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, s
     """By the version's own cron schedule, in the DAG's timezone; ``create_jitter`` defers by a trigger of Airflow's."""
     with DAG("d", schedule="30 0 1 * *", start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin")) as dag:
         operator = SEIExportOperator(
-            task_id="export", family="ba", team_id="456", destination=folder, layout="hive", create_jitter=0.01
+            task_id="export",
+            family="ba",
+            team_id="456",
+            destination=folder,
+            layout="hive",
+            create_jitter=0.01,
+            account_id="acc",
         )
     schedule = core_timetable(dag)
     moment = pendulum.datetime(2024, 2, 29, 23, 30)  # in Berlin, this is in March
@@ -121,7 +127,7 @@ def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, s
     event = asyncio.run(first_event(deferred.value.trigger))
     result = getattr(operator, deferred.value.method_name)(context, event, **deferred.value.kwargs)
     assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
-    assert result["uri"] == f"file://{folder}family=ba/period=2024-02/team=456/ba.csv"
+    assert result["uri"] == f"file://{folder}family=ba/period=2024-02/team=456/ba_baccd534.csv"
 
 
 def core_timetable(dag: Any) -> Any:
@@ -165,8 +171,8 @@ def test_an_asset_event_has_the_result(folder: str) -> None:
 
 def test_a_scope_is_an_asset() -> None:
     """Its URI is unchanged, and is its name."""
-    asset = scope_asset("ba", org_identifier="default", project_identifier="p", team_id="456")
-    assert (asset.uri, getattr(asset, "name", asset.uri)) == ("sei://default/p/ba/team/456",) * 2
+    asset = scope_asset("ba", account="a", org_identifier="default", project_identifier="p", team_id="456")
+    assert (asset.uri, getattr(asset, "name", asset.uri)) == ("sei://a/default/p/ba/team/456",) * 2
 
 
 def test_a_permanent_error_fails_the_task_without_retries(

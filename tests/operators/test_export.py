@@ -151,6 +151,7 @@ class TestDeferral:
                 "scope": {
                     "family": "productivity",
                     "team_id": "456",
+                    "account": sei_server.base_url.removeprefix("http://"),
                     "org_identifier": sei_server.org,
                     "project_identifier": sei_server.project,
                     **JANUARY,

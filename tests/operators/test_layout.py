@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from airflow_provider_sei import exceptions
 from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator, SEILegacyReportOperator
 
 MakeOperator = Callable[..., SEIExportOperator]
-JANUARY = "family=productivity/period=2024-01/team=456/productivity.csv"
+JANUARY = "family=productivity/period=2024-01/team=456/productivity_baccd534.csv"
+
+
+OTHER_TEAM = {"collectionId": "123", "teamRefId": 123}
+
+
+@pytest.fixture
+def export_operator(export_operator: MakeOperator) -> MakeOperator:
+    """Of one account: without one, names have the server's port."""
+    return partial(export_operator, account_id="acc")
 
 
 def files(folder: Path) -> list[str]:
@@ -40,6 +50,37 @@ class TestHiveLayout:
             export_operator(layout="hive", metrics=metrics).execute({})
         assert files(tmp_path) == [JANUARY]
 
+    @pytest.mark.parametrize("layout", ["flat", "hive"])
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            [{"account_id": "a"}, {"account_id": "b"}],
+            [{"scope": {"managerEmailId": "a@example.com"}}, {"scope": {"managerEmailId": "b@example.com"}}],
+            [{}, {"scope": {"developerIds": ["d1"]}}, {"scope": {"developerIds": ["d2"]}}],
+            [{"extra_body": {"scope": {"teamId": team}}} for team in ("456", "123")],
+            [{"extra_body": {"dateRange": {"end": f"2024-01-{day}"}}} for day in ("30", "31")],
+        ],
+        ids=["accounts", "managers", "developers", "scopes in extra_body", "days in extra_body"],
+    )
+    def test_what_has_other_data_has_another_file(
+        self, export_operator: MakeOperator, tmp_path: Path, layout: str, changes: list[dict[str, Any]]
+    ) -> None:
+        """Two accounts can have a project and a team of the same name; not every scope is a team or a tree."""
+        for change in changes:
+            export_operator(layout=layout, **change).execute({})
+        assert len(files(tmp_path)) == len(changes)
+
+    @pytest.mark.parametrize("layout", ["flat", "hive"])
+    def test_reports_of_two_accounts_or_scopes_are_two_files(
+        self, sei_connection: str, tmp_path: Path, layout: str
+    ) -> None:
+        """As with exports."""
+        report = {"collection_id": "456", "date_start": "2024-01-01", "date_end": "2024-12-31", "layout": layout}
+        for change in ({"account_id": "a"}, {"account_id": "b"}, {"account_id": "b", "extra_body": OTHER_TEAM}):
+            arguments = {**report, **change, "destination": f"{tmp_path}/", "sei_conn_id": sei_connection}
+            SEILegacyReportOperator(task_id="report", **arguments).execute({})
+        assert len(files(tmp_path)) == 3
+
     def test_the_ending_tells_the_compression(self, export_operator: MakeOperator, tmp_path: Path) -> None:
         """As in a flat folder."""
         export_operator(layout="hive", compression="gzip").execute({})
@@ -52,8 +93,8 @@ class TestHiveLayout:
         export_operator(layout="hive", date_end="2024-03-31").execute({})
         export_operator(layout="hive", team_id=None, org_tree_name="Engineering").execute({})
         assert files(tmp_path) == [
-            "family=productivity/period=2024-01/org_tree=Engineering/productivity.csv",
-            "family=productivity/period=2024-Q1/team=456/productivity.csv",
+            "family=productivity/period=2024-01/org_tree=Engineering/productivity_baccd534.csv",
+            "family=productivity/period=2024-Q1/team=456/productivity_baccd534.csv",
         ]
 
     def test_a_query_reads_the_folders_as_columns(
@@ -109,8 +150,9 @@ class TestHiveLayout:
             destination=f"{tmp_path}/",
             layout="hive",
             sei_conn_id=sei_connection,
+            account_id="acc",
         ).execute({})
-        assert files(tmp_path) == ["family=team-report/period=2024/team=456/team-report.csv"]
+        assert files(tmp_path) == ["family=team-report/period=2024/team=456/team-report_baccd534.csv"]
 
     def test_a_rendered_object_name_is_an_error_before_the_export(
         self, export_operator: MakeOperator, sei_server: Any
@@ -137,6 +179,7 @@ class TestDownload:
             destination=f"{tmp_path}/",
             layout="hive",
             sei_conn_id=sei_connection,
+            account_id="acc",
         ).execute({})
 
     def test_it_finds_the_same_place(
@@ -147,6 +190,16 @@ class TestDownload:
         result = download(sei_server.exports[0].export_id)
         assert (result["uri"], result["date_start"], result["date_end"]) == (uri, "2024-01-01", "2024-01-31")
         assert files(tmp_path) == [JANUARY]
+
+    def test_a_server_that_tells_neither_team_nor_tree_is_an_error(
+        self, export_operator: MakeOperator, download: Any, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """As of an export for a manager; the files of two would take each other's place."""
+        export_id = export_operator(destination=f"{tmp_path}/flat/").execute({})["export_id"]
+        sei_server.faults.add("status", "fields", changes={"scope": None}, times=None)
+        with pytest.raises(exceptions.SEIArgumentError, match=r"needs \{scope\}, but this request has none"):
+            download(export_id)
+        assert [name.partition("/")[0] for name in files(tmp_path)] == ["flat"]
 
     def test_a_server_that_tells_no_period_is_an_error(
         self, export_operator: MakeOperator, download: Any, sei_server: Any, tmp_path: Path
@@ -168,13 +221,13 @@ class TestPattern:
         """Rendered after a template's double braces."""
         operator = export_operator(destination="{{ root }}/{family}/{period}/{team_id}-{fingerprint}.csv")
         operator.render_template_fields({"root": str(tmp_path)})
-        assert operator.execute({})["uri"] == f"file://{tmp_path}/productivity/2024-01/456-73fd65f2.csv"
+        assert operator.execute({})["uri"] == f"file://{tmp_path}/productivity/2024-01/456-d26d2968.csv"
         report = {"collection_id": "456", "date_start": "2024-01-01", "date_end": "2024-12-31"}
         destination = f"{tmp_path}/{{family}}/{{period}}-{{fingerprint}}.csv"
         SEILegacyReportOperator(
-            task_id="report", destination=destination, sei_conn_id=sei_connection, **report
+            task_id="report", destination=destination, sei_conn_id=sei_connection, account_id="acc", **report
         ).execute({})
-        assert files(tmp_path) == ["productivity/2024-01/456-73fd65f2.csv", "team-report/2024-ac6bdebf.csv"]
+        assert files(tmp_path) == ["productivity/2024-01/456-d26d2968.csv", "team-report/2024-e58ac890.csv"]
 
     def test_a_field_that_the_request_has_not_is_an_error(self, export_operator: MakeOperator, tmp_path: Path) -> None:
         """Which names it."""

@@ -19,7 +19,7 @@ print(has_fs("{scheme}"))
 """
 LINEAGE = """
 from airflow_provider_sei.assets import lineage
-print(lineage("sei://app.harness.io/default/my_project", None).inputs[0].namespace)
+print(lineage("sei://app.harness.io/default/my_project/ba", None).inputs[0].namespace)
 """
 USES = {
     "s3": (STORE.format(package="s3fs", scheme="s3"), "True"),

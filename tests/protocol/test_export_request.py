@@ -18,6 +18,7 @@ from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
 
 YEAR = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
 IDENTIFIERS = {"org_identifier": "O", "project_identifier": "P"}
+SOURCE: dict[str, str | None] = {"account": "A", **IDENTIFIERS}
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"family": "velocity"}, "family", "known: productivity, efficiency"),
     ({"family": "spirnt"}, "family", "did you mean 'sprint'"),
@@ -254,16 +255,16 @@ class TestFingerprint:
         """In whichever order and case it was written."""
         one = request(granularity="weekly", level="team", extra_body={"a": 1, "b": 2})
         other = request(extra_body={"b": 2, "a": 1}, level="TEAM", granularity="WEEKLY")
-        assert one.fingerprint(**IDENTIFIERS) == other.fingerprint(**IDENTIFIERS)
+        assert one.fingerprints(SOURCE) == other.fingerprints(SOURCE)
 
     def test_every_difference_makes_another(self) -> None:
-        """Metrics, options, days, scope and project are parts of the request."""
+        """Metrics, options, days, scope, account, organisation and project are parts of the request."""
         changes: list[dict[str, Any]] = [
             *({}, {"family": "ticket-data"}, {"team_id": "457"}, {"date_end": "2024-12-30"}, {"metrics": ["CFR"]}),
             *({"metric_groups": ["CFR"]}, {"granularity": "weekly"}, {"level": "team"}, {"extra_body": {"x": 1}}),
         ]
-        found = [request().fingerprint(org_identifier="O"), request().fingerprint()]
-        found += [request(**change).fingerprint(**IDENTIFIERS) for change in changes]
+        found = [request().fingerprints(SOURCE | {name: "other"})["fingerprint"] for name in SOURCE]
+        found += [request(**change).fingerprints(SOURCE)["fingerprint"] for change in changes]
         assert not [pair for pair in combinations(found, 2) if pair[0] == pair[1]]
 
     def test_it_is_the_same_in_every_release(self) -> None:
@@ -291,5 +292,5 @@ def test_any_arguments_are_a_request_that_can_be_sent_or_refused(changes: dict[s
         assert parsed.field in {"team_id", "metric_groups", *changes}
     else:
         encode_json(parsed.body(org_identifier="O"))
-        parsed.fingerprint()
+        parsed.fingerprints(SOURCE)
         check_request(dict.fromkeys(REQUEST_FIELDS) | YEAR | changes, lambda _: True)

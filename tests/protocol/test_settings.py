@@ -257,6 +257,19 @@ class TestFields:
         assert changed == replace(original, **{name: value})
         assert original.with_overrides(**dict.fromkeys(names, None)) == original
 
+    @pytest.mark.parametrize(
+        ("fields", "account"),
+        [
+            ({"account_id": "A", "host": "eu"}, "A"),
+            ({"host": "prod1"}, "prod1"),
+            ({"host": ALIASES["prod2"]}, "prod2"),
+            ({"host": "sei.example.com:8443/api"}, "sei.example.com:8443/api"),
+        ],
+    )
+    def test_a_source_has_its_account_or_else_its_host(self, fields: dict[str, Any], account: str) -> None:
+        """Two accounts can have projects of one name; prod1 and prod2 differ only in the path."""
+        assert settings(**fields).source == {"account": account, "org_identifier": "O", "project_identifier": "P"}
+
 
 class TestRequest:
     """The URL and the headers of a request."""

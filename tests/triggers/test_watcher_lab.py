@@ -55,7 +55,7 @@ def lab(sei_server: RunningServer, tmp_path: Path) -> Lab:
         home=tmp_path / "airflow",
         dags_folder=dags,
         port=free_ports(1)[0],
-        connections={"sei_default": sei_server.connection_json()},
+        connections={"sei_default": sei_server.connection_json(account_id="acc")},
         beside={},
     )
 
@@ -146,7 +146,7 @@ def test_each_export_starts_the_dag_once_whatever_becomes_of_the_triggerer(
     [file] = (tmp_path / "out").iterdir()
     for kind, tree in {"COMPLETE": "Engineering", "FAIL": "Nowhere"}.items():
         [source] = events[kind]["inputs"]
-        assert (source["namespace"], source["name"]) == ("sei://default", f"demo_project/productivity/tree/{tree}")
+        assert (source["namespace"], source["name"]) == ("sei://acc", f"default/demo_project/productivity/tree/{tree}")
     assert events["FAIL"]["outputs"] == []
     [output] = events["COMPLETE"]["outputs"]
     assert (output["namespace"], output["name"]) == ("file", str(file))
