@@ -85,11 +85,9 @@ def emit_asset_events(
     for outlet in outlets if events is not None else ():
         if isinstance(outlet, AssetAlias):
             try:  # Airflow takes 1,500 characters of ASCII; the object is delivered already
-                asset = Asset(quote(extra["uri"], safe="/:@!$&'()*+,;="))
+                events[outlet].add(Asset(quote(extra["uri"], safe="/:@!$&'()*+,;=")), extra=dict(extra))
             except ValueError as error:
                 log.warning("%s gets no event for %s: %s", outlet.name, extra["uri"], error)
-            else:
-                events[outlet].add(asset, extra=dict(extra))
         elif isinstance(outlet, Asset):
             event = events[outlet]
             event.extra.update(extra)

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import TaskGroup
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.operators._base import CONNECTION_FIELDS, OPTIONS, is_known, parse_destination
+from airflow_provider_sei.operators._base import CONNECTION_FIELDS, OPTIONS, check_mapped, is_known, parse_destination
 from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
@@ -140,14 +140,7 @@ def _check_export(arguments: Mapping[str, Any]) -> None:
     if destination is None:
         msg = "destination is missing: give a folder, with a slash at its end"
         raise SEIArgumentError(msg, field="destination")
-    has_team = isinstance(destination, str) and "{team_id}" in destination
-    if is_known(destination) and not (str(destination).strip().endswith("/") or has_team):
-        msg = (
-            f"destination {destination!r} is one object, which each team would replace: give a folder, with a slash at"
-            " its end, or use {team_id} in the name"
-        )
-        raise SEIArgumentError(msg, field="destination")
-    parse_destination(arguments, is_known)
+    check_mapped(parse_destination(arguments, is_known), {"team_id": None})
     check_request({name: arguments.get(name) for name in REQUEST_FIELDS} | {"team_id": "0"}, is_known)
     for name, parse in OPTIONS.items():
         if name in arguments:

@@ -157,9 +157,10 @@ class TestDeclaration:
             ({"family": "bah"}, "did you mean 'ba'"),
             ({"date_end": None}, "date_end is missing"),
             ({"destination": None}, "destination is missing"),
-            ({"destination": " "}, "destination ' ' is one object"),
-            ({"destination": "s3://lake/teams.csv"}, "is one object, which each team would replace"),
-            ({"destination": "s3://lake/{family}.csv"}, "is one object, which each team would replace"),
+            ({"destination": " "}, "destination ' ' is not a path or URL"),
+            ({"destination": "s3://lake/teams.csv"}, "is one object, which each instance of the mapped task would"),
+            ({"destination": "s3://lake/{family}.csv"}, "is one object, which each instance of the mapped task would"),
+            ({"destination": "s3://lake/teams"}, "is neither a folder nor a file"),
             ({"destination": "s3://lake/{tema_id}/"}, "did you mean 'team_id'"),
             ({"layout": "hives"}, "did you mean 'hive'"),
             ({"poll_interval": 0}, "poll_interval must be"),
@@ -183,7 +184,7 @@ class TestDeclaration:
 
     def test_a_name_with_the_team_is_not_one_object(self) -> None:
         """Each team has a file of its own."""
-        for destination in ("s3://lake/{team_id}.csv", "s3://lake/{team_id}/{period}.csv", "{{ var.value.lake }}"):
+        for destination in ("s3://lake/{team_id}.csv", "s3://lake/{team_id}/{fingerprint}.csv", "{{ var.value.lake }}"):
             self.group(destination=destination)
 
     def test_an_unknown_argument_is_an_error(self) -> None:

@@ -17,7 +17,6 @@ FIELDS = (
     *("family", "team_id", "org_tree_name", "date_start", "date_end", "period", "export_id"),
     *("account", "project", "org", "scope", "fingerprint"),
 )
-_FINGERPRINT_LENGTH = 8
 # The file's name says whose data it has, but not which: a query reads every file of a partition, so a changed request
 # has to replace the file that an earlier one left.
 _HIVE = "family={family}/period={period}/%s/{family}_{scope}.csv"
@@ -71,6 +70,12 @@ class Destination:
             overwrite=parse_choice(overwrite, ("replace", "skip", "fail"), "overwrite"),
             timeout=parse_number(timeout, "download_timeout", least=0.001, most=366 * 24 * 3600),
         )
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields of its name; for a folder, also those of the default name."""
+        default = "{family}{period}{team_id}{org_tree_name}{scope}" if self.layout == "hive" else "{fingerprint}"
+        return set(_BRACES.findall(self.url + (default if self.url.endswith("/") else "")))
 
     def resolve(self, fields: Mapping[str, str | None]) -> Destination:
         """Return the destination with its full object name; one that has it already is returned unchanged.
@@ -147,5 +152,5 @@ def _encoded(name: str, fields: Mapping[str, str | None], pattern: str) -> str:
     if not value:
         msg = f"destination {pattern!r} needs {{{name}}}, but this request has none"
         raise SEIArgumentError(msg, field="destination")
-    value = value[:_FINGERPRINT_LENGTH] if name in ("scope", "fingerprint") else value
+    value = value[:8] if name in ("scope", "fingerprint") else value
     return _HIVE_ESCAPED.sub(lambda char: f"%{ord(char[0]):02X}", value)

@@ -142,10 +142,7 @@ def open_folder(folder: str) -> Callable[[str], Sink]:
 
 
 def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) -> bool:
-    """Write and publish an object; return whether it was necessary.
-
-    :param other: the object's name in the other compression, which an earlier delivery of the same request may have.
-    """
+    """Write and publish an object; return whether it was necessary. ``other`` is its name in the other compression."""
     if overwrite == "fail":
         _check_absent(sink, other)
     pipeline.run(sink)

@@ -228,8 +228,8 @@ class SEIHook(BaseHook):
             fields = {name: getattr(found, name) for name in ("family", "export_id", "team_id", "org_tree_name")}
             # Whose data they are, the status says only of a team or a tree.
             scope = fingerprint([self.settings.source, {}]) if found.team_id or found.org_tree_name else None
-            fields |= {**self.settings.destination_fields, "scope": scope, "fingerprint": None}
-            target = destination.resolve(fields)
+            fields |= {**self.settings.destination_fields, "scope": scope}
+            target = destination.resolve({**fields, "fingerprint": None})
             if "{" in target.url:  # only then must the period be known
                 days = zip(("date_start", "date_end"), exports.export_period(found), strict=True)
                 target = target.resolve(dict(days))
@@ -248,8 +248,7 @@ class SEIHook(BaseHook):
             self.log.warning("%s", warning)
         scope = {"family": request.family, "team_id": request.collection_id}
         days = {"date_start": request.date_start, "date_end": request.date_end}
-        settings = self.settings
-        fields = {**scope, **days, **settings.destination_fields, **request.fingerprints(settings.source)}
+        fields = {**scope, **days, **self.settings.destination_fields, **request.fingerprints(self.settings.source)}
         target = destination.resolve({**dict.fromkeys(FIELDS), **fields})
         description, call = f"get the {request.description}", request.http_request()
         expected = ExpectedFile(description=request.description)

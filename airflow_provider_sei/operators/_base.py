@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.exceptions import SEINotFoundError
+from airflow_provider_sei.delivery.destination import FIELDS, Destination
+from airflow_provider_sei.exceptions import SEIArgumentError, SEINotFoundError
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
@@ -45,6 +46,15 @@ OPTIONS: dict[str, Callable[..., Any]] = {
     "verify_size": parse_boolean,
 }
 """Parsers of arguments that are no templates."""
+_TELLS = {
+    "period": ("date_start", "date_end", "export_id"),
+    "team_id": ("collection_id", "scope", "export_id"),
+    "family": ("report_type",),
+    "scope": (*CONNECTION_FIELDS, "extra_body"),
+    **{name.partition("_")[0]: (name,) for name in CONNECTION_FIELDS},
+}
+"""The arguments that a field of a destination tells apart, besides that of its own name."""
+_PER_INSTANCE = re.compile(r"\{[{%][^}]*\b(?:ti|task|task_instance)\b")
 log = logging.getLogger("airflow_provider_sei")
 _STORE_KEY = "sei_export"
 _GRACE = 300.0  # seconds after the deadline until Airflow itself ends a deferral whose triggerer did not
@@ -202,11 +212,22 @@ class SEIDeliveryOperator(SEIBaseOperator):
         super().__init__(**kwargs)
         self.destination, self.layout, self.compression = destination, layout, compression
         self.overwrite, self.download_timeout = overwrite, download_timeout
-        self.asset_partitions = asset_partitions
+        self.asset_partitions, self._unrendered = asset_partitions, destination
         self.sei_links: dict[str, str] = {}
         self._scope: dict[str, str] = {}
         self._delivered: DeliveryResult | None = None
         parse_destination(vars(self), is_known)
+
+    def _parse_destination(self, context: Mapping[str, Any]) -> Destination:
+        """Parse the destination; if it is the same for all instances of a mapped task, its fields must differ."""
+        destination = parse_destination(vars(self))
+        if getattr(context.get("ti"), "map_index", None) not in (None, -1):
+            declared = self.dag.task_dict[self.task_id]
+            fixed = getattr(declared, "partial_kwargs", {"destination": self._unrendered})  # in a mapped task group
+            given = fixed.get("destination", self.dag.default_args.get("destination"))
+            if isinstance(given, str) and not _PER_INSTANCE.search(given):
+                check_mapped(destination, getattr(getattr(declared, "expand_input", None), "value", None))
+        return destination
 
     def _set_scope(
         self, context: Mapping[str, Any], insights_page: str | None, fields: Mapping[str, str | None]
@@ -269,6 +290,18 @@ def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bo
     given = {name: arguments[name] for name in ("layout", "compression", "overwrite") if name in arguments}
     url = arguments["destination"] if known(arguments["destination"]) else "/"
     return Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 60 * 60))
+
+
+def check_mapped(destination: Destination, over: object) -> None:
+    """Check that tasks mapped over a dict (all combinations), a list of dicts, or the unknown, have an object each."""
+    together = {name for one in over if isinstance(one, Mapping) for name in one} if isinstance(over, list) else set()
+    groups = [{name} for name in over] if isinstance(over, Mapping) else [together or set(FIELDS)]
+    fields = destination.fields
+    told = {"destination"}.union(fields, *(_TELLS.get(field, ()) for field in fields))
+    if not (fields & {"fingerprint", "export_id"} or all(names & told for names in groups)):
+        msg = f"destination {destination.url!r} is one object, which each instance of the mapped task would replace"
+        msg += ": give a folder, with a slash at its end, or tell them apart in the name, as by {team_id} or {period}"
+        raise SEIArgumentError(msg, field="destination")
 
 
 def is_known(value: object) -> bool:

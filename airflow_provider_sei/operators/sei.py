@@ -21,7 +21,6 @@ from airflow_provider_sei.operators._base import (
     SEIDeliveryOperator,
     create_or_resume,
     is_known,
-    parse_destination,
     stored_export,
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
@@ -230,17 +229,12 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         return self._deliver(context, replace(outcome.export_or_raise(), reused=export.reused), destination)
 
     def _resolve_destination(self, context: Context, request: ExportRequest) -> Destination:
-        names = {
-            "family": request.family.name,
-            "team_id": request.scope.get("teamId"),
-            "org_tree_name": request.scope.get("orgTreeName"),
-            "date_start": request.date_start,
-            "date_end": request.date_end,
-        }
+        settings, scope = self.hook.settings, request.scope
+        names = {"team_id": scope.get("teamId"), "org_tree_name": scope.get("orgTreeName")}
+        names |= {"family": request.family.name, "date_start": request.date_start, "date_end": request.date_end}
         self._set_scope(context, request.family.insights_page, names)
-        settings = self.hook.settings
         fields = {**names, **settings.destination_fields, **request.fingerprints(settings.source)}
-        return parse_destination(vars(self)).resolve(fields)
+        return self._parse_destination(context).resolve(fields)
 
     def _wait_to_create(self, context: Context, identity: Mapping[str, Any], deadline: float) -> None:
         delay = min(self._create_delay(context, identity), max(0.0, deadline - time.time()))
@@ -299,7 +293,7 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the export's status and deliver its file."""
-        destination, family = parse_destination(vars(self)), get_family(self.family)
+        destination, family = self._parse_destination(context), get_family(self.family)
         self._set_scope(context, family.insights_page, {"family": family.name})
         export = self.hook.get_export(family.name, self.export_id)
         delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
@@ -365,8 +359,8 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
         if is_missing(self.date_start) and is_missing(self.date_end):
             arguments |= run_dates(context)
-        request = ReportRequest.from_arguments(**arguments)
+        request, destination = ReportRequest.from_arguments(**arguments), self._parse_destination(context)
         days = {"date_start": request.date_start, "date_end": request.date_end}
         scope = {"family": request.family, "team_id": request.collection_id, **days}
         self._set_scope(context, "productivity", scope)
-        return self._build_result(context, self.hook.download_report(request, parse_destination(vars(self))))
+        return self._build_result(context, self.hook.download_report(request, destination))

@@ -98,10 +98,9 @@ class ExportRequest:
         return merged(body, self.extra_body)
 
     def fingerprints(self, source: Mapping[str, str | None]) -> dict[str, str]:
-        """Return 64 hexadecimal characters for each of two, whoever sends the request and whenever.
+        """Return what identifies the request: 64 hexadecimal characters, the same whoever sends it and whenever.
 
-        :return: ``fingerprint``: of the request and its source; ``scope``: of the source and whatever says whose data
-            are requested, except for team and organisation tree, which names have themselves.
+        :return: ``fingerprint``: of source and request; ``scope``: of the source and a scope beyond team and tree.
         """
         scope = {key: value for key, value in self.scope.items() if key not in ("teamId", "orgTreeName")}
         scope |= {key: value for key, value in self.extra_body.items() if key not in _CONTENT}

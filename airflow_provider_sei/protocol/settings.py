@@ -175,8 +175,8 @@ class SEISettings:
     @property
     def source(self) -> dict[str, str | None]:
         """What tells one source of data from another: two of them can have the same teams."""
-        aliases = {url: alias for alias, url in ALIASES.items()}
-        host = aliases.get(self.base_url.text) or self.base_url.text.partition("://")[2]
+        text = self.base_url.text
+        host = next((alias for alias, url in ALIASES.items() if url == text), text.partition("://")[2])
         names = {"org_identifier": self.org_identifier, "project_identifier": self.project_identifier}
         return {"account": self.account_id or host, **names}
 
