@@ -26,7 +26,7 @@ from airflow_provider_sei.delivery.remote import DeferredCommitSink, SpooledSink
 from airflow_provider_sei.delivery.s3 import S3Sink
 from airflow_provider_sei.delivery.sinks import LocalSink, Worker
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError, SEIError
-from airflow_provider_sei.protocol.http import excerpt, looks_like_markup
+from airflow_provider_sei.protocol.http import excerpt, looks_like_markup, quotable
 
 Sink = LocalSink | S3Sink | DeferredCommitSink | SpooledSink
 # Scheme: how an object appears in this kind of store, and the extra with its packages. Others get a ``TempNameSink``.
@@ -380,6 +380,7 @@ def check_is_csv(start: bytes, name: str) -> None:
     elif not _CSV_SIGN.search(start) and start.strip():
         found = "a short text"
     if found:
-        quoted = "" if found == "binary data" else f': "{excerpt(start)}"'
+        _, message = quotable(start) if found != "binary data" else (None, None)
+        quoted = f': "{message}"' if message else ""
         msg = f"{name} is not a CSV file: the server sent {found} instead{quoted}"
         raise SEIDownloadError(msg)

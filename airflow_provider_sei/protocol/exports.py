@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.protocol.arguments import parse_export_id, parse_period
 from airflow_provider_sei.protocol.families import ExportFamily, get_family
-from airflow_provider_sei.protocol.http import Call, HttpRequest, excerpt, json_value, printable
+from airflow_provider_sei.protocol.http import Call, HttpRequest, error_words, json_value, printable, unusable
 
 _REUSE_SECONDS = 30 * 60  # in which the server responds to an identical request with the existing export
 _DOWNLOAD_PATH = re.compile(r"/exports?/([^/]+)/download/?$")  # the vendor writes /exports/ and /export/
@@ -152,17 +152,16 @@ def read_export(value: Any, family: ExportFamily, description: str, *, expected_
     with suppress(exceptions.SEIArgumentError):
         export_id = parse_export_id(expected_id if given is None else given)
     if record is not value:
-        problem = "the response is not a JSON object; check the connection's base URL"
+        problem = "the response is not a JSON object"
     elif not export_id:
         problem = "the response has no usable exportId"
     elif expected_id not in (None, export_id):
         problem = f"the response is about another export, {export_id}"
-    elif expected_id and status_word is None:
-        problem = "the response has no status; check the connection's base URL"
+    elif expected_id and (status_word is None or not isinstance(record["status"], str)):  # in an error, it is a number
+        problem = "the response has no status"
     if problem:
-        msg = f"could not {description}: {problem}"
-        raise exceptions.SEIUnexpectedResponseError(msg, export_id=expected_id)
-    code, message = _read_error(error) if error and not isinstance(error, bool) else (None, None)
+        raise unusable(value, description, problem, expected_id)
+    code, message = error_words(error[0] if isinstance(error, list) else error) if error else (None, None)
     size = record["download"].get("sizeBytes") if isinstance(record.get("download"), dict) else None
     level = _text(record, "metadata", "options", "metricLevel")
     return Export(
@@ -229,13 +228,6 @@ def export_period(export: Export) -> tuple[str, str]:
         reported = f"{export.date_start or 'nothing'} to {export.date_end or 'nothing'}"
         msg = f"{export.description} has no known period: its status reports {reported}, not two days as yyyy-MM-dd"
         raise exceptions.SEIUnexpectedResponseError(msg, export_id=export.export_id) from None
-
-
-def _read_error(error: Any) -> tuple[str | None, str | None]:
-    # The prose shows a sentence, the OpenAPI document an object {code, message}.
-    record = error if isinstance(error, dict) else {}
-    code, message = (_text(record, key, exact=True) for key in ("code", "message"))
-    return code and excerpt(code), excerpt(message or code or str(error))
 
 
 def _text(value: Any, *keys: str, limit: int | None = 64, exact: bool = False) -> str | None:

@@ -19,6 +19,12 @@ T = TypeVar("T")
 
 _SCANNED_LENGTH = 4000  # characters of a text that an excerpt is made from; cleaning megabytes would take minutes
 
+_CODES = ("code", "errorId", "error")
+_MESSAGES = ("message", "error_description", "detail", "description", "reason", "error")
+_CREATOR = re.compile(r"(?is)\b(created by) .*")  # how the vendor's messages about an existing export end
+# Of HTML its title or heading, of an XML error its message. Any other words may be about people.
+_HEADING = re.compile(r"<(title|h1|message)\b[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
+
 _ERRORS: dict[int, type[exceptions.SEIResponseError]] = {
     4: exceptions.SEIBadRequestError,  # 4xx
     5: exceptions.SEIServerError,
@@ -98,7 +104,7 @@ def check_status(response: HttpResponse, description: str, *, export_id: str | N
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return
     default = _ERRORS.get(min(status // 100, 5), exceptions.SEIUnexpectedResponseError)
-    code, message = _vendor_error(response)
+    code, message = quotable(response.body)
     quoted = f': "{message}"' if message else ""
     advice = f"; {_ADVICE[status]}" if status in _ADVICE else ""
     msg = f"could not {description}: the server answered {status}{quoted}{advice}"
@@ -106,7 +112,7 @@ def check_status(response: HttpResponse, description: str, *, export_id: str | N
         msg,
         status_code=status,
         vendor_code=code,
-        vendor_message=message or None,
+        vendor_message=message,
         export_id=export_id,
         retry_after=response.headers.get("retry-after"),
     )
@@ -126,41 +132,59 @@ def json_value(response: HttpResponse, description: str, *, export_id: str | Non
     try:
         return json.loads(response.body)
     except (ValueError, RecursionError):
-        quoted, status = excerpt(response.body), response.status
-    reason = f'the server answered {status} without JSON: "{quoted}"'
+        _, message = quotable(response.body)
+    quoted = f': "{message}"' if message else ""
+    reason = f"the server answered {response.status} without JSON{quoted}"
     msg = f"could not {description}: {reason}; check the connection's base URL, its path included"
     error = exceptions.SEIUnexpectedResponseError
-    raise error(msg, status_code=status, vendor_message=quoted or None, export_id=export_id)
+    raise error(msg, status_code=response.status, vendor_message=message, export_id=export_id)
 
 
-def _vendor_error(response: HttpResponse) -> tuple[str | None, str]:
-    # Documented bodies: {"status": 400, "error": "Bad Request", "message": "...", "errorId": ...}, {"code": ...,
-    # "message": ...} and a bare string. Gateways answer with HTML.
+def unusable(value: Any, description: str, problem: str, export_id: str | None = None) -> exceptions.SEIResponseError:
+    """Return the error for a successful response whose JSON is not as documented; it may hold an error message."""
+    code, message = error_words(value if isinstance(value, dict) else None)
+    reason = f'{problem}: "{message}"' if message else f"{problem}; check the connection's base URL"
+    details: dict[str, Any] = {"vendor_code": code, "vendor_message": message, "export_id": export_id}
+    return exceptions.SEIUnexpectedResponseError(f"could not {description}: {reason}", **details)
+
+
+def quotable(body: bytes) -> tuple[str | None, str | None]:
+    """Return the error code and the error message in a body; the rest of it may be about people."""
     try:
-        value = json.loads(response.body)
+        return error_words(json.loads(body))
     except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, str):
-        return None, excerpt(value)
-    fields = value if isinstance(value, dict) else {}
+        start = body[:_SCANNED_LENGTH].strip()
+    if start.startswith((b"{", b"[")):  # JSON that was cut
+        return None, None
+    # An error is a line of text, or a line before a stack trace; of a CSV file, the first line is its header.
+    return None, excerpt(start if looks_like_markup(start) else start.partition(b"\n")[0]) or None
+
+
+def error_words(value: Any) -> tuple[str | None, str | None]:
+    """Return the error code and the error message in a JSON value.
+
+    Documented are ``{"error", "message", "errorId"}``, ``{"code", "message"}``, also in ``error``, and a bare string.
+    """
+    fields = value if isinstance(value, dict) else {"message": value}
+    inner = fields.get("error") or fields.get("errors")
+    inner = inner[0] if isinstance(inner, list) and inner else inner
+    fields = {**fields, **(inner if isinstance(inner, dict) else {"error": inner})}
     texts = {
-        name: excerpt(str(fields[name]))
-        for name in ("code", "errorId", "error", "message", "detail")
+        name: excerpt(_CREATOR.sub(r"\1 ***", str(fields[name])[:_SCANNED_LENGTH]))
+        for name in (*_CODES, *_MESSAGES)
         if isinstance(fields.get(name), str | int) and not isinstance(fields[name], bool)
     }
-    code = texts.get("code") or texts.get("errorId") or texts.get("error")
-    message = texts.get("message") or texts.get("error") or texts.get("detail")
-    return code or None, message or excerpt(response.body)
+    code = next((texts[name] for name in _CODES if texts.get(name)), None)
+    return code, next((texts[name] for name in _MESSAGES if texts.get(name)), code)
 
 
 def excerpt(text: str | bytes, limit: int = 200) -> str:
-    """Return the first ``limit`` characters as one printable line, markup reduced to its title or its words."""
+    """Return the first ``limit`` characters as one printable line, markup reduced to its title or heading."""
     text = text[:_SCANNED_LENGTH]
     text = text if isinstance(text, str) else text.decode(errors="replace")
     if looks_like_markup(text.encode(errors="replace")):
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        text = title.group(1) if title else re.sub(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL)
-        text = f"(an HTML page) {text}"
+        heading = _HEADING.search(text)
+        text = f"(an HTML page) {heading[2] if heading else ''}"
     line = " ".join(printable(text).split())
     return line if len(line) <= limit else f"{line[:limit]}..."
 

@@ -13,7 +13,7 @@ from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedRespo
 from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_date, parse_text
 from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_export
 from airflow_provider_sei.protocol.families import ExportFamily
-from airflow_provider_sei.protocol.http import Call, HttpRequest, json_value
+from airflow_provider_sei.protocol.http import Call, HttpRequest, json_value, unusable
 
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
@@ -144,15 +144,13 @@ def _read_page(value: Any, family: ExportFamily, description: str) -> Page[Expor
             arrays = [array for array in arrays if array and all("exportId" in each for each in array)]
         records = arrays[0] if len(arrays) == 1 else None
     if records is None:
-        msg = f"could not {description}: the response has no list of exports; check the connection's base URL"
-        raise SEIUnexpectedResponseError(msg)
+        raise unusable(value, description, "the response has no list of exports")
     exports = []
     for record in records:
         with suppress(SEIUnexpectedResponseError):  # a record without an id
             exports.append(replace(read_export(record, family, description), summary=True))
     if records and not exports:
-        msg = f"could not {description}: none of the response's {len(records)} records has a usable exportId"
-        raise SEIUnexpectedResponseError(msg)
+        raise unusable(value, description, f"none of the response's {len(records)} records has a usable exportId")
     more = None
     for name, flag in (("_metadata", "has_next"), ("pagination", "hasMore")):
         if isinstance(value, dict) and isinstance(about := value.get(name), dict):

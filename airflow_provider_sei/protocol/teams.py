@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_sei.exceptions import SEIArgumentError, SEINotFoundError, SEIUnexpectedResponseError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEINotFoundError
 from airflow_provider_sei.protocol.families import did_you_mean
-from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable
+from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable, unusable
 from airflow_provider_sei.protocol.listing import Page, Pager, find_records, more_pages
 
 Record = Mapping[str, Any]
@@ -48,8 +48,7 @@ def teams_page_call(org_tree_name: str | None, page: int) -> Call[Page[Record]]:
     def parse(response: HttpResponse) -> Page[Record]:
         found = _read_page(response, description, page)
         if found.items and not any(True for _ in _walk(found.items)):
-            msg = f"could not {description}: the response's records have no refId; check the connection's base URL"
-            raise SEIUnexpectedResponseError(msg)
+            raise unusable(None, description, "the response's records have no refId")
         return found
 
     query = (("page", str(page)), ("pageSize", str(_PAGE_SIZE)))
@@ -170,6 +169,5 @@ def _read_page(response: HttpResponse, description: str, page: int) -> Page[Reco
 def _records(value: Any, description: str) -> list[Record]:
     records = find_records(value, "items", "records", "content", "teams")
     if records is None:
-        msg = f"could not {description}: the response has no list; check the connection's base URL"
-        raise SEIUnexpectedResponseError(msg)
+        raise unusable(value, description, "the response has no list")
     return [record for record in records if isinstance(record, dict)]

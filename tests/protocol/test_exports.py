@@ -71,6 +71,17 @@ class TestCreate:
         with pytest.raises(errors.SEIUnexpectedResponseError, match="could not create the productivity export"):
             create_call(PRODUCTIVITY, {}).parse(response(value, 202))
 
+    @pytest.mark.parametrize(
+        "value", [{"message": "Team quota exceeded", "code": "QUOTA"}, {"error": "Team quota exceeded"}]
+    )
+    def test_an_error_in_a_success_is_quoted(self, value: Any) -> None:
+        """In place of advice about the base URL; so is one in a status response, whose own status is a number then."""
+        for call in (create_call(PRODUCTIVITY, {}), status_call(PRODUCTIVITY, "exp_1")):
+            with pytest.raises(errors.SEIUnexpectedResponseError, match=r': "Team quota exceeded"$') as caught:
+                call.parse(response({"status": 500, **value}))
+            assert caught.value.vendor_message == "Team quota exceeded"
+            assert caught.value.vendor_code
+
     @ANYTHING
     @given(families, responses())
     def test_any_response_is_an_export_or_an_error(self, family: ExportFamily, any_response: HttpResponse) -> None:
@@ -211,9 +222,10 @@ class TestReadExport:
             ({"code": "BAD_TEAM", "message": "No such team"}, "BAD_TEAM", "No such team"),
             ({"message": "m"}, None, "m"),
             ({"code": 17}, "17", "17"),
-            ({"reason": "x"}, None, "{'reason': 'x'}"),
+            ({"reason": "x"}, None, "x"),
+            ({"name": "Jane"}, None, None),
             *((nothing, None, None) for nothing in (None, "", False)),
-            (["a"], None, "['a']"),
+            (["a"], None, "a"),
             (404, None, "404"),
             ("<html><title>502</title></html>", None, "(an HTML page) 502"),
         ],

@@ -200,6 +200,8 @@ class TestPage:
         """Not an empty list: that would say that there are no exports."""
         with pytest.raises(SEIUnexpectedResponseError, match="could not list sprint exports"):
             read(value)
+        with pytest.raises(SEIUnexpectedResponseError, match='no list of exports: "Team not found"'):
+            read({"message": "Team not found", "owners": ["Jane"]})
 
     @pytest.mark.parametrize("value", [{"exports": []}, [], {"data": []}])
     def test_a_list_may_be_empty(self, value: Any) -> None:

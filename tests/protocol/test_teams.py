@@ -79,6 +79,8 @@ class TestCalls:
         """Not an empty list: nothing would be exported, silently."""
         with pytest.raises(SEIUnexpectedResponseError, match=f"could not {call.description}: .*no list"):
             call.parse(response(value))
+        with pytest.raises(SEIUnexpectedResponseError, match=r'no list: "No such tree"$'):
+            call.parse(response({"message": "No such tree"}))
         with pytest.raises(SEIResponseError, match=f"could not {call.description}: .*400"):
             call.parse(HttpResponse(400))
 
