@@ -218,11 +218,13 @@ class SEIHook(BaseHook):
         :param verify_size: whether the file must have the size that its status announces.
         """
         known = None if export.summary else export  # a list has less than the status
+        first = -1
 
         def deliver_once(timeout: float) -> DeliveryResult:
-            nonlocal known
+            nonlocal known, first
             found, known = known or self.get_export(export.family, export.export_id), None
-            requests = exports.download_requests(found)
+            first = -1 - first  # every other try leaves out the address in the status: it may lead to a page
+            requests = exports.download_requests(found)[first:]
             size = found.size_bytes if verify_size else None
             expected = ExpectedFile(description=found.description, export_id=found.export_id, size_bytes=size)
             fields = {name: getattr(found, name) for name in ("family", "export_id", "team_id", "org_tree_name")}
@@ -289,22 +291,25 @@ class SEIHook(BaseHook):
 
     @contextmanager
     def _open_file(self, export: Export, requests: list[HttpRequest]) -> Iterator[StreamedBody]:
-        """Open the file where its status says it is, or at the conventional path."""
-        description, missing = f"download {export.description}", None
+        """Open the file at the first place that does not refuse it."""
+        description = f"download {export.description}"
         with ExitStack() as stack:
-            for request in requests:
-                if missing is not None:
-                    self.log.warning("%s; trying %s", missing, request.path)
+            for number, request in enumerate(requests, 1):
                 stream = self._transport.stream(request, description, export_id=export.export_id, backoff=_ONE_TRY)
                 try:
                     body = stack.enter_context(stream)
                     break
-                except SEINotFoundError as error:
-                    missing = error
-            else:
-                # The vendor also answers 404 for a file that is not there yet.
-                msg = f"{missing}; its status said completed, so the file may not be available yet"
-                raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from missing
+                except SEIResponseError as error:
+                    if not error.retryable and number < len(requests):
+                        self.log.warning("%s; trying %s", error, requests[number].path)
+                        reason = str(error).removeprefix(f"could not {description}: ")
+                        description += f" from {requests[number].path}, nor from its other address ({reason})"
+                    elif isinstance(error, SEINotFoundError):
+                        # The vendor also answers 404 for a file that is not there yet.
+                        msg = f"{error}; its status said completed, so the file may not be available yet"
+                        raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from error
+                    else:
+                        raise
             yield body
 
     def interrupt(self) -> None:

@@ -6,7 +6,6 @@ and the create response's ``message``, which may end in a name) is not read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.protocol.arguments import parse_export_id, parse_period
@@ -22,7 +21,6 @@ from airflow_provider_sei.protocol.families import ExportFamily, get_family
 from airflow_provider_sei.protocol.http import Call, HttpRequest, error_words, json_value, printable, unusable
 
 _REUSE_SECONDS = 30 * 60  # in which the server responds to an identical request with the existing export
-_DOWNLOAD_PATH = re.compile(r"/exports?/([^/]+)/download/?$")  # the vendor writes /exports/ and /export/
 
 
 class ExportStatus(Enum):
@@ -126,7 +124,7 @@ def download_requests(export: Export) -> list[HttpRequest]:
 
     The vendor's example of a sprint export has an address that is not among the documented paths.
 
-    :raises SEIError: the export is not completed, or has another export's address.
+    :raises SEIError: the export is not completed.
     """
     if export.status.is_terminal and not export.status.is_successful:
         raise failed_export_error(export)
@@ -136,11 +134,6 @@ def download_requests(export: Export) -> list[HttpRequest]:
         raise exceptions.SEIDownloadError(msg, export_id=export.export_id)
     conventional = f"{status_call(get_family(export.family), export.export_id).request.path}/download"
     path = export.download_url or conventional
-    match = _DOWNLOAD_PATH.search(re.split(r"[?#]", path)[0])
-    if match and (other := unquote(match.group(1))) != export.export_id:
-        words = f"its status has the address of another export's file, {other[:80]!r}"
-        msg = f"could not download {export.description}: {words}"
-        raise exceptions.SEIUnexpectedResponseError(msg, export_id=export.export_id)
     paths = [path] if path.strip("/") == conventional else [path, conventional]
     return [HttpRequest(method="GET", path=each, accept="text/csv, */*;q=0.5") for each in paths]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedResponseError
 from airflow_provider_sei.protocol.arguments import parse_choice, parse_number, parse_text
@@ -25,6 +26,8 @@ AUTH_HEADERS = ("authorization", "x-api-key", "SEI_API_KEY")
 
 # As each API's own page says. The legacy page's curl examples show "authorization" instead, hence the setting.
 _DOCUMENTED_HEADER = {Api.V2: "authorization", Api.LEGACY: "x-api-key"}
+_DOT_SEGMENT = re.compile(r"(?:^|/)\.\.?(?:/|$)|\\")
+_FILE = re.compile(r"/exports?/([^/]+)/download/?$")  # the vendor writes /exports/ and /export/
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TEXTS = ("project_identifier", "org_identifier", "account_id", "auth_header", "ca_bundle")
 _NUMBERS = {
@@ -70,24 +73,27 @@ class BaseUrl:
             msg = f"host {text!r} would send the API key unencrypted: use https (http is for loopback hosts only)"
         raise SEIArgumentError(msg, field="host")
 
-    def url(self, target: str, query: Iterable[tuple[str, str]] = ()) -> str:
+    def url(self, target: str, query: Iterable[tuple[str, str]] = (), *, export_id: str | None = None) -> str:
         """Return the full URL of ``target`` with the parameters of ``query`` that it does not have itself.
 
         :param target: a path, with or without the base URL's own path in front, or a URL that the server returned.
-        :raises SEIUnexpectedResponseError: ``target`` is on another origin, which must not receive the key.
+        :param export_id: the export that the call is about, if any.
+        :raises SEIUnexpectedResponseError: ``target`` is outside the base URL, or belongs to another export.
         """
         base, parts = urlsplit(self.text), _split(target)
         if parts is None:
-            msg = f"the server returned {_short(target)!r}, which is not a URL"
+            msg = f"the server returned {_short(target)!r}, which is not a URL; it was not called"
             raise SEIUnexpectedResponseError(msg)
         path, is_absolute = parts.path, parts.scheme or parts.netloc
-        if is_absolute and not self.is_same_origin(target):
-            msg = (
-                f"the server returned a URL at {_short(parts.netloc or parts.scheme)!r}, outside {self.origin};"
-                " it was not called, because the API key must not be sent to another origin"
-            )
-            raise SEIUnexpectedResponseError(msg)
-        if not is_absolute and not (base.path and f"{path}/".startswith(f"{base.path}/")):
+        has_base = f"{path}/".startswith(f"{base.path}/")
+        problem = path_problem(path, export_id)
+        if is_absolute and not (has_base and self.is_same_origin(target)):
+            shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"  # a query may have a signature
+            problem = f"{_short(shown.removeprefix(':'))!r}, outside {self.text}, where the API key must not be sent"
+        if problem:
+            msg = f"the server returned {problem}; it was not called"
+            raise SEIUnexpectedResponseError(msg, export_id=export_id)
+        if not is_absolute and not (base.path and has_base):
             path = f"{base.path}/{path.lstrip('/')}"
         parameters: dict[str, str] = {}
         for name, value in (*parse_qsl(parts.query, keep_blank_values=True), *query):
@@ -187,8 +193,8 @@ class SEISettings:
             given["auth_header"] = parse_choice(header, AUTH_HEADERS, "auth_header")
         return replace(self, **given)
 
-    def url(self, request: HttpRequest) -> str:
-        """Return the full URL of ``request``, with the identifiers."""
+    def url(self, request: HttpRequest, export_id: str | None = None) -> str:
+        """Return the full URL of ``request``, with the identifiers; it must not belong to another export."""
         query = list(request.query)
         for name, parameter in (("project_identifier", "projectIdentifier"), ("org_identifier", "orgIdentifier")):
             if value := getattr(self, name):
@@ -198,7 +204,7 @@ class SEISettings:
                 raise SEIArgumentError(msg, field=name)
         if request.account_parameter and self.account_id:
             query.append((request.account_parameter, self.account_id))
-        return self.base_url.url(request.path, query)
+        return self.base_url.url(request.path, query, export_id=export_id)
 
     def headers(self, request: HttpRequest, user_agent: str) -> dict[str, str]:
         """Return the headers of ``request``, including the key."""
@@ -208,6 +214,18 @@ class SEISettings:
         name = self.auth_header or _DOCUMENTED_HEADER[request.api]
         headers[name] = f"ApiKey {self.api_key}" if name == "authorization" else self.api_key
         return headers
+
+
+def path_problem(path: str, export_id: str | None) -> str | None:
+    """Return what a path from a response leads to instead, as any server on the way may read it; normally ``None``."""
+    for _ in range(3):  # each proxy may decode it once
+        path = unquote(path)
+    path = re.sub(r";[^/]*|/(?=/)", "", path)  # parameters and empty segments, which many servers drop
+    if _DOT_SEGMENT.search(path):
+        return f"{_short(path)!r}, which leads out of its own path"
+    match = _FILE.search(path)
+    other = match[1] if match else export_id
+    return None if export_id in {None, other} else f"the address of another export's file, {other!r:.80}"
 
 
 def _split(url: str) -> SplitResult | None:

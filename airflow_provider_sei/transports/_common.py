@@ -21,7 +21,7 @@ from airflow_provider_sei import __version__
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIConnectionError, SEIError, SEIUnexpectedResponseError
 from airflow_provider_sei.protocol.http import Call, HttpResponse, excerpt
 from airflow_provider_sei.protocol.retry import Backoff
-from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.protocol.settings import SEISettings, path_problem
 
 USER_AGENT = f"airflow-provider-sei/{__version__}"
 MAX_BODY_BYTES = 32 * 1024 * 1024  # a list page of 100 exports is about 100 kB
@@ -96,6 +96,8 @@ def redirect_target(settings: SEISettings, call: Call[Any], url: str, location: 
         )
     elif call.request.method != "GET":
         reason = f"a {call.request.method}"
+    elif problem := path_problem(parts.path, call.export_id):
+        reason = f"to {problem.replace(settings.api_key, '***')}"
     else:
         # Rebuilt without a user name: an HTTP library would replace the authorization header by it.
         return f"{base_url.origin}{parts.path}" + (f"?{parts.query}" if parts.query else "")

@@ -52,7 +52,7 @@ class AiohttpTransport:
             await session.close()
 
     async def _try(self, call: Call[T], settings: SEISettings) -> T:
-        request, url = call.request, settings.url(call.request)
+        request, url = call.request, settings.url(call.request, call.export_id)
         session = self._session or await self._open_session()
         timeout = aiohttp.ClientTimeout(
             total=_common.MAX_BODY_SECONDS + settings.connect_timeout,

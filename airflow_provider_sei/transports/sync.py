@@ -147,7 +147,7 @@ class RequestsTransport:
 
     def _try(self, call: Call[Any], *, streamed: bool = False) -> Any:
         """Return the parsed response or, if it is successful and to be streamed, the response itself."""
-        request, url = call.request, self.settings.url(call.request)
+        request, url = call.request, self.settings.url(call.request, call.export_id)
         data = None if request.body is None else encode_json(request.body)
         headers = self.settings.headers(request, _common.USER_AGENT)
         timeout = (self.settings.connect_timeout, request.timeout or self.settings.read_timeout)

@@ -51,26 +51,38 @@ def test_the_identifiers_are_sent_once_whatever_the_address_says(
     assert request.path.startswith("/prod1/sei/api/v2/insights/productivity/exports/")
 
 
-def test_a_foreign_address_is_not_called(
-    hook: SEIHook, sei_server: Any, destination: Destination, raw_server: Any
+ODD_ADDRESSES = [
+    "/v2/insights/productivity/exports/{id}x/download",
+    "/v2/insights/productivity/exports/{id}/../{id}x/download",
+    "/v2/insights/productivity/exports/{id}/%2e%2e/{id}x/download",
+    "/../../../admin",
+    "/x\\..\\..\\admin",
+    "//{host}/admin",
+    "{foreign}/file.csv?signature=1",
+]
+
+
+@pytest.mark.parametrize("address", ODD_ADDRESSES)
+@pytest.mark.parametrize("served", [True, False], ids=["served", "gone"])
+def test_an_address_elsewhere_is_not_called(
+    hook: SEIHook, sei_server: Any, destination: Destination, raw_server: Any, address: str, *, served: bool
 ) -> None:
-    """The key stays at its own origin; nothing is written."""
-    foreign = raw_server()
-    sei_server.faults.add("status", "download_url", form="foreign", origin=foreign.origin, times=None)
-    with pytest.raises(exceptions.SEIUnexpectedResponseError, match="must not be sent to another origin"):
-        hook.download_export(completed(hook), destination)
-    assert foreign.received == []
-    assert not Path(destination.url).exists()
-
-
-def test_another_exports_address_is_not_called(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
-    """A file of somebody else's export must not be taken for this one."""
-    export = completed(hook)
-    url = f"/v2/insights/productivity/exports/{export.export_id}x/download"
+    """Neither another export's file, nor a path outside the base URL, nor another server; the usual path is."""
+    foreign, export = raw_server(), completed(hook)
+    url = address.format(id=export.export_id, host=foreign.origin.partition("//")[2], foreign=foreign.origin)
     sei_server.faults.add("status", "fields", changes={"download": {"url": url}}, times=None)
-    with pytest.raises(exceptions.SEIUnexpectedResponseError, match="another export's file"):
-        hook.download_export(hook.get_export("productivity", export.export_id), destination)
-    assert "download" not in {request.operation for request in sei_server.requests}
+    export = hook.get_export("productivity", export.export_id)
+    if served:
+        assert hook.download_export(export, destination).sha256 == sei_server.exports[0].csv_sha256
+    else:
+        sei_server.faults.add("download", "answer", status=403, times=None)
+        both = rf"download {export.description} .*the server returned .* not called.*: the server answered 403"
+        with pytest.raises(exceptions.SEIAuthError, match=both) as caught:
+            hook.download_export(export, destination)
+        assert caught.value.export_id == export.export_id
+    assert foreign.received == []
+    paths = {request.path for request in sei_server.requests if request.operation not in {"create", "status"}}
+    assert paths == {f"/prod1/sei/api/v2/insights/productivity/exports/{export.export_id}/download"}
 
 
 def test_a_file_that_is_not_there_yet_is_waited_for(
@@ -83,16 +95,18 @@ def test_a_file_that_is_not_there_yet_is_waited_for(
     assert len(worker_clock.pauses) == 2
 
 
+@pytest.mark.parametrize("place", ["elsewhere", "sprints"])
 def test_a_file_that_is_not_where_the_server_says_is_looked_for_at_the_conventional_place(
-    hook: SEIHook, sei_server: Any, destination: Destination, worker_clock: Any
+    hook: SEIHook, sei_server: Any, destination: Destination, worker_clock: Any, place: str
 ) -> None:
-    """The vendor's sprint example names a place that is not among the documented ones."""
+    """The vendor's sprint example names a place that is not among the documented ones. It may also be a page."""
     export = completed(hook)
-    url = f"/v2/insights/elsewhere/export/{export.export_id}/download"
+    url = f"/v2/insights/{place}/exports/{export.export_id}/download"
+    sei_server.faults.add("download", "answer", family="sprint", status=200, kind="html", times=None)
     sei_server.faults.add("status", "fields", changes={"download": {"url": url}}, times=None)
     delivered = hook.download_export(hook.get_export("productivity", export.export_id), destination)
     assert delivered.rows == sei_server.exports[0].rows
-    assert worker_clock.pauses == []
+    assert len(worker_clock.pauses) == (place == "sprints")
 
 
 def test_a_file_that_stays_away_is_an_error(hook: SEIHook, sei_server: Any, destination: Destination) -> None:

@@ -148,6 +148,26 @@ class TestBaseUrl:
         assert len(str(caught.value)) < 400
         assert not PROD1.is_same_origin(target)
 
+    @pytest.mark.parametrize(
+        "target",
+        [
+            *("/../x", "/a/..", "a/./b", "/a/%2e%2E/b", "/a/%252e%252e/b", "/a/..;x=1/b"),
+            *(f"https://app.harness.io{path}" for path in ("/prod1/sei/api/../../x", "/admin", "")),
+            *("/a/%2f..%2fb", "/a%5C..%5cb", "/exports/exp_2/download", "/exports/exp%5F2/download"),
+            *("/exports%2Fexp_2%2fdownload", "/a//exports//exp_2//download/", "/export/é/download"),
+            *("/exports;a/exp_2;b/download;c", "/export/exp_2/download/?id=exp_1"),
+        ],
+    )
+    def test_a_path_that_leads_elsewhere_is_not_called(self, target: str) -> None:
+        """Out of the base URL's path, or to another export's file, as some server on the way may read it."""
+        with pytest.raises(SEIUnexpectedResponseError, match="the server returned"):
+            PROD1.url(target, export_id="exp_1")
+
+    @pytest.mark.parametrize("target", ["/a/.../.b/c..", "/a/exports/exp%5f1//download", "/exports/files/2024.csv"])
+    def test_an_odd_path_is_called(self, target: str) -> None:
+        """If all servers read it alike."""
+        assert PROD1.url(target, export_id="exp_1") == f"{PROD1.text}{target}"
+
     @ANYTHING
     @given(
         st.sampled_from([PROD1, BaseUrl("http://127.0.0.1:8080"), BaseUrl("https://[::1]/a")]),

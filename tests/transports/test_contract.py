@@ -308,13 +308,15 @@ class TestRedirects:
             "javascript:alert(1)",
             "http:\\\\127.0.0.1:1\\x",
             "",
+            "/a/%2e%2e/admin",
+            "/v2/insights/productivity/exports/exp_2/download",
         ],
     )
     def test_an_unusable_redirect_is_an_error(self, driver: Any, raw_server: Any, location: str) -> None:
-        """Whatever the ``Location`` is, the error is ours."""
+        """Whatever the ``Location`` is, the error is ours. Nor does it lead to another export's file."""
         server = raw_server(response(302, b"", f"Location: {location}"))
         with pytest.raises(errors.SEIUnexpectedResponseError, match="check the connection's base URL"):
-            driver.run(LIST, host=server.origin)
+            driver.run(status_call(PRODUCTIVITY, "exp_1"), host=server.origin)
         assert len(server.received) == 1
 
     def test_a_redirected_create_is_not_followed(self, driver: Any, sei_server: Any) -> None:
@@ -341,6 +343,7 @@ class TestRedirects:
         {"effect": "answer", "status": 429, "retry_after": "secret-key-123"},
         {"effect": "redirect", "to": "https://secret-key-123.example/secret-key-123"},
         {"effect": "redirect", "to": "https://secret-key-123@elsewhere.example/"},
+        {"effect": "redirect", "to": "/%2e%2e/secret-key-123"},
         {"effect": "close"},
     ],
 )

@@ -105,8 +105,8 @@ def test_a_refusal_is_not_retried(
     body = {"message": "not yours"} if status != 304 else ""
     sei_server.faults.add("download", "answer", status=status, body=body, times=None)
     with pytest.raises(kind, match=f"the server answered {status}") as caught:
-        transport.stream(file_request, "get it", export_id="x").__enter__()
-    assert (caught.value.export_id, caught.value.vendor_message) == ("x", "not yours" if body else None)
+        transport.stream(file_request, "get it", export_id=(name := sei_server.exports[0].export_id)).__enter__()
+    assert (caught.value.export_id, caught.value.vendor_message) == (name, "not yours" if body else None)
     assert pauses == []
 
 
