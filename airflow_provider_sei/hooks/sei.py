@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -83,6 +84,7 @@ class SEIHook(BaseHook):
         self.sei_conn_id = sei_conn_id
         names = {"project_identifier": project_identifier, "org_identifier": org_identifier}
         self._thread_id: int | None = None  # of the download in progress
+        self._give_up_at = math.inf  # on the clock of time.monotonic
         self._overrides = {**names, "account_id": account_id, "auth_header": auth_header}
 
     @cached_property
@@ -93,6 +95,18 @@ class SEIHook(BaseHook):
     def get_conn(self) -> RequestsTransport:
         """Return the transport that makes this hook's calls."""
         return self._transport
+
+    @contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Within the context, raise a call's error rather than pause for another try beyond that many seconds."""
+        before, self._give_up_at = self._give_up_at, min(self._give_up_at, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._give_up_at = before
+
+    def _seconds_left(self) -> float:
+        return self._give_up_at - time.monotonic()
 
     def create_export(self, **request: Any) -> Export:
         """Create an export, or get the identical one that the server created within the last 30 minutes.
@@ -273,13 +287,13 @@ class SEIHook(BaseHook):
 
         from airflow_provider_sei.transports._common import retry_arguments
 
-        give_up_at = time.monotonic() + destination.timeout
-        arguments = retry_arguments(_TRIES, lambda: give_up_at - time.monotonic())
+        arguments = retry_arguments(_TRIES, self._seconds_left)
         self._thread_id = threading.get_ident()
         try:
-            delivered: DeliveryResult = Retrying(sleep=self._pause, **arguments)(
-                lambda: deliver_once(max(0.0, give_up_at - time.monotonic()))
-            )
+            with self.time_limit(destination.timeout):
+                delivered: DeliveryResult = Retrying(sleep=self._pause, **arguments)(
+                    lambda: deliver_once(max(0.0, self._give_up_at - time.monotonic()))
+                )
         except _Interruption:
             # Whether it had been published already is not known here.
             msg = f"could not {description}: interrupted, because the task is being terminated"
@@ -336,7 +350,9 @@ class SEIHook(BaseHook):
     def _transport(self) -> RequestsTransport:
         from airflow_provider_sei.transports.sync import RequestsTransport  # DAG files do not need requests
 
-        return RequestsTransport(self.settings, sleep=self._pause)
+        transport = RequestsTransport(self.settings, sleep=self._pause)
+        transport.seconds_left = self._seconds_left
+        return transport
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)

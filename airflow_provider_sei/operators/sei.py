@@ -210,13 +210,15 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         if started_at >= deadline:
             msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
             raise SEIExportTimeoutError(msg)
-        export, is_current = create_or_resume(self.hook, request, context, identity, self.reused_failed)
+        deadline = min(started_at + self.wait_timeout, deadline)
+        with self.hook.time_limit(deadline - started_at):
+            export, is_current = create_or_resume(self.hook, request, context, identity, self.reused_failed)
         self._export = export
         plan = WaitPlan(
             family=export.family,
             export_id=export.export_id,
             started_at=started_at,
-            deadline=min(started_at + self.wait_timeout, deadline),
+            deadline=deadline,
             poll_interval=self.poll_interval,
         )
         if not self.deferrable:

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from airflow_provider_sei.exceptions import SEIError
 
 MAX_RETRY_AFTER = 300.0
-"""Seconds. A ``Retry-After`` that asks for more is cut to this."""
+"""Seconds. A ``Retry-After`` that asks for more is cut to this, and so are all pauses between the tries of one call."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from tenacity import retry_if_exception
 from airflow_provider_sei import __version__
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIConnectionError, SEIError, SEIUnexpectedResponseError
 from airflow_provider_sei.protocol.http import Call, HttpResponse, excerpt
-from airflow_provider_sei.protocol.retry import Backoff
+from airflow_provider_sei.protocol.retry import MAX_RETRY_AFTER, Backoff
 from airflow_provider_sei.protocol.settings import SEISettings, path_problem
 
 USER_AGENT = f"airflow-provider-sei/{__version__}"
@@ -50,7 +50,11 @@ def retry_arguments(backoff: Backoff, seconds_left: Callable[[], float] = lambda
             jitter=random.random(),  # noqa: S311 - jitter, not a secret
             now=time.time(),
         ),
-        "stop": lambda state: state.attempt_number >= backoff.attempts or state.upcoming_sleep >= seconds_left(),
+        "stop": lambda state: (
+            state.attempt_number >= backoff.attempts
+            or state.upcoming_sleep >= seconds_left()
+            or state.idle_for + state.upcoming_sleep > MAX_RETRY_AFTER
+        ),
         "before_sleep": lambda state: log.warning(
             "%s; trying again in %.1f s (try %d)",
             state.outcome.exception(),

@@ -105,6 +105,8 @@ class RequestsTransport:
         self, settings: SEISettings, *, backoff: Backoff | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self.settings = settings
+        self.seconds_left: Callable[[], float] = lambda: math.inf
+        """Returns for how long the caller can wait; no pause goes beyond."""
         self._backoff = backoff or Backoff()
         self._sleep = sleep
         self._session = _Session()
@@ -121,8 +123,8 @@ class RequestsTransport:
         :param backoff: used for this call instead of the transport's own.
         :raises SEIError: the error of the last try.
         """
-        retrying = Retrying(sleep=self._sleep, **_common.retry_arguments(backoff or self._backoff))
-        result: T = retrying(self._try, call)
+        arguments = _common.retry_arguments(backoff or self._backoff, self.seconds_left)
+        result: T = Retrying(sleep=self._sleep, **arguments)(self._try, call)
         return result
 
     @contextmanager
@@ -137,8 +139,8 @@ class RequestsTransport:
         """
         check = partial(check_file_status, description=description, export_id=export_id)
         call = Call(request, check, description, export_id)
-        retrying = Retrying(sleep=self._sleep, **_common.retry_arguments(backoff or self._backoff))
-        with retrying(self._try, call, streamed=True) as response:
+        arguments = _common.retry_arguments(backoff or self._backoff, self.seconds_left)
+        with Retrying(sleep=self._sleep, **arguments)(self._try, call, streamed=True) as response:
             yield StreamedBody(self.settings, call, response)
 
     def close(self) -> None:

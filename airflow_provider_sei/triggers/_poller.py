@@ -67,7 +67,7 @@ class RateLimit:
         self._next = asyncio.Lock()
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
         self._strikes = 0
-        self._next_at = self._held_until = 0.0  # in the event loop's time
+        self._next_at = self.held_until = 0.0  # in the event loop's time
 
     @asynccontextmanager
     async def slot(self, kind: str) -> AsyncIterator[None]:
@@ -78,18 +78,18 @@ class RateLimit:
                 await stack.enter_async_context(self._in_flight)
                 while (pause := self._next_at - loop.time()) > 0.0:  # noqa: ASYNC110 - a 429 moves it meanwhile
                     await asyncio.sleep(pause)
-                is_slow = loop.time() < self._held_until + _SLOW_SECONDS
+                is_slow = loop.time() < self.held_until + _SLOW_SECONDS
                 self._next_at = loop.time() + self.gap * (2.0**self._strikes if is_slow else 1.0)
             yield
 
     def throttled(self, error: SEIRateLimitError) -> None:
         """Make no call for a while after a 429, and fewer for two minutes."""
         now = asyncio.get_running_loop().time()
-        if now >= self._held_until:  # calls in flight get a 429 for the same burst
-            self._strikes = min(self._strikes + 1, _MAX_STRIKES) if now < self._held_until + _SLOW_SECONDS else 1
+        if now >= self.held_until:  # calls in flight get a 429 for the same burst
+            self._strikes = min(self._strikes + 1, _MAX_STRIKES) if now < self.held_until + _SLOW_SECONDS else 1
         pause = _THROTTLED.pause(error, self._strikes, jitter=jitter(), now=time.time())
-        self._held_until = max(self._held_until, now + pause)
-        self._next_at = max(self._next_at, self._held_until)
+        self.held_until = max(self.held_until, now + pause)
+        self._next_at = max(self._next_at, self.held_until)
 
 
 @dataclass(eq=False, slots=True)
@@ -207,7 +207,7 @@ class Poller:
             if now >= plan.deadline:
                 # Counted from here, because a process that was stopped notices the deadline late.
                 until = give_up = min(give_up, now + _LAST_POLL_SECONDS)
-                if now >= give_up:
+                if now >= give_up or self._limit.held_until - asyncio.get_running_loop().time() >= give_up - now:
                     return None
             elif waiter.report is None:
                 kind, at_least = "poll", 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ def test_a_file_that_is_not_there_yet_is_waited_for(
     delivered = hook.download_export(completed(hook), destination)
     assert delivered.rows == sei_server.exports[0].rows
     assert len(worker_clock.pauses) == 2
+
+
+def test_no_pause_before_a_status_call_ends_after_the_timeout(
+    hook: SEIHook, sei_server: Any, destination: Destination, worker_clock: Any
+) -> None:
+    """Whatever the server asks for."""
+    listed = replace(completed(hook), summary=True)
+    sei_server.faults.add("status", "answer", status=503, retry_after=86400, times=None)
+    with pytest.raises(exceptions.SEIServerError):
+        hook.download_export(listed, replace(destination, timeout=200.0))
+    assert sum(worker_clock.pauses) <= 200
 
 
 @pytest.mark.parametrize("place", ["elsewhere", "sprints"])

@@ -440,6 +440,15 @@ class TestNotDeferrable:
             export_operator(deferrable=False, wait_timeout=30).execute({})
         assert caught.value.retryable
 
+    def test_no_pause_before_another_create_call_ends_after_the_wait(
+        self, export_operator: MakeOperator, sei_server: Any, worker_clock: Any
+    ) -> None:
+        """Whatever the server asks for; a task that is tried again occupies no worker meanwhile."""
+        sei_server.faults.add("create", "answer", status=503, retry_after="Fri, 31 Dec 2199 00:00:00 GMT", times=None)
+        with pytest.raises(exceptions.SEIServerError):
+            export_operator(deferrable=False, wait_timeout=100).execute({})
+        assert sum(worker_clock.pauses) <= 100
+
 
 class TestErrors:
     """Errors say what was attempted, what came back and what to do."""

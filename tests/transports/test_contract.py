@@ -178,11 +178,15 @@ class TestRetries:
     def test_retry_after_is_respected_up_to_a_cap(
         self, driver: Any, sei_server: Any, *, retry_after: object, least: float, most: float
     ) -> None:
-        """Seconds or a date; no server can make a task sleep for a day."""
+        """Seconds or a date; no server can make a task sleep for a day, nor five minutes before each try."""
         sei_server.faults.add("list", "answer", status=503, retry_after=retry_after)
         driver.run(LIST)
         [pause] = driver.pauses
         assert least <= pause <= most
+        sei_server.faults.add("list", "answer", status=503, retry_after=retry_after, times=None)
+        with pytest.raises(errors.SEIServerError):
+            driver.run(LIST)
+        assert sum(driver.pauses[1:]) <= 300
 
 
 class TestConnectionErrors:

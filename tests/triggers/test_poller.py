@@ -335,12 +335,12 @@ class TestRate:
         assert slow < normal <= 240
 
     def test_a_retry_after_is_respected_up_to_five_minutes(self, server: Server, run: Any) -> None:
-        """And no wait goes on for long after its deadline for it."""
+        """And no wait goes on after its deadline for it."""
         server.fault = lambda *_: SEIRateLimitError("429", status_code=429, retry_after="3600")
         [name] = add(server, 1, seconds=0.0)
         outcome, at = run(wait(name, seconds=30.0))
         assert isinstance(outcome.error, SEIExportTimeoutError)
-        assert at <= 30.0 + 121.0
+        assert at <= 31.0
         assert len(server.calls) == 1
         server.calls.clear()
         run(_stopped_after(10 * MINUTE, wait(name)))
