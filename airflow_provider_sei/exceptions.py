@@ -120,7 +120,7 @@ class SEIRateLimitError(SEIResponseError):
 
 
 class SEIServerError(SEIResponseError):
-    """5xx: an error of the server."""
+    """5xx, 408, 421 or 425: an error of the server or on the way, which may pass."""
 
 
 class SEIUnexpectedResponseError(SEIResponseError, AirflowFailException):

@@ -19,6 +19,7 @@ from airflow_provider_sei.connection import field_behaviour, form_widgets, sync_
 from airflow_provider_sei.delivery.destination import FIELDS, Destination
 from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, deliver
 from airflow_provider_sei.exceptions import (
+    SEIAuthError,
     SEIBadRequestError,
     SEIDownloadError,
     SEIError,
@@ -252,7 +253,8 @@ class SEIHook(BaseHook):
             open_file = partial(self._open_file, found, requests)
             return deliver(open_file, replace(target, timeout=timeout), expected, clock=time.monotonic)
 
-        return self._deliver(deliver_once, destination, "download the export", {"family": export.family})
+        # The key has been good for the status: a refusal may be that of a gateway that restarts.
+        return self._deliver(deliver_once, destination, "download the export", {"family": export.family}, SEIAuthError)
 
     def download_report(self, request: ReportRequest, destination: Destination) -> DeliveryResult:
         """Request a legacy report and deliver its file, verified. An empty report (0 bytes) is a success.
@@ -281,13 +283,14 @@ class SEIHook(BaseHook):
         destination: Destination,
         description: str,
         scope: Mapping[str, str | None],
+        *may_pass: type[SEIError],
     ) -> DeliveryResult:
         """Deliver a file in a bounded number of tries, each from the start, all within the destination's timeout."""
         from tenacity import Retrying
 
         from airflow_provider_sei.transports._common import retry_arguments
 
-        arguments = retry_arguments(_TRIES, self._seconds_left)
+        arguments = retry_arguments(_TRIES, self._seconds_left, may_pass=may_pass)
         self._thread_id = threading.get_ident()
         try:
             with self.time_limit(destination.timeout):

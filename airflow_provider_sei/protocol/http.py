@@ -31,6 +31,7 @@ _ERRORS: dict[int, type[exceptions.SEIResponseError]] = {
     401: exceptions.SEIAuthError,
     403: exceptions.SEIAuthError,
     404: exceptions.SEINotFoundError,
+    **dict.fromkeys((408, 421, 425), exceptions.SEIServerError),  # RFC 9110 and 8470: the client may try again
     429: exceptions.SEIRateLimitError,
 }
 _ADVICE = {

@@ -4,8 +4,9 @@ The same rules hold for a worker that sleeps and for a triggerer that awaits:
 
 1. The deadline is a point in time, so a restart does not extend it. One last poll is made when it is reached.
 2. Transient errors are tolerated for ``error_tolerance`` seconds without a good answer; others end it at the first.
-3. A 404 is tolerated for 30 s, in case a replica lags behind the create call.
-4. The interval between two polls is ``max(5 s, 1.5 * sqrt(elapsed))``, 10 % more or less, unless the user sets one.
+3. A 401 or 403 after good answers ends it at the third without a good answer between: a gateway may be restarting.
+4. A 404 is tolerated for 30 s, in case a replica lags behind the create call.
+5. The interval between two polls is ``max(5 s, 1.5 * sqrt(elapsed))``, 10 % more or less, unless the user sets one.
    That takes the fewest calls for a given mean delay when most exports are short and some are long.
 """
 
@@ -25,6 +26,8 @@ _SHORTEST_PAUSE = 5.0  # seconds
 _GROWTH = 1.5
 _JITTER = 0.1  # of a pause, either way, so that exports created together are not polled together
 _NOT_FOUND_TOLERANCE = 30.0  # seconds
+_MAX_REFUSALS = 3
+_RESUMED_AFTER = 60.0  # seconds; a wait that is older has had good answers, if only before a restart
 
 _TYPES: dict[str, type] = {"reused": bool, "summary": bool, "size_bytes": int}  # of an export's fields; others are str
 _ERROR_FIELDS = ("status_code", "vendor_code", "vendor_message", "export_id", "retry_after")
@@ -77,7 +80,7 @@ class WaitOutcome:
 class ExportWait:
     """Follows one export from poll to poll. It has no clock: every method is given the time, in epoch seconds."""
 
-    __slots__ = ("_error", "_error_since", "_last", "_messages", "_missing_since", "_name", "plan")
+    __slots__ = ("_error", "_error_since", "_last", "_messages", "_missing_since", "_name", "_refusals", "plan")
 
     def __init__(self, plan: WaitPlan, *, missing_since: float | None = None) -> None:
         self.plan = plan
@@ -86,6 +89,7 @@ class ExportWait:
         self._error: SEIError | None = None
         self._error_since: float | None = None
         self._missing_since = missing_since
+        self._refusals = 0
         self._messages: list[str] = []
 
     def on_status(self, export: Export, now: float) -> WaitOutcome | None:
@@ -93,6 +97,7 @@ class ExportWait:
         if self._error_since is not None:
             self._messages.append(f"{self._name} answers again after {now - self._error_since:.0f} s of errors")
         self._error = self._error_since = self._missing_since = None
+        self._refusals = 0
         if self._last is None or self._last.status_word != export.status_word:
             word = export.status_word or "without a status"
             status = f"{word} ({max(0.0, now - self.plan.started_at):.0f} s)"
@@ -123,8 +128,13 @@ class ExportWait:
                 error = exceptions.SEIExportNotFoundError(msg, **details)
             return WaitOutcome(error=error)
         self._missing_since = None
+        may_pass = error.retryable
+        if isinstance(error, exceptions.SEIAuthError):
+            self._refusals += 1
+            had_answers = self._last is not None or now - self.plan.started_at >= _RESUMED_AFTER
+            may_pass = had_answers and self._refusals < _MAX_REFUSALS
         # HTML in place of JSON is a failing gateway here, rather than a wrong base URL: the create call has worked.
-        if not (error.retryable or isinstance(error, exceptions.SEIUnexpectedResponseError)):
+        if not (may_pass or isinstance(error, exceptions.SEIUnexpectedResponseError)):
             return WaitOutcome(error=error)
         if now >= self.plan.deadline:
             return self.timed_out(now)

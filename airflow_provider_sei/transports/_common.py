@@ -36,14 +36,16 @@ _MIN_KEY_LENGTH = 8  # replacing a shorter text could change what a response mea
 log = logging.getLogger("airflow_provider_sei")
 
 
-def retry_arguments(backoff: Backoff, seconds_left: Callable[[], float] = lambda: math.inf) -> dict[str, Any]:
+def retry_arguments(
+    backoff: Backoff, seconds_left: Callable[[], float] = lambda: math.inf, *, may_pass: tuple[type[SEIError], ...] = ()
+) -> dict[str, Any]:
     """Return the keyword arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
 
     Every call may be retried: a repeated create call returns the existing export. A wait that would not end within
-    ``seconds_left`` is not started.
+    ``seconds_left`` is not started. Errors of the classes in ``may_pass`` are retried, too.
     """
     return {
-        "retry": retry_if_exception(lambda error: isinstance(error, SEIError) and error.retryable),
+        "retry": retry_if_exception(lambda error: isinstance(error, may_pass) or getattr(error, "retryable", False)),
         "wait": lambda state: backoff.pause(
             state.outcome.exception(),
             state.attempt_number,

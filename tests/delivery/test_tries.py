@@ -86,9 +86,9 @@ def test_a_later_try_has_only_the_time_that_is_left(
 
 
 def test_what_no_retry_mends_is_tried_once(hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path) -> None:
-    """A refused key stays refused."""
-    sei_server.faults.add("download", "answer", times=None, status=403)
-    with pytest.raises(exceptions.SEIAuthError):
+    """A refused request stays refused."""
+    sei_server.faults.add("download", "answer", times=None, status=400)
+    with pytest.raises(exceptions.SEIBadRequestError):
         hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv")))
     assert calls(sei_server, "download") == 1
 

@@ -121,6 +121,14 @@ def test_a_file_that_is_not_where_the_server_says_is_looked_for_at_the_conventio
     assert len(worker_clock.pauses) == (place == "sprints")
 
 
+def test_a_passing_refusal_of_the_file_does_not_end_the_task(
+    hook: SEIHook, sei_server: Any, destination: Destination
+) -> None:
+    """The key has just been good for its status."""
+    sei_server.faults.add("download", "answer", status=401)
+    assert hook.download_export(completed(hook), destination).rows == sei_server.exports[0].rows
+
+
 def test_a_file_that_stays_away_is_an_error(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
     """It is retryable, and says what the status had said."""
     sei_server.faults.add("download", "answer", status=404, times=None)

@@ -49,6 +49,7 @@ class TestStatus:
             (404, errors.SEINotFoundError, "base URL"),
             (405, errors.SEIBadRequestError, "base URL"),
             (407, errors.SEIBadRequestError, "proxy"),
+            *((status, errors.SEIServerError, "") for status in (408, 421, 425)),
             (422, errors.SEIBadRequestError, ""),
             (499, errors.SEIBadRequestError, ""),
             (429, errors.SEIRateLimitError, "calls_per_minute"),
@@ -59,10 +60,10 @@ class TestStatus:
         ],
     )
     def test_each_status_has_its_error(self, status: int, kind: type[errors.SEIError], advice: str) -> None:
-        """With advice where there is any; only rate limits and server errors are retried."""
+        """With advice where there is any; only rate limits and what can pass by itself are retried."""
         error = refused(HttpResponse(status))
         assert type(error) is kind
-        assert error.retryable is (status == 429 or status >= 500)
+        assert error.retryable is (status in {408, 421, 425, 429} or status >= 500)
         assert (error.status_code, error.vendor_message, error.export_id) == (status, None, "exp_1")
         assert str(error).startswith(f"could not list exports: the server answered {status}")
         assert advice in str(error)

@@ -82,9 +82,19 @@ class TestErrors:
 
     @pytest.mark.parametrize("kind", [errors.SEIAuthError, errors.SEIBadRequestError, errors.SEIArgumentError])
     def test_permanent_ones_end_the_wait_immediately(self, kind: type[errors.SEIError]) -> None:
-        """A revoked key does not come back."""
+        """Unless they come after good answers, a wrong key stays wrong."""
         error = kind("no")
         assert a_wait().on_error(error, START + 1) == WaitOutcome(error=error)
+
+    def test_a_refusal_after_good_answers_has_to_last(self) -> None:
+        """A gateway that restarts may refuse a good key; a third refusal without a good answer between is final."""
+        wait, refusal = a_wait(), errors.SEIAuthError("401", status_code=401)
+        for seconds in (0, 100):
+            assert wait.on_status(state("processing"), START + seconds) is None
+            for error in (refusal, errors.SEIServerError("503"), refusal):
+                assert wait.on_error(error, START + seconds + 10) is None
+        assert wait.on_error(refusal, START + 140) == WaitOutcome(error=refusal)
+        assert a_wait().on_error(refusal, START + 120) is None, "a wait that a restarted triggerer has taken over"
 
     @pytest.mark.parametrize(
         "kind",
