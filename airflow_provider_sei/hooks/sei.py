@@ -31,7 +31,7 @@ from airflow_provider_sei.protocol.export_request import ExportRequest, fingerpr
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
 from airflow_provider_sei.protocol.http import Call, HttpRequest
-from airflow_provider_sei.protocol.listing import Page, Pager
+from airflow_provider_sei.protocol.listing import Page
 from airflow_provider_sei.protocol.report_request import ReportRequest
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
@@ -179,9 +179,10 @@ class SEIHook(BaseHook):
             ``date_to``, ``sort_by``, ``sort_order``; see :func:`airflow_provider_sei.protocol.listing.list_query`.
         """
         query = listing.list_query(limit=limit, **filters)
-        return self._iter_pages(get_family(family), query, listing.export_pager(int(dict(query)["limit"])))
+        return self._iter_pages(get_family(family), query)
 
-    def _iter_pages(self, family: ExportFamily, query: listing.Query, pager: Pager[Export]) -> Iterator[Export]:
+    def _iter_pages(self, family: ExportFamily, query: listing.Query) -> Iterator[Export]:
+        pager = listing.export_pager(f"list {family.name} exports")
         while not pager.done:
             try:
                 page = self._transport.run(listing.list_call(family, listing.on_page(query, pager.page)))
@@ -197,6 +198,8 @@ class SEIHook(BaseHook):
                     raise
             else:
                 yield from pager.take(page)
+                if page.unreadable:
+                    self.log.warning("%d records of the list have no usable exportId; left out", page.unreadable)
 
     def list_teams(self, org_tree_name: str | None = None) -> list[Team]:
         """Return the leaf teams, of one organisation tree or of all.
@@ -205,16 +208,15 @@ class SEIHook(BaseHook):
         """
         try:
             found = self._all_records("list teams", lambda page: teams.teams_page_call(org_tree_name, page))
-            return teams.leaf_teams(found, org_tree_name)
         except SEIResponseError as error:
             if org_tree_name is None or error.status_code not in _NOT_SERVED:
                 raise
             self.log.info("%s; reading the organisation tree instead", error)
-        trees = self._all_records(
-            "list organisation trees", lambda page: teams.org_trees_page_call(org_tree_name, page)
-        )
-        tree_id = teams.org_tree_id(trees, org_tree_name)
-        return teams.leaf_teams(self._transport.run(teams.org_tree_teams_call(tree_id)), org_tree_name)
+            trees = self._all_records("list organisation trees", partial(teams.org_trees_page_call, org_tree_name))
+            found = self._transport.run(teams.org_tree_teams_call(teams.org_tree_id(trees, org_tree_name)))
+        if left_out := teams.unreadable(found):
+            self.log.warning("%d records of the list of teams have no usable refId; left out", left_out)
+        return teams.leaf_teams(found, org_tree_name)
 
     def _all_records(self, description: str, call_for_page: Callable[[int], Call[Page[Record]]]) -> list[Record]:
         records: list[Record] = []

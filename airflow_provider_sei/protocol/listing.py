@@ -31,24 +31,26 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page of a list; ``more`` says whether the server has more pages, ``None`` if it does not say."""
+    """One page of a list, whether the server says that it has more, and what it says how many there are in total."""
 
     items: tuple[T, ...]
     more: bool | None
+    total: object = None
+    unreadable: int = 0  # records without a usable id
 
 
 class Pager(Generic[T]):
     """Decides which items of a page are new, and whether to request another page.
 
-    It ends with an empty page, one without new items, the server's word, one that is not full (where the server says
-    nothing), or after ``max_pages``. A list without end is an error if ``must_end`` ("could not ...") is given.
+    It ends with an empty page, where the server says so, or with a page without new items. A short page says nothing:
+    the server may allow fewer records per page than requested. Where records must be missing, that is an error.
+
+    :param description: completes the sentence "could not ...".
     """
 
-    def __init__(
-        self, limit: int, key: Callable[[T], Hashable], *, max_pages: int = _MAX_PAGES, must_end: str | None = None
-    ) -> None:
-        self.page, self.done = 0, False
-        self._limit, self._key, self._max_pages, self._must_end = limit, key, max_pages, must_end
+    def __init__(self, description: str, key: Callable[[T], Hashable], *, max_pages: int = _MAX_PAGES) -> None:
+        self.page, self.unreadable, self.done = 0, 0, False
+        self._description, self._key, self._max_pages = description, key, max_pages
         self._seen: set[Hashable] = set()
 
     def take(self, page: Page[T]) -> list[T]:
@@ -56,18 +58,22 @@ class Pager(Generic[T]):
         fresh = {key: item for item in page.items if (key := self._key(item)) not in self._seen}
         self._seen.update(fresh)
         self.page += 1
-        last = page.more is False or not page.items or (page.more is None and len(page.items) < self._limit)
+        self.unreadable += page.unreadable
+        unread = len(self._seen) + self.unreadable < page.total if isinstance(page.total, int) else None
+        more = unread if page.more is None else page.more
+        last = more is False or not page.items
         self.done = last or not fresh or self.page >= self._max_pages
-        if self._must_end and self.done and not last and (page.more or self.page >= self._max_pages):
-            reason = "repeats a page" if not fresh else f"goes on after {self._max_pages} pages"
-            msg = f"could not {self._must_end} to the end: the server's list {reason}; request one organisation tree"
+        if self.done and not last and (more or fresh):
+            reason = f"goes on after {self._max_pages} pages" if fresh else "repeats a page"
+            advice = "request one organisation tree, or use filters"
+            msg = f"could not {self._description} to the end: the server's list {reason}; {advice}"
             raise SEIUnexpectedResponseError(msg)
         return list(fresh.values())
 
 
-def export_pager(limit: int = MAX_LIMIT) -> Pager[Export]:
+def export_pager(description: str) -> Pager[Export]:
     """Return the pager for a family's exports."""
-    return Pager(limit, lambda export: export.export_id)
+    return Pager(description, lambda export: export.export_id)
 
 
 def list_query(
@@ -151,12 +157,12 @@ def _read_page(value: Any, family: ExportFamily, description: str) -> Page[Expor
             exports.append(replace(read_export(record, family, description), summary=True))
     if records and not exports:
         raise unusable(value, description, f"none of the response's {len(records)} records has a usable exportId")
-    more = None
-    for name, flag in (("_metadata", "has_next"), ("pagination", "hasMore")):
+    more = total = None
+    for name, flag, count in (("_metadata", "has_next", "total_count"), ("pagination", "hasMore", "total")):
         if isinstance(value, dict) and isinstance(about := value.get(name), dict):
             found = more_pages(about, flag, about.get("page"))
-            more = more if found is None else found
-    return Page(tuple(exports), more)
+            more, total = more if found is None else found, about.get(count, total)
+    return Page(tuple(exports), more, total, len(records) - len(exports))
 
 
 def find_records(value: Any, *names: str) -> list[Any] | None:

@@ -36,8 +36,8 @@ class Team:
 
 
 def record_pager(description: str) -> Pager[Record]:
-    """Return the pager for teams or trees. A list that does not end is an error: part of it would pass for all."""
-    return Pager(_PAGE_SIZE, lambda record: hash(repr(record)), max_pages=_MAX_PAGES, must_end=description)
+    """Return the pager for teams or trees."""
+    return Pager(description, lambda record: hash(repr(record)), max_pages=_MAX_PAGES)
 
 
 def teams_page_call(org_tree_name: str | None, page: int) -> Call[Page[Record]]:
@@ -65,11 +65,11 @@ def org_trees_page_call(name: str, page: int) -> Call[Page[Record]]:
     return Call(request, lambda response: _read_page(response, description, page), description)
 
 
-def org_tree_teams_call(tree_id: str) -> Call[Iterable[Record]]:
+def org_tree_teams_call(tree_id: str) -> Call[list[Record]]:
     """Return the call for a tree's teams (``GET /v2/org-trees/{id}/teams``), roots first."""
     description = f"list the teams of organisation tree {tree_id}"
 
-    def parse(response: HttpResponse) -> Iterable[Record]:
+    def parse(response: HttpResponse) -> list[Record]:
         value = json_value(response, description)
         return [value] if isinstance(value, dict) and "refId" in value else _records(value, description)
 
@@ -109,6 +109,11 @@ def leaf_teams(records: Iterable[Record], org_tree_name: str | None = None) -> l
     return list(leaves.values())
 
 
+def unreadable(records: Iterable[Record]) -> int:
+    """Return how many of ``records`` and their ``children`` have no usable id; :func:`leaf_teams` omits them."""
+    return sum(1 for _ in _walk(records, usable=False))
+
+
 def select_teams(teams: Sequence[Team], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Team]:
     """Return the teams that match an ``include`` pattern (none: all teams) and no ``exclude`` pattern, in order.
 
@@ -144,15 +149,16 @@ def _shortened(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_MAX_NAMES])) + (f" and {more} more" if more > 0 else "")
 
 
-def _walk(records: Iterable[Record]) -> Iterator[Record]:
+def _walk(records: Iterable[Record], *, usable: bool = True) -> Iterator[Record]:
     stack = list(records)[::-1]  # no recursion: the server chooses the depth
     while stack:
         record = stack.pop()
         ref_id, children = record.get("refId"), record.get("children")
-        if isinstance(ref_id, int | str) and not isinstance(ref_id, bool) and str(ref_id).strip():
+        has_id = isinstance(ref_id, int | str) and not isinstance(ref_id, bool) and str(ref_id).strip() != ""
+        if has_id is usable:
             yield record
         if isinstance(children, list):
-            stack.extend(child for child in reversed(children) if isinstance(child, Mapping))
+            stack.extend(child if isinstance(child, Mapping) else {} for child in reversed(children))
 
 
 def _read_page(response: HttpResponse, description: str, page: int) -> Page[Record]:
@@ -160,14 +166,12 @@ def _read_page(response: HttpResponse, description: str, page: int) -> Page[Reco
     records = _records(value, description)
     if not isinstance(value, dict):
         return Page(tuple(records), None)
-    more, total = more_pages(value, "hasNext", page), value.get("totalCount", value.get("totalItems"))
-    if more is None and isinstance(total, int):
-        more = (page + 1) * _PAGE_SIZE < total
-    return Page(tuple(records), more)
+    total = value.get("totalCount", value.get("totalItems"))
+    return Page(tuple(records), more_pages(value, "hasNext", page), total)
 
 
 def _records(value: Any, description: str) -> list[Record]:
     records = find_records(value, "items", "records", "content", "teams")
     if records is None:
         raise unusable(value, description, "the response has no list")
-    return [record for record in records if isinstance(record, dict)]
+    return [record if isinstance(record, dict) else {} for record in records]

@@ -154,8 +154,9 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
                     if scan.pager.page or other is None:
                         raise
                     family = other
-        if scan.undated:
-            self.log.warning("%d completed %s exports have no readable completedAt", scan.undated, family.name)
+        if scan.undated or scan.pager.unreadable:
+            words = "%d completed %s exports have no readable completedAt, %d records have no usable exportId"
+            self.log.warning(words, scan.undated, family.name, scan.pager.unreadable)
         exports, after = scan.result(self.org_tree_name)
         source = {name: getattr(settings, name) for name in ("project_identifier", "org_identifier")}
         return [_payload(export) | source | {"sei_conn_id": self.sei_conn_id} for export in exports], after
@@ -210,7 +211,7 @@ class CompletionScan:
     def __init__(self, watermark: Watermark | None, *, now: float) -> None:
         self._watermark, self._now = watermark, now
         self._found: dict[str, tuple[float, Export]] = {}
-        self.pager = export_pager()
+        self.pager = export_pager("list all completed exports")
         self.done = False
         self.undated = 0
         """How many exports without a readable time of completion were ignored."""

@@ -95,29 +95,30 @@ class TestPages:
             ({"items": [{"refId": 1}], "hasNext": False, "totalPages": 9}, 0, False),
             ({"content": [{"refId": 1}], "totalPages": 2}, 0, True),
             ({"teams": [{"refId": 1}], "totalPages": 2}, 1, False),
-            ({"records": [{"refId": 1}], "totalCount": 51}, 0, True),
-            ({"records": [{"refId": 1}], "totalCount": 50}, 0, False),
-            ({"items": None, "records": [{"refId": 1}], "totalItems": 100}, 1, False),
+            ({"records": [{"refId": 1}], "totalCount": 51}, 0, 51),
+            ({"items": None, "records": [{"refId": 1}], "totalItems": 100}, 1, 100),
             ({"items": [{"refId": 1}]}, 0, None),
             ([{"refId": 1}], 0, None),
         ],
     )
-    def test_records_and_totals_have_several_names(self, value: Any, page: int, *, more: bool | None) -> None:
-        """``None``: the server does not say whether more follow."""
+    def test_records_and_totals_have_several_names(self, value: Any, page: int, *, more: bool | int | None) -> None:
+        """``None``: the server does not say whether more follow. A number: how many there are."""
+        expected = Page(({"refId": 1},), more) if more in {True, False, None} else Page(({"refId": 1},), None, more)
         for call in (teams_page_call(None, page), org_trees_page_call("x", page)):
-            assert call.parse(response(value)) == Page(({"refId": 1},), more)
+            assert call.parse(response(value)) == expected
 
     @pytest.mark.parametrize(
         ("pages", "found"),
         [
-            ([Page(({"refId": 1},), None)], 1),
-            ([Page(tuple({"refId": number} for number in range(PAGE_SIZE)), None), Page(({"refId": 99},), None)], 51),
+            ([Page(({"refId": 1},), None, 1)], 1),
+            ([Page(({"refId": 1},), None), Page(({"refId": 2},), None), Page((), None)], 2),
+            ([Page(({"refId": 1},), None, 3), Page(({"refId": 2}, {"refId": 3}), None, 3)], 3),
             ([Page(({"refId": 1},), more=True), Page((), more=True)], 1),
             ([Page(({"refId": 1},), more=True), Page(({"refId": 2},), more=False)], 2),
         ],
     )
     def test_all_pages_are_read(self, pages: list[Page[Any]], found: int) -> None:
-        """A full page may be followed by another."""
+        """Whatever their sizes."""
         pager = record_pager("list teams")
         assert sum(len(pager.take(page)) for page in pages) == found
         assert pager.done

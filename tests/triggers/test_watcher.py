@@ -173,7 +173,9 @@ class TestEvents:
         assert connection
         export = {"exportId": "exp_1", "status": "completed", "completedAt": "2026-01-01T00:00:00Z"}
         export |= {"scope": {"orgTreeName": "East\x1b[31m\nx"}, "downloadUrl": "/d?token=1", "createdBy": "jane"}
-        sei_server.faults.add("list", "answer", times=None, status=200, body={"exports": [export]})
+        sei_server.faults.add(
+            "list", "answer", times=None, status=200, body={"exports": [export], "pagination": {"total": 1}}
+        )
         [payload] = watch(sei_server, trigger(since="2025-01-01T00:00:00Z"))
         assert payload["org_tree_name"] == "East [31m x"
         assert "token" not in str(payload)
