@@ -43,8 +43,10 @@ _MIN_BLOCK = 128 * 1024  # bytes; smaller blocks cost more calls, larger ones fa
 _STEP = 128 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
-# Releases the interpreter lock while it decompresses, and buffers its input.
-_new_member = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP)
+_GZIP_FIXED = 12  # bytes of a header that hold the length of its first optional field
+# Releases the interpreter lock while it decompresses, and buffers its input. The header is read here, because isal
+# takes one with optional fields only if it comes in one piece; the checksum is verified there.
+_new_member = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER)
 _PIECE = 1024 * 1024  # bytes that one step may decompress to; four are held at the same time
 # CSV of numbers shrinks 5 to 20 times, of zeros only some 200 times; a decompression bomb 1000 times.
 _SUSPICIOUS_BYTES = 256 * 1024 * 1024
@@ -329,21 +331,24 @@ class Gunzip:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._member = _new_member()
+        self._member: igzip_lib.IgzipDecompressor | None = None
+        self._header = b""  # of the next member, as far as it has arrived
         self._taken = self._given = self._members = 0
-        self._is_between_members = True
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what ``chunk`` decompresses to, in pieces of at most 1 MiB."""
         self._taken += len(chunk)
-        rest = chunk
-        while rest or not self._member.needs_input:
-            if self._is_between_members and self._members and not rest.strip(b"\0"):
-                return  # zeros after the last member are padding (RFC 1952)
-            self._is_between_members = False
+        rest, self._header = self._header + chunk, b""
+        while rest or (self._member and not self._member.needs_input):
             try:
+                if self._member is None:
+                    rest = rest.lstrip(b"\0") if self._members else rest  # padding (RFC 1952)
+                    if not (end := _gzip_header_end(rest)):
+                        self._header = rest
+                        return
+                    rest, self._member = rest[end:], _new_member()
                 piece = self._member.decompress(rest, _PIECE)
-            except igzip_lib.error as error:  # type: ignore[misc]  # isal's stub declares this class as an instance
+            except (igzip_lib.error, ValueError) as error:  # type: ignore[misc]  # isal's stub declares an instance
                 msg = f"{self._name} is damaged: its gzip data do not unpack after {self._given} bytes ({error})"
                 raise SEIDownloadError(msg) from error
             self._given += len(piece)
@@ -357,15 +362,33 @@ class Gunzip:
                 yield piece
             rest = b""
             if self._member.eof:
-                rest, self._member = self._member.unused_data, _new_member()
-                self._is_between_members = True
+                rest, self._member = self._member.unused_data, None
                 self._members += 1
 
     def close(self) -> None:
         """Check that the last member is complete."""
-        if not self._is_between_members:
+        if self._member or self._header:
             msg = f"{self._name} is cut off: its gzip data end in the middle, after {self._taken} bytes"
             raise SEIDownloadError(msg)
+
+
+def _gzip_header_end(data: bytes) -> int:
+    """Return the length of a member's header (RFC 1952), or 0 if more of it is needed; checked as ``gzip`` does."""
+    words = "" if (_GZIP_MAGIC + b"\x08").startswith(data[:3]) else "no gzip header"
+    if not words and len(data) > _GZIP_FIXED:  # a member is longer
+        flags, end = data[3], 10
+        if flags & 4:  # FEXTRA
+            end += 2 + int.from_bytes(data[10:12], "little")
+        for flag in (8, 16):  # FNAME, FCOMMENT
+            if flags & flag:
+                end = data.find(b"\0", end) + 1 or len(data) + 1
+        end += flags & 2  # FHCRC, two bytes
+        if end <= len(data):
+            return end
+        words = "a header without an end" if len(data) > _PIECE else ""
+    if words:
+        raise ValueError(words)
+    return 0
 
 
 def check_is_csv(start: bytes, name: str) -> None:

@@ -13,20 +13,61 @@ from airflow_provider_sei.delivery.pipeline import Gunzip, check_is_csv
 from airflow_provider_sei.exceptions import SEIDownloadError
 
 CSV = b"a,b\n" + b"1,2\n" * 1000
+GZIP = gzip.compress(CSV, mtime=0)
 
 
-def unpacked(data: bytes, size: int = 100) -> bytes:
-    """Return what ``data`` unpacks to, taken in by pieces."""
+def unpacked(*pieces: bytes, size: int = 1 << 30) -> bytes:
+    """Return what these pieces unpack to, each cut again by size."""
     unpacker = Gunzip("the file")
-    parts = [b"".join(unpacker.feed(data[at : at + size])) for at in range(0, len(data), size)]
+    parts = [b"".join(unpacker.feed(data[at : at + size])) for data in pieces for at in range(0, len(data), size)]
     unpacker.close()
     return b"".join(parts)
 
 
-@given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.integers(1, 200))
-def test_gzip_of_any_members_is_unpacked(members: list[bytes], size: int) -> None:
-    """However it is cut into pieces."""
-    assert unpacked(b"".join(map(gzip.compress, members)), size) == b"".join(members)
+def member(data: bytes, flags: int = 0, names: bytes = b"a\0", crc: bytes | None = None) -> bytes:
+    """Return gzip of ``data`` with the optional fields of ``flags`` (``names`` for each text)."""
+    header = b"\x1f\x8b\x08%c\0\0\0\0\0\xff" % flags
+    header += b"\5\0\0\1\0\1\0" if flags & 4 else b""  # FEXTRA
+    header += names * sum(bool(flags & flag) for flag in (8, 16))  # FNAME, FCOMMENT
+    if flags & 2:  # FHCRC
+        header += (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little") if crc is None else crc
+    return header + gzip.compress(data)[10:]
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=300), st.integers(0, 255), st.integers(0, 12)), min_size=1, max_size=4),
+    st.integers(1, 200),
+)
+def test_gzip_of_any_members_is_unpacked(members: list[tuple[bytes, int, int]], size: int) -> None:
+    """However it is cut into pieces, with any optional fields in the headers, and zeros behind each member."""
+    data = b"".join(member(content, flags) + bytes(zeros) for content, flags, zeros in members)
+    assert unpacked(data, size=size) == gzip.decompress(data) == b"".join(content for content, _, _ in members)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\0\0", b"\0" * 9 + b"x", b"\x1f", b"\x1f\x8b", b"\x1f\x8b\7", GZIP[:14], GZIP[:-1], b"\0" + GZIP[2:]],
+)
+def test_python_and_this_read_the_same_however_a_file_is_cut_in_two(damage: bytes) -> None:
+    """At each byte, with a wrong header checksum too, which Python does not read; what it refuses is refused."""
+    data = member(b"1,2\n", 31, crc=b"\0\0") + bytes(3) + member(b"", 14) + member(CSV, 18) + damage
+    try:
+        expected: bytes | None = gzip.decompress(data)
+    except (EOFError, gzip.BadGzipFile):
+        expected = None
+    cuts = [[data[at : at + size] for at in range(0, len(data), size)] for size in (1, 2, 3, 7)]
+    for pieces in (*cuts, *([data[:at], data[at:]] for at in range(len(data) + 1))):
+        if expected is None:
+            with pytest.raises(SEIDownloadError, match=r"damaged|in the middle"):
+                unpacked(*pieces)
+        else:
+            assert unpacked(*pieces) == expected
+
+
+def test_a_header_without_an_end_is_damage() -> None:
+    """A name of many megabytes does not fill the memory."""
+    with pytest.raises(SEIDownloadError, match=r"damaged.*header"):
+        unpacked(member(CSV, 8, names=b"x" * 20_000_000 + b"\0"), size=1_000_000)
 
 
 def test_pieces_are_bounded_however_much_one_unpacks_to() -> None:
@@ -46,8 +87,8 @@ def test_content_that_fills_its_pieces_exactly_is_whole(
     monkeypatch.setattr("airflow_provider_sei.delivery.pipeline._PIECE", 1024)
     data = content * (pieces * 1024 // len(content))
     packed = gzip.compress(data)
-    assert unpacked(packed + gzip.compress(b"x"), size) == data + b"x"
-    assert unpacked(packed, size) == data
+    assert unpacked(packed + gzip.compress(b"x"), size=size) == data + b"x"
+    assert unpacked(packed, size=size) == data
 
 
 @pytest.mark.parametrize("before", [b"", gzip.compress(CSV)], ids=["alone", "second member"])
@@ -55,19 +96,19 @@ def test_content_that_fills_its_pieces_exactly_is_whole(
 def test_a_file_cut_near_its_end_is_cut(cut: int, before: bytes) -> None:
     """Even if all of the content is there: the last eight bytes prove it. Each member has an end of its own."""
     with pytest.raises(SEIDownloadError, match="in the middle"):
-        unpacked(before + gzip.compress(CSV)[:-cut])
+        unpacked(before + gzip.compress(CSV)[:-cut], size=100)
 
 
 @pytest.mark.parametrize("position", [-8, -1, 40])
 def test_a_changed_byte_is_damage(position: int) -> None:
     """In the checksum, in the length and in the data; so is anything after the last member but padding (RFC 1952)."""
     data = bytearray(gzip.compress(CSV))
-    assert unpacked(data + bytes(1000)) == CSV
+    assert unpacked(data + bytes(1000), size=100) == CSV
     with pytest.raises(SEIDownloadError, match="damaged"):
-        unpacked(bytes(data) + b"<html>" * 10)
+        unpacked(bytes(data) + b"<html>" * 10, size=100)
     data[position] ^= 0xFF
     with pytest.raises(SEIDownloadError, match="damaged"):
-        unpacked(bytes(data))
+        unpacked(bytes(data), size=100)
 
 
 def test_a_bomb_is_recognised_before_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
