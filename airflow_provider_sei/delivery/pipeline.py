@@ -148,8 +148,7 @@ def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) ->
     if overwrite == "fail":
         _check_absent(sink, other)
     pipeline.run(sink)
-    sha256 = pipeline.sha256.hexdigest()
-    is_same = overwrite == "skip" and sink.existing_size() == pipeline.stored and sink.existing_sha256() == sha256
+    is_same = overwrite == "skip" and sink.existing_size() == pipeline.stored and _has_sha256(pipeline, sink)
     if overwrite == "fail":
         _check_absent(sink, other)
     # Before publishing: one that appears later is newer. Two deliveries at a time must not remove each other's object.
@@ -165,6 +164,16 @@ def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) ->
     if is_replaced:
         _tolerate(sink.remove, other)
     return not is_same
+
+
+def _has_sha256(pipeline: ContentPipeline, sink: Sink) -> bool:
+    """Return whether the object that has the name now has the sha256 of the new one."""
+    sha256 = hashlib.sha256()
+    with sink.open_existing() as file:
+        while block := file.read(_PIECE):
+            pipeline.check_time()
+            sha256.update(block)
+    return sha256.digest() == pipeline.sha256.digest()
 
 
 def _check_absent(sink: Sink, other: str) -> None:
@@ -197,11 +206,15 @@ class ContentPipeline:
         self._end = b""
         self._expected = expected
         self._worker = Worker("sei-inspect", max_pending=2)
-        self._blocks = rechunk(self._receive(body, destination.timeout, clock))
+        self._clock, self._timeout = clock, destination.timeout
+        self._started = self._reported = clock()
+        length = body.headers.get("content-length", "").strip()
+        self._announced = int(length) if length.isascii() and length.isdigit() else None
+        self._blocks = rechunk(self._receive(body))
         self._first = next(self._blocks, b"")
         gzipped = self._first.startswith(_GZIP_MAGIC)
         self.stores_gzip = {"keep": gzipped, "gzip": True, "none": False}[destination.compression]
-        self._decompressor = Gunzip(expected.description) if gzipped else None
+        self._decompressor = Gunzip(expected.description, self.check_time) if gzipped else None
         # Its output depends on the input alone: the header carries no time. 31: gzip, with header and checksum.
         self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31) if self.stores_gzip and not gzipped else None
 
@@ -238,31 +251,32 @@ class ContentPipeline:
             words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"
             log.warning(words, expected.description)
 
-    def _receive(self, body: Any, timeout: float, clock: Callable[[], float]) -> Iterator[bytes]:
-        """Yield the file's bytes as they arrive: within the timeout, and as many as announced; log the progress."""
-        expected, length = self._expected, body.headers.get("content-length", "").strip()
-        announced = int(length) if length.isascii() and length.isdigit() else None
+    def check_time(self) -> None:
+        """Check that the time is not over, and log the progress now and then; for every loop over bytes."""
+        now = self._clock()
+        if (is_late := now - self._started > self._timeout) or now - self._reported >= _PROGRESS_SECONDS:
+            self._reported, received, announced = now, self._sizes["received"], self._announced
+            total = f" of {announced / _MB:.1f}" if announced else ""
+            percent = f" ({100 * received // announced} %)" if announced else ""
+            progress = f"{received / _MB:.1f}{total} MB received{percent}"
+            if is_late:
+                words = f"was not complete in time: {progress} in {now - self._started:.0f} s"
+                raise self._expected.error(words + "; raise download_timeout if the server is that slow")
+            log.info("%s: %s", self._expected.description, progress)
+
+    def _receive(self, body: Any) -> Iterator[bytes]:
+        """Yield the bytes as they arrive: within the timeout, and as many as announced."""
+        expected, announced, received = self._expected, self._announced, 0
         encoding = body.headers.get("content-encoding", "")
         # It belongs to the transport, not to the file.
         layers = [word for word in encoding.casefold().replace(" ", "").split(",") if word not in {"", "identity"}]
         if layers not in ([], ["gzip"], ["x-gzip"]):
             words = f"has Content-Encoding {excerpt(encoding)!r}, which was not asked for and is not supported"
             raise expected.error(words)
-        decoder = Gunzip(expected.description) if layers else None
-        started = reported = clock()
-        received = 0
+        decoder = Gunzip(expected.description, self.check_time) if layers else None
         for chunk in body.chunks():
             self._sizes["received"] = received = received + len(chunk)
-            now = clock()
-            if (is_late := now - started > timeout) or now - reported >= _PROGRESS_SECONDS:
-                reported = now
-                total = f" of {announced / _MB:.1f}" if announced else ""
-                percent = f" ({100 * received // announced} %)" if announced else ""
-                progress = f"{received / _MB:.1f}{total} MB received{percent}"
-                if is_late:
-                    words = f"was not complete in time: {progress} in {now - started:.0f} s"
-                    raise expected.error(words + "; raise download_timeout if the server is that slow")
-                log.info("%s: %s", expected.description, progress)
+            self.check_time()
             yield from decoder.feed(chunk) if decoder else (chunk,)
         if announced not in {None, received}:
             words = f"is cut off: Content-Length announced {announced} bytes, {received} were received"
@@ -327,10 +341,14 @@ def rechunk(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class Gunzip:
-    """Decompress gzip piece by piece, with all of its members, and verify their checksums."""
+    """Decompress gzip piece by piece, with all of its members, and verify their checksums.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    :param name: of the file, for messages.
+    :param check: called before each piece; may raise.
+    """
+
+    def __init__(self, name: str, check: Callable[[], object] = lambda: None) -> None:
+        self._name, self._check = name, check
         self._member: igzip_lib.IgzipDecompressor | None = None
         self._header = b""  # of the next member, as far as it has arrived
         self._taken = self._given = self._members = 0
@@ -340,6 +358,7 @@ class Gunzip:
         self._taken += len(chunk)
         rest, self._header = self._header + chunk, b""
         while rest or (self._member and not self._member.needs_input):
+            self._check()
             try:
                 if self._member is None:
                     rest = rest.lstrip(b"\0") if self._members else rest  # padding (RFC 1952)

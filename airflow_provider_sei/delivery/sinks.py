@@ -119,7 +119,6 @@ class LocalSink:
         """Remove another file of the folder."""
         self._target.with_name(name).unlink()
 
-    def existing_sha256(self) -> str:
-        """Return the sha256 of the file that has the name now."""
-        with self._target.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    def open_existing(self) -> Any:
+        """Open the file that has the name now, to read its bytes."""
+        return self._target.open("rb")

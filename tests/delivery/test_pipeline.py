@@ -75,6 +75,30 @@ class TestTime:
             deliver(opened, destination, expected, clock=ticking(1.0))
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize("encoding", ["", "gzip"])
+    @pytest.mark.parametrize("line", [b"x", b",", b'"', b"1,2\n"])
+    def test_a_small_file_that_unpacks_to_a_large_one_ends_at_the_limit(
+        self, *, tmp_path: Path, body: Any, expected: ExpectedFile, ticking: Any, encoding: str, line: bytes
+    ) -> None:
+        """Everything is received at once, with 5 s to go; a second passes with each megabyte."""
+        opened = body(gzip.compress(b"a,b\n" + line * (20_000_000 // len(line)), 1), content_encoding=encoding)
+        destination = Destination.from_arguments(f"{tmp_path}/x.csv", timeout=5)
+        clock = ticking(1.0)
+        with pytest.raises(SEIDownloadError, match=r"not complete in time: .* received \(100 %\) in 6 s"):
+            deliver(opened, destination, expected, clock=clock)
+        assert (clock(), list(tmp_path.iterdir())) == (8.0, [])
+
+    def test_a_file_that_is_compared_with_an_older_one_ends_at_the_limit(
+        self, tmp_path: Path, body: Any, expected: ExpectedFile, ticking: Any
+    ) -> None:
+        """The store may be slow to read."""
+        old = b"a,b\n" + b"1,2\n" * 2_000_000
+        (tmp_path / "x.csv").write_bytes(old)
+        destination = Destination.from_arguments(f"{tmp_path}/x.csv", overwrite="skip", timeout=5)
+        with pytest.raises(SEIDownloadError, match=r"not complete in time: .* in 6 s"):
+            deliver(body(old[::-1]), destination, expected, clock=ticking(1.0))
+        assert (tmp_path / "x.csv").read_bytes() == old
+
     def test_progress_is_told_at_intervals(
         self, tmp_path: Path, body: Any, expected: ExpectedFile, ticking: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
