@@ -5,6 +5,7 @@ gzip is detected by its magic bytes, never by a name or header, and decompressio
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import itertools
 import logging
@@ -55,6 +56,7 @@ _SUSPICIOUS_RATIO = 400
 _START = 1024  # bytes that contain a page's first tag, or JSON's first bracket
 _END = 256  # bytes that contain a page's last tag
 _BINARY = (_GZIP_MAGIC, b"%PDF-", b"PK\x03\x04")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _CSV_SIGN = re.compile(rb"[,;\t\r\n]")
 _JSON_START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
 
@@ -210,7 +212,12 @@ class ContentPipeline:
         self._started = self._reported = clock()
         length = body.headers.get("content-length", "").strip()
         self._announced = int(length) if length.isascii() and length.isdigit() else None
+        encoding = body.headers.get("content-encoding", "")
+        labels = set(re.findall(r"[\w-]+", encoding.casefold())) - {"identity"}
+        self._encoding = excerpt(encoding) if labels - {"gzip", "x-gzip"} else ""
         self._blocks = rechunk(self._receive(body))
+        if not labels.isdisjoint({"gzip", "x-gzip"}):
+            self._blocks = rechunk(self._unwrap(self._blocks))
         self._first = next(self._blocks, b"")
         gzipped = self._first.startswith(_GZIP_MAGIC)
         self.stores_gzip = {"keep": gzipped, "gzip": True, "none": False}[destination.compression]
@@ -233,7 +240,7 @@ class ContentPipeline:
                 if self._compressor:
                     self._store(self._compressor.flush(), sink)
                 if self._start:
-                    check_is_csv(self._start, expected.description)
+                    check_is_csv(self._start, expected.description, self._encoding)
                 # A server or proxy that fails midway may append its error page.
                 if self._end.rstrip().lower().endswith(b"</html>"):
                     words = "is not a complete CSV file: an HTML page follows its last rows"
@@ -267,17 +274,10 @@ class ContentPipeline:
     def _receive(self, body: Any) -> Iterator[bytes]:
         """Yield the bytes as they arrive: within the timeout, and as many as announced."""
         expected, announced, received = self._expected, self._announced, 0
-        encoding = body.headers.get("content-encoding", "")
-        # It belongs to the transport, not to the file.
-        layers = [word for word in encoding.casefold().replace(" ", "").split(",") if word not in {"", "identity"}]
-        if layers not in ([], ["gzip"], ["x-gzip"]):
-            words = f"has Content-Encoding {excerpt(encoding)!r}, which was not asked for and is not supported"
-            raise expected.error(words)
-        decoder = Gunzip(expected.description, self.check_time) if layers else None
         for chunk in body.chunks():
             self._sizes["received"] = received = received + len(chunk)
             self.check_time()
-            yield from decoder.feed(chunk) if decoder else (chunk,)
+            yield chunk
         if announced not in {None, received}:
             words = f"is cut off: Content-Length announced {announced} bytes, {received} were received"
             raise expected.error(words)
@@ -286,6 +286,13 @@ class ContentPipeline:
         if announced is None and not is_chunked and expected.size_bytes is None:
             words = f"the server announced no length in any form, {received} bytes were received"
             raise expected.error("cannot be verified: " + words)
+
+    def _unwrap(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Undo a Content-Encoding of gzip: it belongs to the transport. But a label is a hint; the bytes decide."""
+        first = next(blocks, b"")
+        decoder = Gunzip(self._expected.description, self.check_time) if first.startswith(_GZIP_MAGIC) else None
+        for block in itertools.chain((first,), blocks):
+            yield from decoder.feed(block) if decoder else (block,)
         if decoder:
             decoder.close()
 
@@ -301,7 +308,7 @@ class ContentPipeline:
             if self._start is not None:
                 self._start += piece[:_START]
                 if len(self._start) >= _START:
-                    check_is_csv(self._start, self._expected.description)
+                    check_is_csv(self._start, self._expected.description, self._encoding)
                     self._start = None
             self._end = (self._end + piece[-_END:])[-_END:]
             self._sizes["unpacked"] += len(piece)
@@ -410,19 +417,30 @@ def _gzip_header_end(data: bytes) -> int:
     return 0
 
 
-def check_is_csv(start: bytes, name: str) -> None:
-    """Check the first bytes of a CSV file; a page, JSON or a few words such as ``Internal Server Error`` are none."""
+def check_is_csv(start: bytes, name: str, encoding: str = "") -> None:
+    """Check the first bytes of a CSV file; a page, JSON or a few words such as ``Internal Server Error`` are none.
+
+    :param encoding: a Content-Encoding that cannot be undone here; wrong, unless these bytes are no plain text.
+    """
     found = None
     if looks_like_markup(start):
         found = "an HTML page"
     elif _JSON_START.match(start):
         found = "JSON"
-    elif b"\0" in start[:4096] or start.startswith(_BINARY):
-        found = "binary data"
+    elif b"\0" in start[:4096] or start.startswith(_BINARY) or (encoding and not _is_plain_text(start)):
+        found = f"binary data (Content-Encoding: {encoding})" if encoding else "binary data"
     elif not _CSV_SIGN.search(start) and start.strip():
         found = "a short text"
     if found:
-        _, message = quotable(start) if found != "binary data" else (None, None)
+        _, message = (None, None) if found.startswith("binary") else quotable(start)
         quoted = f': "{message}"' if message else ""
         msg = f"{name} is not a CSV file: the server sent {found} instead{quoted}"
         raise SEIDownloadError(msg)
+
+
+def _is_plain_text(start: bytes) -> bool:
+    try:
+        codecs.utf_8_decode(start)  # a last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return not _CONTROL.search(start)
