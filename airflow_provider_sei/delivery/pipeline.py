@@ -253,6 +253,8 @@ class ContentPipeline:
             words = f"its status says sizeBytes {expected.size_bytes}, received were {received} bytes"
             raise expected.error("is not the expected file: " + words)
         self.counter.close()
+        if words := self.counter.junk():
+            raise expected.error("is not a complete CSV file: " + words)
         if self.counter.ends_in_quotes:
             # Not an error: if the server always writes such a file, it could never be delivered.
             words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"

@@ -1,12 +1,16 @@
 """Counts CSV records in a stream of bytes as Python's ``csv`` module does, without parsing fields.
 
 A quoted cell may hold line breaks, and blank lines are no records. Any encoding that extends ASCII works undecoded.
-Blocks of well-formed records are counted in a few calls into C; an exact walk over every quote does the rest.
+Blocks of well-formed records are counted in a few calls into C; an exact walk over every quote does the rest. Only the
+last record is read, because to read all of them would take longer than the transfer.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections import deque
 
 _LONGEST_HEADER = 64 * 1024  # bytes
 _BOM = b"\xef\xbb\xbf"
@@ -19,6 +23,12 @@ _END_OF_FILLED_LINE = re.compile(rb"[^\n]\n")
 # Few quotes are found faster one by one: bytes.find reads memory some ten times as fast as a pattern does.
 _SAMPLE = 4096
 _MANY = 12
+_FILLED = re.compile(rb"[^\r\n]")
+_JSON = re.compile(rb'\s*\{\s*"\w+"\s*:')  # in CSV, it would be quoted
+# Only where a record has one cell, so that its number of cells says nothing.
+_ERROR = re.compile(
+    rb"(?:Caused by: )?(?:[\w$]+\.)*\w*(?:ERROR|FATAL|Error|Exception):|\s+(?:at [\w.$]+\(|\.\.\. \d)|[]}]+$"
+)
 _MAX_REST = 4096  # bytes of an unfinished record that wait for the next piece; more are walked
 
 _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
@@ -35,6 +45,8 @@ class RecordCounter:
     """Whether the last quoted cell is never closed, as in a file that was cut."""
     _state = _RECORD_START
     _rest = b""  # bytes that wait for the next piece
+    _last = b""  # the last record, behind others of its piece
+    _more = b""  # its bytes in later pieces, not many more than 64 KiB
     _is_past_bom = False
 
     def feed(self, piece: bytes) -> None:
@@ -52,6 +64,10 @@ class RecordCounter:
             if in_header:
                 header = (self.header + block[:position]).lstrip(b"\r\n")[:_LONGEST_HEADER]
                 self.header = header.rstrip(b"\r\n") if self.records else header
+        if self._state == _RECORD_START and _FILLED.search(block, position):
+            self._last, self._more = block[position:], b""
+        elif len(self._more) < _LONGEST_HEADER:
+            self._more += block
         end = block.rfind(b"\n") + 1
         if self._state == _RECORD_START and self._count_lines(block[position:end]):
             position = max(position, end)
@@ -67,6 +83,30 @@ class RecordCounter:
         self.ends_in_quotes = self._state == _QUOTED
         if self._state != _RECORD_START:
             self.records += 1
+
+    def ends(self) -> list[list[str]]:
+        """Return the header's and the last record's cells; nothing if they are the same, or very long."""
+        if self.records <= 1 or max(len(self.header), len(self._more)) >= _LONGEST_HEADER:
+            return []
+        separator = max(",;\t", key=self.header.decode("latin-1").count)
+        texts = (io.StringIO(data.decode("latin-1"), newline="") for data in (self.header, self._last + self._more))
+        try:
+            return [deque(filter(None, csv.reader(text, delimiter=separator)), maxlen=1).pop() for text in texts]
+        except csv.Error:  # a cell of more than csv.field_size_limit()
+            return []
+
+    def junk(self) -> str:
+        """Return what the last record is instead, if a server that failed has left an error there or a part of one."""
+        if not (ends := self.ends()):
+            return ""
+        header, last = ends
+        line = (self._last + self._more).rstrip(b"\r\n").splitlines()[-1]
+        row = f"row {self.records - 1}, its last, "
+        # Separators behind the last cell do no harm. A stray quote joins rows, whose cells are then too many.
+        if any(header[len(last) :] + last[len(header) :]) and not (self.ends_in_quotes and len(last) > len(header)):
+            return f"{row}has {len(last)} instead of {len(header)} cells"
+        is_error = _JSON.match(line) or ([line.decode("latin-1")] == last and _ERROR.match(line[:200]))
+        return f"{row}is an error message" if is_error else ""
 
     def _count_lines(self, lines: bytes) -> bool:
         """Count the records in whole lines, unless a quote is where none may be."""

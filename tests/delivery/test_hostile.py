@@ -161,6 +161,85 @@ class TestAnswer:
         assert len(list(target.parent.iterdir())) == 1
 
 
+TRACE = b"java.lang.IllegalStateException: closed\n\tat com.example.Rows.next(Rows.java:12)\n\t... 23 more\n"
+WIDE = b"a,b,c\n" + b"1,2,3\n" * 60_000  # several blocks
+
+
+class TestEnd:
+    """A server that fails behind good rows, or whose own source is cut, ends its answer as well as any other."""
+
+    @pytest.mark.parametrize("form", ["chunked", "length", "gzip", "stored as gzip"])
+    @pytest.mark.parametrize(
+        ("rows", "end", "words"),
+        [
+            (CSV, b"ERROR: canceling statement\n", "row 1001, its last, has 1 instead of 2 cells"),
+            (CSV, b'{"status":500,"error":"x","path":"/y"}', "row 1001, its last, has 3 instead of 2 cells"),
+            (CSV, b'{"error": "x, y"}\n', "row 1001, its last, is an error message"),
+            (CSV, TRACE, "row 1003, its last, has 1 instead of"),
+            (CSV, b"3", "row 1001, its last, has 1 instead of"),
+            (CSV, b'"x\ny\nz"\r\n\r\n', "row 1001, its last, has 1 instead of"),
+            (CSV, b'"x""\n{""', "row 1001, its last, has 1 instead of"),
+            (b"", b"a,b,c\nERROR\n", "row 1, its last, has 1 instead of 3 cells"),
+            (WIDE, b"1,2", "row 60001, its last, has 2 instead of 3 cells"),
+            (WIDE, b"1,2,3,4\n", "row 60001, its last, has 4 instead of 3 cells"),
+            (b"WARNING: slow\n" + WIDE, b"", "row 60001, its last, has 3 instead of 1 cells"),
+            (b"a;b;c\n1,5;2;3\n", b"1,5;2", "row 2, its last, has 2 instead of 3 cells"),
+            (b"name\nx\n", b"ERROR: closed\n", "row 2, its last, is an error message"),
+            (b"name\nx\n", TRACE + b"\n", "row 4, its last, is an error message"),
+            (b"name\nx\n", TRACE[:40], "row 2, its last, is an error message"),
+            (b"name\nx\n", b'{\n  "error": "x"\n}\n', "row 4, its last, is an error message"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_what_is_no_record_is_not_delivered(  # noqa: PLR0917 - fixtures
+        self,
+        serve: Callable[..., list[bytes]],
+        target: Path,
+        rows: bytes,
+        end: bytes,
+        words: str,
+        form: str,
+    ) -> None:
+        """It is told by its number, never by its text; another try may get the whole file."""
+        packed = gzip.compress(rows + end, mtime=0)
+        head = OK + b"Content-Encoding: gzip\r\n"
+        answers = {"chunked": chunked(rows + end), "length": with_length(rows + end)}
+        serve((answers | {"gzip": with_length(packed, head), "stored as gzip": chunked(packed)})[form])
+        with pytest.raises(exceptions.SEIDownloadError, match=words) as caught:
+            report(target)
+        assert "team report of collection 456 is not a complete CSV file" in str(caught.value)
+        assert end.strip()[:9].decode() not in str(caught.value) or end in {b"3", b""}
+        assert caught.value.retryable
+        assert target.read_bytes() == OLDER
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            WIDE,
+            b"a,b,\n1,2\n",
+            b"a,b\n1,2,\n",
+            b'a,b\n1,"2\n3\n{""error"": 4}"\n\r\n',
+            b"a;b\n1,5;2,5\n",
+            b"name\nError\n",
+            b'name\n"x\nERROR: y"\n',
+            b"a,b,c\n",
+            b'a,b\n1,"x,2\n3,4\n',
+            b"a,b\n" + b"1," + b"x" * 300_000,
+            b"name\n" + b"x" * 120_000,
+            b"a,b\n1,2\n" + b"\n" * 300_000,
+            "a,b\né,ü\n".encode("latin-1"),
+        ],
+        ids=map(str, range(13)),
+    )
+    def test_what_may_be_a_record_is_delivered(
+        self, serve: Callable[..., list[bytes]], target: Path, data: bytes
+    ) -> None:
+        """A separator behind the last cell, texts that look like errors within quotes, a stray quote, a long cell."""
+        serve(chunked(data))
+        report(target)
+        assert target.read_bytes() == data
+
+
 class TestWithoutEnd:
     """What goes on for ever is left."""
 

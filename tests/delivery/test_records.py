@@ -46,8 +46,13 @@ def read(text: str) -> list[list[str]]:
 @example(text='\nx\n"\n"x\ny",z\nb\n', sizes=[3, 40])
 @example(text='h\n"a"\n"x"b"\n"\nz\n', sizes=[2, 12])
 def test_the_count_is_that_of_the_csv_module(text: str, sizes: list[int]) -> None:
-    """For any text, well-formed or not, however it is cut."""
-    assert counted(text.encode(), sizes).records == len(read(text))
+    """For any text, well-formed or not, however it is cut; so are the cells of the first and the last."""
+    counter, records = counted(text.encode(), sizes), read(text)
+    assert counter.records == len(records)
+    if len(records) > 1:
+        assert [list(map(len, record)) for record in counter.ends()] == [
+            [len(cell.encode()) for cell in record] for record in (records[0], records[-1])
+        ]
 
 
 @pytest.mark.parametrize("length", range(9))

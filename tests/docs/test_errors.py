@@ -29,6 +29,7 @@ REQUEST: dict[str, Any] = {
 }
 SIGN_IN = {"status": 200, "body": "<html><title>Sign in</title></html>"}
 UNAVAILABLE = {"status": 200, "body": "<html><title>Service unavailable</title></html>"}
+FAILED_MIDWAY = {"status": 200, "body": "team,pull requests\nCore,12\nERROR: canceling statement\n"}
 WRONG_KEY = "a-wrong-key-of-some-length"
 
 
@@ -145,6 +146,7 @@ SCENES: dict[str, tuple[Scene, ...]] = {
         fault("status", "size_bytes", {"delta": 1}),
         fault("download", "corrupt_gzip", {"where": "data"}),
         fault("download", "answer", UNAVAILABLE, verify_size=False),
+        fault("download", "answer", FAILED_MIDWAY, verify_size=False),
         _store_fails,
     ),
 }
