@@ -24,11 +24,9 @@ _END_OF_FILLED_LINE = re.compile(rb"[^\n]\n")
 _SAMPLE = 4096
 _MANY = 12
 _FILLED = re.compile(rb"[^\r\n]")
-_JSON = re.compile(rb'\s*\{\s*"\w+"\s*:')  # in CSV, it would be quoted
+_FAILURE = re.compile(rb'\s*\{\s*"\w+"\s*:|.*</html>\s*$', re.IGNORECASE)  # in CSV, such JSON would be quoted
 # Only where a record has one cell, so that its number of cells says nothing.
-_ERROR = re.compile(
-    rb"(?:Caused by: )?(?:[\w$]+\.)*\w*(?:ERROR|FATAL|Error|Exception):|\s+(?:at [\w.$]+\(|\.\.\. \d)|[]}]+$"
-)
+_ERROR = re.compile(rb"(?:Caused by: )?[\w$.]*(?:ERROR|FATAL|Error|Exception):|\s+(?:at [\w$.]+\(|\.\.\. \d)|[]}]+$")
 _MAX_REST = 4096  # bytes of an unfinished record that wait for the next piece; more are walked
 
 _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
@@ -85,28 +83,25 @@ class RecordCounter:
             self.records += 1
 
     def ends(self) -> list[list[str]]:
-        """Return the header's and the last record's cells; nothing if they are the same, or very long."""
+        """Return the header's and the last record's cells; none if they are the same, or very long."""
         if self.records <= 1 or max(len(self.header), len(self._more)) >= _LONGEST_HEADER:
-            return []
+            return [[], []]
         separator = max(",;\t", key=self.header.decode("latin-1").count)
         texts = (io.StringIO(data.decode("latin-1"), newline="") for data in (self.header, self._last + self._more))
         try:
             return [deque(filter(None, csv.reader(text, delimiter=separator)), maxlen=1).pop() for text in texts]
         except csv.Error:  # a cell of more than csv.field_size_limit()
-            return []
+            return [[], []]
 
     def junk(self) -> str:
         """Return what the last record is instead, if a server that failed has left an error there or a part of one."""
-        if not (ends := self.ends()):
-            return ""
-        header, last = ends
-        line = (self._last + self._more).rstrip(b"\r\n").splitlines()[-1]
-        row = f"row {self.records - 1}, its last, "
+        header, last = self.ends()
+        line = (self._last + self._more).rstrip().rpartition(b"\n")[2]
         # Separators behind the last cell do no harm. A stray quote joins rows, whose cells are then too many.
         if any(header[len(last) :] + last[len(header) :]) and not (self.ends_in_quotes and len(last) > len(header)):
-            return f"{row}has {len(last)} instead of {len(header)} cells"
-        is_error = _JSON.match(line) or ([line.decode("latin-1")] == last and _ERROR.match(line[:200]))
-        return f"{row}is an error message" if is_error else ""
+            return f"row {self.records - 1}, its last, has {len(last)} instead of {len(header)} cells"
+        is_error = _FAILURE.match(line) or ([line.decode("latin-1")] == last and _ERROR.match(line[:200]))
+        return f"row {self.records - 1}, its last, is an error message" if is_error else ""
 
     def _count_lines(self, lines: bytes) -> bool:
         """Count the records in whole lines, unless a quote is where none may be."""
