@@ -44,9 +44,7 @@ _MIN_BLOCK = 128 * 1024  # bytes; smaller blocks cost more calls, larger ones fa
 _STEP = 128 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_FIXED = 12  # bytes of a header that hold the length of its first optional field
-# Releases the interpreter lock while it decompresses, and buffers its input. The header is read here, because isal
-# takes one with optional fields only if it comes in one piece; the checksum is verified there.
+# Releases the interpreter lock, and buffers its input. Headers are read here: isal needs optional fields in one piece.
 _new_member = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER)
 _PIECE = 1024 * 1024  # bytes that one step may decompress to; four are held at the same time
 # CSV of numbers shrinks 5 to 20 times, of zeros only some 200 times; a decompression bomb 1000 times.
@@ -146,12 +144,10 @@ def open_folder(folder: str) -> Callable[[str], Sink]:
 
 def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) -> bool:
     """Write and publish an object; return whether it was necessary. ``other`` is its name in the other compression."""
-    if overwrite == "fail":
-        _check_absent(sink, other)
+    _check_overwrite(sink, other, overwrite)
     pipeline.run(sink)
     is_same = overwrite == "skip" and sink.existing_size() == pipeline.stored and _has_sha256(pipeline, sink)
-    if overwrite == "fail":
-        _check_absent(sink, other)
+    _check_overwrite(sink, other, overwrite)
     # Before publishing: one that appears later is newer. Two deliveries at a time must not remove each other's object.
     is_replaced = overwrite != "fail" and _tolerate(sink.existing_size, other) is not None
     if is_same:
@@ -160,7 +156,7 @@ def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) ->
         try:  # some stores refuse by themselves if another writer was faster
             sink.commit(replace=overwrite != "fail")
         except FileExistsError:
-            _check_absent(sink, other)
+            _check_overwrite(sink, other, overwrite)
             raise
     if is_replaced:
         _tolerate(sink.remove, other)
@@ -177,8 +173,8 @@ def _has_sha256(pipeline: ContentPipeline, sink: Sink) -> bool:
     return sha256.digest() == pipeline.sha256.digest()
 
 
-def _check_absent(sink: Sink, other: str) -> None:
-    for name in (None, other):
+def _check_overwrite(sink: Sink, other: str, overwrite: str) -> None:
+    for name in (None, other) if overwrite == "fail" else ():
         if sink.existing_size(name) is not None:
             uri = f"{sink.uri.rpartition('/')[0]}/{name}" if name else sink.uri
             msg = f'{uri} exists already, and overwrite="fail" does not replace it'
@@ -214,9 +210,11 @@ class ContentPipeline:
         labels = set(re.findall(r"[\w-]+", encoding.casefold())) - {"identity"}
         self._encoding = excerpt(encoding) if labels - {"gzip", "x-gzip"} else ""
         self._blocks = rechunk(self._receive(body))
-        if not labels.isdisjoint({"gzip", "x-gzip"}):
-            self._blocks = rechunk(self._unwrap(self._blocks))
         self._first = next(self._blocks, b"")
+        # gzip by a label belongs to the transport, not to the file; but labels are hints, and the bytes decide.
+        if self._first.startswith(_GZIP_MAGIC) and labels & {"gzip", "x-gzip"}:
+            self._blocks = rechunk(self._unwrap(itertools.chain((self._first,), self._blocks)))
+            self._first = next(self._blocks, b"")
         gzipped = self._first.startswith(_GZIP_MAGIC)
         self.stores_gzip = {"keep": gzipped, "gzip": True, "none": False}[destination.compression]
         self._decompressor = Gunzip(expected.description, self.check_time) if gzipped else None
@@ -284,13 +282,10 @@ class ContentPipeline:
             raise expected.error("cannot be verified: " + words)
 
     def _unwrap(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Undo a Content-Encoding of gzip: it belongs to the transport. But a label is a hint; the bytes decide."""
-        first = next(blocks, b"")
-        decoder = Gunzip(self._expected.description, self.check_time) if first.startswith(_GZIP_MAGIC) else None
-        for block in itertools.chain((first,), blocks):
-            yield from decoder.feed(block) if decoder else (block,)
-        if decoder:
-            decoder.close()
+        decoder = Gunzip(self._expected.description, self.check_time)
+        for block in blocks:
+            yield from decoder.feed(block)
+        decoder.close()
 
     def _process(self, block: bytes, sink: Sink) -> None:
         self._sizes["decoded"] += len(block)
@@ -349,7 +344,7 @@ class Gunzip:
         self._name, self._check = name, check
         self._member: igzip_lib.IgzipDecompressor | None = None
         self._header = b""  # of the next member, as far as it has arrived
-        self._taken = self._given = self._members = 0
+        self._taken = self._given = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what ``chunk`` decompresses to, in pieces of at most 1 MiB."""
@@ -359,7 +354,7 @@ class Gunzip:
             self._check()
             try:
                 if self._member is None:
-                    rest = rest.lstrip(b"\0") if self._members else rest  # padding (RFC 1952)
+                    rest = rest.lstrip(b"\0")  # padding behind the last one (RFC 1952)
                     if not (end := _gzip_header_end(rest)):
                         self._header = rest
                         return
@@ -380,7 +375,6 @@ class Gunzip:
             rest = b""
             if self._member.eof:
                 rest, self._member = self._member.unused_data, None
-                self._members += 1
 
     def close(self) -> None:
         """Check that the last member is complete."""
@@ -392,13 +386,11 @@ class Gunzip:
 def _gzip_header_end(data: bytes) -> int:
     """Return the length of a member's header (RFC 1952), or 0 if more of it is needed; checked as ``gzip`` does."""
     end = 0
-    if len(data) > _GZIP_FIXED:  # a member is longer
-        flags = data[3]
-        end = 10 + (2 + int.from_bytes(data[10:12], "little") if flags & 4 else 0)  # FEXTRA
-        for flag in (8, 16):  # FNAME, FCOMMENT
-            if flags & flag:
-                end = data.find(b"\0", end) + 1 or len(data) + 1
-        end += flags & 2  # FHCRC, two bytes
+    if data[12:13]:  # a member is longer
+        end = 10 + (2 + int.from_bytes(data[10:12], "little") if data[3] & 4 else 0)  # FEXTRA
+        for _ in range(bool(data[3] & 8) + bool(data[3] & 16)):  # FNAME, FCOMMENT
+            end = data.find(b"\0", end) + 1 or len(data) + 1
+        end += data[3] & 2  # FHCRC, two bytes
     if not (_GZIP_MAGIC + b"\x08").startswith(data[:3]) or end > len(data) > _PIECE:
         msg = "no valid gzip header"
         raise ValueError(msg)

@@ -1,8 +1,7 @@
-"""Counts CSV records in a stream of bytes as Python's ``csv`` module does, without parsing fields.
+"""Counts CSV records in a stream of bytes as Python's ``csv`` module does, and parses only the last one.
 
 A quoted cell may hold line breaks, and blank lines are no records. Any encoding that extends ASCII works undecoded.
-Blocks of well-formed records are counted in a few calls into C; an exact walk over every quote does the rest. Only the
-last record is read, because to read all of them would take longer than the transfer.
+Blocks of well-formed records are counted in a few calls into C; an exact walk over every quote does the rest.
 """
 
 from __future__ import annotations
