@@ -138,6 +138,7 @@ class TestDeclaration:
         exports = self.group().exports
         assert exports.max_active_tis_per_dagrun == 16
         assert exports.unmap({"team_id": "1"}).create_jitter == 30
+        assert self.group(empty="skip").exports.unmap({"team_id": "1"}).empty == "skip"
         assert self.group(max_parallel=None).exports.max_active_tis_per_dagrun is None
         assert self.group(create_jitter=0).exports.unmap({"team_id": "1"}).create_jitter == 0
 
@@ -163,6 +164,7 @@ class TestDeclaration:
             ({"destination": "s3://lake/teams"}, "is neither a folder nor a file"),
             ({"destination": "s3://lake/{tema_id}/"}, "did you mean 'team_id'"),
             ({"layout": "hives"}, "did you mean 'hive'"),
+            ({"empty": "no"}, "empty 'no' is not one of"),
             ({"poll_interval": 0}, "poll_interval must be"),
             ({"deferrable": "perhaps"}, "deferrable must be true or false"),
             ({"verify_size": "{{ x }}"}, "verify_size must be true or false"),

@@ -35,6 +35,7 @@ class Destination:
     layout: str = "flat"
     compression: str = "keep"
     overwrite: str = "replace"
+    empty: str = "deliver"
     timeout: float = 3600.0
 
     @classmethod
@@ -45,6 +46,7 @@ class Destination:
         layout: object = "flat",
         compression: object = "keep",
         overwrite: object = "replace",
+        empty: object = "deliver",
         timeout: object = 3600.0,
     ) -> Destination:
         """Parse an operator's arguments.
@@ -55,6 +57,7 @@ class Destination:
         :param compression: ``keep`` what the server sends, or store it as ``gzip`` or ``none``.
         :param overwrite: ``replace`` an older object, ``skip`` writing if its content is the same, or ``fail`` if there
             is one.
+        :param empty: a file without rows: ``deliver`` it, ``skip`` the task, or ``fail``.
         :param timeout: seconds for the whole transfer, including retries.
         :raises SEIArgumentError: an argument is invalid; ``field`` names it.
         """
@@ -68,6 +71,7 @@ class Destination:
             layout=layout,
             compression=parse_choice(compression, ("keep", "gzip", "none"), "compression"),
             overwrite=parse_choice(overwrite, ("replace", "skip", "fail"), "overwrite"),
+            empty=parse_choice(empty, ("deliver", "skip", "fail"), "empty"),
             timeout=parse_number(timeout, "download_timeout", least=0.001, most=366 * 24 * 3600),
         )
 

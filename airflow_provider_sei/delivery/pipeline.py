@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from isal import igzip_lib
 
 from airflow_provider_sei.delivery.destination import Destination
@@ -69,6 +70,8 @@ class ExpectedFile:
     export_id: str | None = None
     size_bytes: int | None = None
     """Before or after compression: the vendor does not say which, so either may match."""
+    may_be_empty: bool = False
+    """Whether 0 bytes are documented, as for a legacy report without data."""
 
     def error(self, words: str) -> SEIDownloadError:
         """Return the error that says how the file differs."""
@@ -107,7 +110,7 @@ def deliver(
         try:
             with closing(open_sink(names[pipeline.stores_gzip])) as sink:
                 written = _write(pipeline, sink, names[not pipeline.stores_gzip], destination.overwrite)
-        except SEIError:
+        except (SEIError, AirflowSkipException):
             raise
         except Exception as error:  # each client library has its own classes
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -202,7 +205,7 @@ class ContentPipeline:
         self._start: bytes | None = b""
         self._expected = expected
         self._worker = Worker("sei-inspect", max_pending=2)
-        self._clock, self._timeout = clock, destination.timeout
+        self._clock, self._timeout, self._empty = clock, destination.timeout, destination.empty
         self._started = self._reported = clock()
         length = body.headers.get("content-length", "").strip()
         self._announced = int(length) if length.isascii() and length.isdigit() else None
@@ -251,6 +254,19 @@ class ContentPipeline:
             # Not an error: if the server always writes such a file, it could never be delivered.
             words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"
             log.warning(words, expected.description)
+        if self.counter.records <= 1:
+            self._check_empty()
+
+    def _check_empty(self) -> None:
+        """Treat a file without rows as the user says."""
+        expected, has_header = self._expected, bool(self.counter.records)
+        words = "has a header, but no rows" if has_header else "is empty"
+        if self._empty != "deliver":
+            error = expected.error(words)
+            raise error if self._empty == "fail" else AirflowSkipException(str(error))
+        is_documented = expected.may_be_empty and not has_header
+        words += ", as documented if there are no data; so it is for an unknown collection" if is_documented else ""
+        log.log(logging.INFO if is_documented else logging.WARNING, "%s %s", expected.description, words)
 
     def check_time(self) -> None:
         """Check that the time is not over, and log the progress now and then; for every loop over bytes."""

@@ -259,7 +259,7 @@ class SEIHook(BaseHook):
         return self._deliver(deliver_once, destination, "download the export", {"family": export.family}, SEIAuthError)
 
     def download_report(self, request: ReportRequest, destination: Destination) -> DeliveryResult:
-        """Request a legacy report and deliver its file, verified. An empty report (0 bytes) is a success.
+        """Request a legacy report and deliver its file, verified. 0 bytes are a success unless ``empty`` forbids it.
 
         :param request: the parsed request.
         :param destination: where to, and in which form; fields in its name are resolved with the request.
@@ -271,7 +271,7 @@ class SEIHook(BaseHook):
         fields = {**scope, **days, **self.settings.destination_fields, **request.fingerprints(self.settings.source)}
         target = destination.resolve({**dict.fromkeys(FIELDS), **fields})
         description, call = f"get the {request.description}", request.http_request()
-        expected = ExpectedFile(description=request.description)
+        expected = ExpectedFile(description=request.description, may_be_empty=True)
         open_report = partial(self._transport.stream, call, description, backoff=_ONE_TRY)
 
         def deliver_once(timeout: float) -> DeliveryResult:

@@ -191,6 +191,8 @@ class SEIDeliveryOperator(SEIBaseOperator):
         always matches; an older object with the other suffix is removed.
     :param overwrite: ``replace`` an existing object, ``skip`` writing if its content is the same, or ``fail`` if it
         exists.
+    :param empty: a file without rows (0 bytes, or only a header): ``deliver`` it with a warning, ``skip`` the task, or
+        ``fail`` it. An older object stays unless it is delivered.
     :param download_timeout: seconds for the whole download.
     :param asset_partitions: partition keys for the events of the task's outlets (Airflow 3.3 and newer).
     """
@@ -205,13 +207,14 @@ class SEIDeliveryOperator(SEIBaseOperator):
         layout: str = "flat",
         compression: str = "keep",
         overwrite: str = "replace",
+        empty: str = "deliver",
         download_timeout: float = 60 * 60,
         asset_partitions: Sequence[str] | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.destination, self.layout, self.compression = destination, layout, compression
-        self.overwrite, self.download_timeout = overwrite, download_timeout
+        self.overwrite, self.empty, self.download_timeout = overwrite, empty, download_timeout
         self.asset_partitions, self._unrendered = asset_partitions, destination
         self.sei_links: dict[str, str] = {}
         self._scope: dict[str, str] = {}
@@ -287,7 +290,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
 
 def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bool] = lambda _: True) -> Destination:
     """Parse the arguments of a delivery, of which some may be missing; ``destination`` only if it is known."""
-    given = {name: arguments[name] for name in ("layout", "compression", "overwrite") if name in arguments}
+    given = {name: arguments[name] for name in ("layout", "compression", "overwrite", "empty") if name in arguments}
     url = arguments["destination"] if known(arguments["destination"]) else "/"
     return Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 60 * 60))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, deliver
@@ -207,6 +208,36 @@ class TestForm:
         assert deliver(body(CSV), destination, expected).written
         assert not deliver(body(*[bytes([byte]) for byte in CSV]), destination, expected).written
         assert gzip.decompress((tmp_path / "x.csv.gz").read_bytes()) == CSV
+
+    @pytest.mark.parametrize(
+        ("sent", "words"),
+        [
+            (b"", "the file is empty"),
+            (b"\xef\xbb\xbf\r\n\n", "the file is empty"),
+            (gzip.compress(b"", mtime=0), "the file is empty"),
+            (b"a,b", "the file has a header, but no rows"),
+            (gzip.compress(b'"a\nb"\n\n', mtime=0), "the file has a header, but no rows"),
+        ],
+        ids=["nothing", "blanks", "gzip of nothing", "header", "gzip of a header"],
+    )
+    @pytest.mark.parametrize("empty", ["deliver", "skip", "fail"])
+    def test_a_file_without_rows_is_what_the_user_says(
+        self, *, tmp_path: Path, body: Any, expected: ExpectedFile, caplog: Any, sent: bytes, words: str, empty: str
+    ) -> None:
+        """It replaces an older file, with a warning, or that one stays; a header is no row."""
+        older = tmp_path / ("x.csv.gz" if sent.startswith(b"\x1f") else "x.csv")
+        older.write_bytes(CSV)
+        destination = Destination.from_arguments(f"{tmp_path}/x.csv", empty=empty)
+        if empty == "deliver":
+            assert deliver(body(sent), destination, expected).rows == 0
+            assert [record.getMessage().startswith(words) for record in caplog.records] == [True]
+        else:
+            error = {"skip": AirflowSkipException, "fail": SEIDownloadError}[empty]
+            with pytest.raises(error, match=f"{words}; nothing was published") as caught:
+                deliver(body(sent), destination, expected)
+            assert isinstance(caught.value, SEIDownloadError) == (empty == "fail")
+        assert [older.read_bytes(), *tmp_path.iterdir()] == [sent if empty == "deliver" else CSV, older]
+        deliver(body(CSV), destination, expected)
 
     def test_a_page_that_comes_byte_by_byte_is_still_a_page(
         self, tmp_path: Path, body: Any, expected: ExpectedFile

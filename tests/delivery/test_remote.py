@@ -86,8 +86,8 @@ def test_an_older_object_that_cannot_be_removed_fails_no_delivery(  # noqa: PLR0
 
     fs.pipe_file("/folder/sei/x.csv.gz", b"older")
     monkeypatch.setattr(fs, call, refuse)
-    assert deliver(body(b"a\n"), Destination.from_arguments(f"{URL}x.csv"), expected).written
-    assert objects(fs) == {"/folder/sei/x.csv": b"a\n", "/folder/sei/x.csv.gz": b"older"}
+    assert deliver(body(b"a\n1\n"), Destination.from_arguments(f"{URL}x.csv"), expected).written
+    assert objects(fs) == {"/folder/sei/x.csv": b"a\n1\n", "/folder/sei/x.csv.gz": b"older"}
     [record] = caplog.records
     assert (record.levelname, "x.csv.gz" in record.getMessage()) == ("WARNING", True)
 

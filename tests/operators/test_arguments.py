@@ -30,7 +30,7 @@ MINIMUM: dict[type, dict[str, Any]] = {
 }
 NOT_TEMPLATES = {
     *("deferrable", "verify_size", "wait_timeout", "poll_interval", "download_timeout", "create_jitter"),
-    *("reused_failed", "layout", "compression", "overwrite", "fail_on_failed_teams", "trigger_rule"),
+    *("reused_failed", "layout", "compression", "overwrite", "empty", "fail_on_failed_teams", "trigger_rule"),
 }
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 FULL = {kind: needed | (PERIOD if "date_start" in kind.template_fields else {}) for kind, needed in MINIMUM.items()}
@@ -158,6 +158,7 @@ class TestConstants:
             (SEILegacyReportOperator, {"include_ratings": True}, "include_ratings does not apply to a team report"),
             (SEILegacyReportOperator, {"granularity": "hourly"}, "granularity 'hourly' is not one of"),
             (SEILegacyReportOperator, {"destination": "{{ x }}", "overwrite": "no"}, "overwrite 'no' is not one of"),
+            (SEIDownloadExportOperator, {"empty": "skp"}, "empty 'skp' is not one of .* did you mean 'skip'"),
             (SEIListTeamsOperator, {"include": 7}, "include must be a list of names"),
         ],
     )

@@ -135,6 +135,7 @@ class TestDeferral:
                 poll_interval=30,
                 auth_header="SEI_API_KEY",
                 overwrite="skip",
+                empty="fail",
                 download_timeout=99,
             )
         )
@@ -161,6 +162,7 @@ class TestDeferral:
                     "layout": "flat",
                     "compression": "keep",
                     "overwrite": "skip",
+                    "empty": "fail",
                     "timeout": 99.0,
                 },
                 "reused": False,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.operators.sei import (
     SEICreateExportOperator,
     SEIDownloadExportOperator,
+    SEIExportOperator,
     SEILegacyReportOperator,
 )
 from tests.operators.conftest import REQUEST
@@ -147,6 +149,26 @@ class TestDownload:
         assert sei_server.exports[0].downloads == 2
 
 
+@pytest.mark.parametrize("step", ["export", "download", "report"])
+@pytest.mark.parametrize("empty", ["skip", "fail"])
+def test_a_file_without_rows_can_skip_or_fail_the_task(  # noqa: PLR0917 - fixtures
+    create: Any, download: Any, report: Any, sei_server: Any, tmp_path: Path, step: str, empty: str
+) -> None:
+    """Nothing is published. Each operator that delivers has the argument."""
+    for operation in ("download", "legacy"):
+        sei_server.faults.add(operation, "empty", times=None)
+    destination, options = f"{tmp_path}/", {"empty": empty, "verify_size": False}
+    export = SEIExportOperator(task_id="t", destination=destination, deferrable=False, **options, **REQUEST)
+    steps = {
+        "export": lambda: export.execute({}),
+        "download": lambda: download(create(), **options),
+        "report": lambda: report(empty=empty).execute({}),
+    }
+    with pytest.raises(AirflowSkipException if empty == "skip" else exceptions.SEIDownloadError, match="is empty"):
+        steps[step]()
+    assert list(tmp_path.iterdir()) == []
+
+
 class TestLegacyReport:
     """``SEILegacyReportOperator``."""
 
@@ -218,10 +240,15 @@ class TestLegacyReport:
         with pytest.raises(exceptions.SEIArgumentError, match=r"needs \{export_id\}"):
             report(destination=f"{tmp_path}/{{export_id}}.csv").execute({})
 
-    def test_an_empty_report_is_a_success(self, report: Any, sei_server: Any, tmp_path: Path) -> None:
-        """The vendor documents that no data is a file of 0 bytes."""
+    def test_an_empty_report_is_a_success(
+        self, report: Any, sei_server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The vendor documents that no data is a file of 0 bytes; the log says what else may be the reason."""
+        caplog.set_level("INFO", "airflow_provider_sei")
         sei_server.faults.add("legacy", "empty")
         result = report().execute({})
+        [[level, text]] = [record[1:] for record in caplog.record_tuples if "empty" in record[2]]
+        assert (level, "for an unknown collection" in text) == (logging.INFO, True)
         assert (result["bytes"], result["rows"]) == (0, 0)
         [file] = tmp_path.iterdir()
         assert file.read_bytes() == b""
