@@ -32,7 +32,7 @@ async def async_settings(sei_conn_id: str) -> SEISettings:
 
 def _settings(connection: Connection, extra: Mapping[str, Any], sei_conn_id: str) -> SEISettings:
     try:
-        fields = {name: getattr(connection, name) for name in ("host", "password", "schema", "port")}
+        fields = {name: getattr(connection, name) for name in ("host", "login", "password", "schema", "port")}
         return SEISettings.from_fields(**fields, extra=extra)
     except SEIArgumentError as error:
         msg = f"connection {sei_conn_id!r}: {error}"

@@ -81,6 +81,30 @@ def test_a_uri_is_read_like_json(read: Read, sei_server: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        (f"harness-sei://:{KEY}@sei.example:8443/sei/api", "https://sei.example:8443/sei/api"),
+        (f"harness-sei://https://:{KEY}@sei.example:8443/sei/api", "https://sei.example:8443/sei/api"),
+        (f"harness-sei://:{KEY}@127.0.0.1:8080/http", "http://127.0.0.1:8080"),
+        (f"harness-sei://:{KEY}@prod1/v2", "schema"),
+        (f"harness-sei://{KEY}@prod1/", "login must be empty"),
+        (f"harness_sei://:{KEY}@prod1/?project_identifier=p", "harness-sei://:<key>@prod1"),
+    ],
+)
+def test_every_part_of_a_uri_is_used_or_refused(
+    read: Read, monkeypatch: pytest.MonkeyPatch, uri: str, expected: str
+) -> None:
+    """Airflow has several ways to write a host; none sends the key elsewhere than it says."""
+    monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", uri)
+    if expected.startswith("http"):
+        assert read("sei_default").base_url.text == expected
+        return
+    with pytest.raises(SEIArgumentError, match=f"connection 'sei_default': .*{expected}") as caught:
+        read("sei_default")
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"host": None}, "host"),

@@ -45,29 +45,30 @@ class BaseUrl:
 
     @classmethod
     def from_host(cls, host: str | None, *, schema: str | None = None, port: int | None = None) -> BaseUrl:
-        """Read a connection's ``host``, an alias or a base URL; ``schema`` and ``port`` complete one without scheme."""
-        text = (host or "").strip()
-        if alias := ALIASES.get(text.casefold()):
-            return cls(alias)
-        if "://" not in text and (text == "localhost" or any(mark in text for mark in "./:")):
-            authority, slash, path = text.partition("/")
-            if port and ":" not in authority:
-                authority = f"{authority}:{port}"
-            text = f"{schema or 'https'}://{authority}{slash}{path}"
-        scheme, separator, rest = text.partition("://")
-        parts = _split(text)
+        """Read a connection's ``host``, an alias or base URL; ``schema`` (scheme or path) and ``port`` complete it."""
+        text, given = (host or "").strip(), (schema or "").strip().strip("/")
+        scheme, path = (given.casefold(), "") if given.casefold() in _DEFAULT_PORTS else ("", given)
+        text = ALIASES.get(text.casefold()) or _completed(text, scheme, path, port)
+        parts, (start, separator, rest) = _split(text), text.partition("://")
         if not text:
             msg = f"host is empty: give a base URL or one of the aliases {', '.join(ALIASES)}"
+            if given.startswith("arness_sei"):  # what Airflow makes of a scheme with an underscore
+                msg = f"harness_sei:// is not the scheme of a URI: write harness-sei://:<key>@{next(iter(ALIASES))}/"
         elif not separator:
             guess = did_you_mean(text, ALIASES)
             msg = f"host {text!r} is neither a URL nor an alias{guess}; aliases: {', '.join(ALIASES)}"
         elif parts is None or not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
-            shown = f"{scheme}{separator}{rest.rpartition('@')[2]}"  # without a user name and password
+            shown = f"{start}{separator}{rest.rpartition('@')[2]}"  # without a user name and password
             msg = f"host {shown!r} is not an http(s) URL; example: {ALIASES['prod1']}"
         elif parts.username is not None or parts.query or parts.fragment:
             msg = "host must be a plain base URL, without user, query or fragment; the API key is the password"
         else:
             url = cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
+            wrong_port = port not in (None, parts.port or _DEFAULT_PORTS[parts.scheme])
+            if wrong_port or scheme not in ("", parts.scheme) or path not in ("", parts.path.strip("/")):
+                wrong = "port" if wrong_port else "schema"
+                msg = f"{wrong} contradicts host {text!r}: leave {wrong} empty, and give the whole base URL as host"
+                raise SEIArgumentError(msg, field=wrong)
             if parts.scheme == "https" or url.is_loopback:
                 return url
             msg = f"host {text!r} would send the API key unencrypted: use https (http is for loopback hosts only)"
@@ -152,6 +153,7 @@ class SEISettings:
         extra: Mapping[str, Any] | None = None,
         schema: str | None = None,
         port: int | None = None,
+        login: str | None = None,
     ) -> SEISettings:
         """Parse the fields of an Airflow connection. Unknown fields of ``extra`` are ignored."""
         extra = extra or {}
@@ -159,15 +161,16 @@ class SEISettings:
             msg = f"the connection's extra must be a JSON object, not {type(extra).__name__}"
             raise SEIArgumentError(msg, field="extra")
         base_url = BaseUrl.from_host(host, schema=schema, port=port)
-        key = (password or "").strip()
+        key = re.sub(r"^apikey(\s+|$)", "", (password or "").strip(), flags=re.IGNORECASE)
+        if (login or "").strip():
+            msg = "login must be empty: the API key is the password (://:<key>@ in a URI)"
+            raise SEIArgumentError(msg, field="login")
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             msg = "the API key is missing: set it as the connection's password"
             if key:
                 msg = "the API key (the connection's password) has characters that an HTTP header cannot contain"
             raise SEIArgumentError(msg, field="password")
-        fields: dict[str, Any] = {name: parse_text(extra.get(name), name) for name in _TEXTS}
-        if header := fields["auth_header"]:
-            fields["auth_header"] = parse_choice(header, AUTH_HEADERS, "auth_header")
+        fields: dict[str, Any] = {name: _parse_field(extra.get(name), name) for name in _TEXTS}
         for name, (least, most, unit) in _NUMBERS.items():
             if extra.get(name) not in (None, ""):
                 fields[name] = parse_number(extra[name], name, least=least, most=most, unit=unit)
@@ -188,9 +191,7 @@ class SEISettings:
 
     def with_overrides(self, **overrides: str | None) -> SEISettings:
         """Return these settings with an operator's own identifiers or ``auth_header``; empty values change nothing."""
-        given: dict[str, Any] = {name: value for name, value in overrides.items() if value}
-        if header := given.get("auth_header"):
-            given["auth_header"] = parse_choice(header, AUTH_HEADERS, "auth_header")
+        given: dict[str, Any] = {name: text for name in overrides if (text := _parse_field(overrides[name], name))}
         return replace(self, **given)
 
     def url(self, request: HttpRequest, export_id: str | None = None) -> str:
@@ -226,6 +227,26 @@ def path_problem(path: str, export_id: str | None) -> str | None:
     match = _FILE.search(path)
     other = match[1] if match else export_id
     return None if export_id in {None, other} else f"the address of another export's file, {other!r:.80}"
+
+
+def _completed(host: str, scheme: str, path: str, port: int | None) -> str:
+    """Return a host as a URL, with the connection's scheme, path and port where it has none."""
+    if "://" not in host and (host == "localhost" or any(mark in host for mark in "./:")):
+        host = f"{scheme or 'https'}://{host}"
+    if not (parts := _split(host)) or not parts.netloc:
+        return host
+    netloc = parts.netloc.rstrip(":") + ("" if port is None or parts.port is not None else f":{port}")
+    return urlunsplit(parts._replace(netloc=netloc, path=parts.path.rstrip("/") or path))
+
+
+def _parse_field(value: object, name: str) -> str | None:
+    text = parse_text(value, name)
+    if name != "auth_header" or text is None:
+        return text
+    if not re.fullmatch(r"[A-Za-z_-]{1,20}", text):
+        msg = f"auth_header is the name of a header ({', '.join(AUTH_HEADERS)}), not shown here: it may contain the key"
+        raise SEIArgumentError(msg, field="auth_header")
+    return parse_choice(text, AUTH_HEADERS, "auth_header")
 
 
 def _split(url: str) -> SplitResult | None:

@@ -52,15 +52,44 @@ class TestHost:
         ("host", "fields", "text"),
         [
             ("localhost", {"schema": "http", "port": 8080}, "http://localhost:8080"),
-            ("localhost:1/a", {"schema": "http", "port": 8080}, "http://localhost:1/a"),
             ("h.example/api", {"port": 8443}, "https://h.example:8443/api"),
+            ("https://h.example/api", {"port": 8443}, "https://h.example:8443/api"),
+            ("https://h.example:", {"port": 8443, "schema": "HTTPS"}, "https://h.example:8443"),
+            ("https://h.example:8443/api/", {"port": 8443, "schema": "/api"}, "https://h.example:8443/api"),
+            ("[::1]", {"schema": "http", "port": 8080}, "http://[::1]:8080"),
+            ("h.example", {"schema": "sei/api/"}, "https://h.example/sei/api"),
+            ("https://h.example", {"schema": "sei", "port": 8443, "login": " "}, "https://h.example:8443/sei"),
+            ("eu", {"schema": "https", "port": 443}, ALIASES["eu"]),
         ],
     )
-    def test_the_connections_schema_and_port_complete_a_bare_host(
-        self, host: str, fields: dict[str, Any], text: str
-    ) -> None:
-        """Airflow's form has a field for each."""
+    def test_the_connections_other_fields_complete_the_host(self, host: str, fields: dict[str, Any], text: str) -> None:
+        """Airflow's form has a field for each, and puts the path of a URI into ``schema``."""
         assert SEISettings.from_fields(host=host, password=KEY, **fields).base_url.text == text
+
+    @pytest.mark.parametrize(
+        ("host", "fields", "field"),
+        [
+            ("localhost:1/a", {"schema": "http", "port": 8080}, "port"),
+            ("https://h.example:8443", {"port": 443}, "port"),
+            ("prod1", {"port": 8443}, "port"),
+            ("h.example", {"port": 0}, "port"),
+            ("prod1", {"schema": "http"}, "schema"),
+            ("prod1", {"schema": "sei/api"}, "schema"),
+            ("http://localhost:1", {"schema": "https"}, "schema"),
+            ("https://h.example/api", {"schema": "v2"}, "schema"),
+            ("h.example", {"schema": "a?b=c"}, "host"),
+            ("h.example", {"schema": "a\\b"}, "host"),
+            ("h.example", {"port": -1}, "host"),
+            ("prod1", {"login": KEY}, "login"),
+            ("", {"schema": f"arness_sei//:{KEY}@prod1/"}, "host"),
+        ],
+    )
+    def test_a_field_that_is_not_used_is_refused(self, host: str, fields: dict[str, Any], field: str) -> None:
+        """Ignored, it would send the key elsewhere than the connection says; it may contain the key."""
+        with pytest.raises(SEIArgumentError) as caught:
+            SEISettings.from_fields(host=host, password=KEY, **fields)
+        assert caught.value.field == field
+        assert KEY not in str(caught.value)
 
     @pytest.mark.parametrize(
         ("host", "words"),
@@ -92,7 +121,7 @@ class TestHost:
         """And has no trailing slash."""
         url = outcome(SEIArgumentError, BaseUrl.from_host, host, schema=schema, port=port)
         if isinstance(url, SEIArgumentError):
-            assert url.field == "host"
+            assert url.field in ("host", "schema", "port")
             return
         parts = urlsplit(url.text)
         assert parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
@@ -203,6 +232,11 @@ class TestFields:
         assert least == SEISettings(base_url=BaseUrl("https://accounts.eu.harness.io/sei/api"), api_key=KEY)
         assert (least.connect_timeout, least.read_timeout, least.calls_per_minute) == (10.0, 60.0, 240.0)
 
+    @pytest.mark.parametrize("pasted", [f"ApiKey {KEY}", f"apikey\t{KEY} "])
+    def test_the_key_may_be_pasted_as_the_header_has_it(self, pasted: str) -> None:
+        """The vendor's examples show it after ``ApiKey``, which is not part of it."""
+        assert settings(pasted).api_key == KEY
+
     def test_extras_may_be_text_or_numbers(self) -> None:
         """Airflow's form stores numbers as text, and empty fields as empty text."""
         some = settings(read_timeout="2.5", connect_timeout="", calls_per_minute=1000, account_id=77, ca_bundle=" /a ")
@@ -219,6 +253,11 @@ class TestFields:
             ),
             ({"host": ""}, "host is empty"),
             ({"auth_header": "autorization"}, "SEI_API_KEY: did you mean 'authorization'"),
+            *(
+                ({"auth_header": name}, "auth_header is the name of a header")
+                for name in (f"ApiKey {KEY}", KEY, f"authorization: ApiKey {KEY}")
+            ),
+            ({"password": "ApiKey "}, "API key is missing"),
             *(({"read_timeout": value}, "seconds from 0.1 to 3,600") for value in ("soon", 0, True, float("nan"))),
             ({"connect_timeout": 10**400}, "seconds from 0.1 to 3,600"),
             ({"calls_per_minute": 1001}, "calls from 1 to 1,000"),
@@ -289,6 +328,17 @@ class TestFields:
     def test_a_source_has_its_account_or_else_its_host(self, fields: dict[str, Any], account: str) -> None:
         """Two accounts can have projects of one name; prod1 and prod2 differ only in the path."""
         assert settings(**fields).source == {"account": account, "org_identifier": "O", "project_identifier": "P"}
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("auth_header", f"ApiKey {KEY}"), ("project_identifier", "None"), ("account_id", ["A"])],
+    )
+    def test_an_operators_value_is_read_like_the_connections(self, name: str, value: Any) -> None:
+        """A template can render to another type."""
+        with pytest.raises(SEIArgumentError) as caught:
+            settings().with_overrides(**{name: value})
+        assert caught.value.field == name
+        assert KEY not in str(caught.value)
 
 
 class TestRequest:
