@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import math
 import os
@@ -10,9 +11,11 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import certifi
 from tenacity import retry_if_exception
@@ -137,16 +140,40 @@ def ca_bundle(settings: SEISettings) -> tuple[str | None, str | None]:
 
     The connection's ``ca_bundle`` goes before the environment's, which goes before certifi's.
     """
-    paths = (os.environ.get(name) for name in _CA_VARIABLES)
-    path = settings.ca_bundle or next((path for path in paths if path and Path(path).exists()), certifi.where())
+    given = {"the connection's ca_bundle": settings.ca_bundle}
+    given |= {name: path for name in _CA_VARIABLES if (path := os.environ.get(name)) and Path(path).exists()}
+    source, path = next(((source, path) for source, path in given.items() if path), ("certifi", certifi.where()))
     cafile, capath = (None, path) if Path(path).is_dir() else (path, None)
     try:
-        if settings.ca_bundle:
+        if source != "certifi":
             ssl.create_default_context(cafile=cafile, capath=capath)
-    except OSError as error:
-        msg = (
-            f"ca_bundle {path!r} in the connection's extra is not a file or folder of PEM certificates"
-            f" on this machine ({error.strerror or error})"
-        )
+    except (OSError, ValueError) as error:
+        msg = f"{source} {path!r} is not a file or folder of PEM certificates on this machine ({error})"
         raise SEIArgumentError(msg, field="ca_bundle") from None
     return cafile, capath
+
+
+def proxy_for(settings: SEISettings) -> str | None:
+    """Return the environment's proxy for the base URL, for both transports: their libraries read it differently."""
+    base, proxies = urlsplit(settings.base_url.text), getproxies()
+    proxy = None if settings.base_url.is_loopback else proxies.get(base.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(base.netloc) or _is_in_network(base.hostname, proxies.get("no", "")):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"  # "proxy.example:3128" is common
+    with suppress(ValueError):  # of the port
+        parts = urlsplit(proxy)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return proxy
+    msg = (
+        "HTTPS_PROXY or ALL_PROXY is not the URL of an http or https proxy (SOCKS is not supported), so"
+        f" {settings.base_url.origin} was not called: set HTTPS_PROXY to such a proxy, or name the host in NO_PROXY"
+    )
+    raise SEIArgumentError(msg, field="host")
+
+
+def _is_in_network(host: str | None, no_proxy: str) -> bool:
+    for name in no_proxy.split(","):
+        with suppress(ValueError):  # a name
+            if ipaddress.ip_address(host or "") in ipaddress.ip_network(name.strip(), strict=False):
+                return True
+    return False

@@ -7,8 +7,6 @@ import ssl
 from collections.abc import Callable
 from itertools import count
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from tenacity import AsyncRetrying
@@ -87,8 +85,7 @@ class AiohttpTransport:
         # In a thread: reading files would block the event loop.
         cafile, capath = await asyncio.to_thread(_common.ca_bundle, self.settings)
         context = await asyncio.to_thread(ssl.create_default_context, cafile=cafile, capath=capath)
-        if not self.settings.base_url.is_loopback:
-            self._proxy = await asyncio.to_thread(_proxy_for, self.settings.base_url.text)
+        self._proxy = await asyncio.to_thread(_common.proxy_for, self.settings)
         if self._session is None:  # another task may have opened it meanwhile
             # Without trust_env, because that reads ~/.netrc, too.
             self._session = aiohttp.ClientSession(
@@ -98,13 +95,3 @@ class AiohttpTransport:
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
             )
         return self._session
-
-
-def _proxy_for(base_url: str) -> str | None:
-    parts = urlsplit(base_url)
-    if not parts.hostname or proxy_bypass(parts.hostname):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    # "proxy.example:3128" is common, and requests takes it.
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

@@ -113,7 +113,8 @@ class RequestsTransport:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _DeadlineAdapter())
         self._session.stream = True
-        self._session.trust_env = not settings.base_url.is_loopback  # for the environment's proxies
+        self._session.trust_env = False
+        self._session.proxies = {"https": _common.proxy_for(settings) or ""}  # http is for loopback only
         cafile, capath = _common.ca_bundle(settings)
         self._session.verify = cafile or capath
 

@@ -14,6 +14,8 @@ from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.listing import list_call, list_query
 from airflow_provider_sei.protocol.retry import Backoff
+from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.transports._common import proxy_for
 
 LIST = list_call(get_family("productivity"), list_query())
 ONE_TRY = Backoff(attempts=1)
@@ -49,16 +51,23 @@ class TestCertificates:
         driver.run(LIST, host=tls_server.base_url)
         assert len(tls_server.headers) == 1
 
-    @pytest.mark.parametrize("content", [None, b"no certificate"])
-    def test_an_unusable_bundle_is_an_argument_error(self, driver: Any, tmp_path: Path, content: bytes | None) -> None:
-        """A wrong path is a mistake in the connection, not a network error."""
+    @pytest.mark.parametrize(
+        ("source", "content"),
+        [("ca_bundle", None), *((source, b"no certificate") for source in ("ca_bundle", *BUNDLES))],
+    )
+    def test_an_unusable_bundle_is_an_argument_error(
+        self, driver: Any, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch, source: str, content: bytes | None
+    ) -> None:
+        """A wrong path is a mistake in the connection or the environment, not a network error, and is named."""
         bundle = tmp_path / "bundle.pem"
-        if content is not None:
-            bundle.write_bytes(content)
+        bundle.write_bytes(content or b"")
+        path = str(bundle) if content else f"{bundle}/missing"
+        extra = {"ca_bundle": path} if source == "ca_bundle" else {}
+        monkeypatch.setenv(source, path)
         with pytest.raises(
-            errors.SEIArgumentError, match=r"ca_bundle .*bundle\.pem.* is not a file or folder"
+            errors.SEIArgumentError, match=rf"{source} .*bundle\.pem.* is not a file or folder"
         ) as caught:
-            driver.run(LIST, host="https://127.0.0.1:1/", ca_bundle=str(bundle))
+            driver.run(LIST, host="https://127.0.0.1:1/", **extra)
         assert caught.value.field == "ca_bundle"
 
     @pytest.mark.parametrize("host", ["http://sei.example/", "http://10.0.0.1", "http://127.0.0.1.example/"])
@@ -141,16 +150,53 @@ class TestProxies:
         driver.run(LIST, host=tls_server.base_url, ca_bundle=str(certificate))
         assert proxy.asked == []
 
-    @pytest.mark.parametrize("port", ["1", "x"])
-    @pytest.mark.parametrize("scheme", ["http", "socks5"])
-    def test_an_unusable_proxy_is_a_connection_error(
-        self, driver: Any, monkeypatch: pytest.MonkeyPatch, scheme: str, port: str
+    @pytest.mark.parametrize(
+        ("variable", "proxy_url", "expected"),
+        [
+            ("HTTPS_PROXY", "http://user:proxy-secret@127.0.0.1:1", errors.SEIConnectionError),
+            ("HTTPS_PROXY", "http://user:proxy-secret@127.0.0.1:x", errors.SEIArgumentError),
+            ("HTTPS_PROXY", "http:///user:proxy-secret@", errors.SEIArgumentError),
+            *(
+                (variable, f"{scheme}://user:proxy-secret@127.0.0.1:1", errors.SEIArgumentError)
+                for variable in ("HTTPS_PROXY", "all_proxy")
+                for scheme in ("socks4", "socks5", "socks5h")
+            ),
+        ],
+    )
+    def test_an_unusable_proxy_is_our_error(
+        self, driver: Any, monkeypatch: pytest.MonkeyPatch, *, variable: str, proxy_url: str, expected: type
     ) -> None:
-        """The error is ours, without the proxy's password."""
-        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:proxy-secret@127.0.0.1:{port}")
-        with pytest.raises(errors.SEIConnectionError) as caught:
+        """The same in both transports, permanent if no try can help, without the proxy's password."""
+        monkeypatch.setenv(variable, proxy_url)
+        with pytest.raises(expected) as caught:
             driver.run(LIST, host=BEHIND_PROXY, backoff=ONE_TRY)
         assert "proxy-secret" not in str(caught.value)
+        if expected is errors.SEIArgumentError:
+            assert "HTTPS_PROXY or ALL_PROXY is not the URL of an http or https proxy" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("no_proxy", "host", "is_proxied"),
+        [
+            ("10.0.0.0/8", "10.1.2.3", False),
+            ("10.0.0.0/8", "192.0.2.1", True),
+            ("fd00::/8", "[fd00::1]:8443", False),
+            ("a.example, sei.example:8443", "sei.example:8443", False),
+            ("sei.example:8443", "sei.example", True),
+            (".example", "sei.example", False),
+            ("example", "sei.notexample", True),
+            ("*", "sei.example", False),
+            ("10.0.0.0/99,/", "10.1.2.3", True),
+        ],
+    )
+    def test_no_proxy_has_names_and_networks(
+        self, monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, *, is_proxied: bool
+    ) -> None:
+        """One rule for both transports, whose libraries read it differently; lower case goes first."""
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+        monkeypatch.setenv("NO_PROXY", "unused.example")
+        monkeypatch.setenv("no_proxy", no_proxy)
+        settings = SEISettings.from_fields(host=f"https://{host}/sei", password="demo-key")
+        assert proxy_for(settings) == ("http://proxy.example:3128" if is_proxied else None)
 
     @pytest.mark.parametrize("status", [403, 407, 502])
     def test_a_proxys_refusal_is_quoted_without_its_password(
