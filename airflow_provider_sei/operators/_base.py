@@ -57,6 +57,7 @@ _TELLS = {
 _PER_INSTANCE = re.compile(r"\{[{%][^}]*\b(?:ti|task|task_instance)\b")
 log = logging.getLogger("airflow_provider_sei")
 _STORE_KEY = "sei_export"
+_MAX_PARTITION_KEY = 250
 _GRACE = 300.0  # seconds after the deadline until Airflow itself ends a deferral whose triggerer did not
 
 
@@ -235,11 +236,12 @@ class SEIDeliveryOperator(SEIBaseOperator):
     def _set_scope(
         self, context: Mapping[str, Any], insights_page: str | None, fields: Mapping[str, str | None]
     ) -> None:
-        """Set what lineage reports, also of a task that fails later, and the Insights link."""
+        """Set what lineage reports, also of a task that fails later, the Insights link, and the partition keys."""
         settings = self.hook.settings
         self._scope = {name: value for name, value in {**settings.source, **fields}.items() if value}
         if url := insights_url(settings, insights_page, self._scope.get("team_id")):
             self._set_link(context, SEIInsightsLink.key, url)
+        self._partitions = parse_partitions(self.asset_partitions)
 
     def _set_link(self, context: Mapping[str, Any], key: str, url: str) -> None:
         self.sei_links[key] = url
@@ -265,12 +267,11 @@ class SEIDeliveryOperator(SEIBaseOperator):
         }
         if url := console_url(delivered.uri):
             self._set_link(context, SEIObjectLink.key, url)
-        partitions = list(parse_names(self.asset_partitions, "asset_partitions"))
         if self.outlets:
             from airflow_provider_sei.assets import emit_asset_events
 
             extra = {name: value for name, value in result.items() if value is not None}
-            emit_asset_events(context, self.outlets, self._scope | extra, partitions)
+            emit_asset_events(context, self.outlets, self._scope | extra, self._partitions)
         return result
 
     def on_kill(self) -> None:
@@ -289,7 +290,8 @@ class SEIDeliveryOperator(SEIBaseOperator):
 
 
 def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bool] = lambda _: True) -> Destination:
-    """Parse the arguments of a delivery, of which some may be missing; ``destination`` only if it is known."""
+    """Parse the arguments of a delivery, of which some may be missing; templates only if they are known."""
+    parse_partitions(arguments.get("asset_partitions"), known)
     given = {name: arguments[name] for name in ("layout", "compression", "overwrite", "empty") if name in arguments}
     url = arguments["destination"] if known(arguments["destination"]) else "/"
     return Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 60 * 60))
@@ -300,11 +302,20 @@ def check_mapped(destination: Destination, over: object) -> None:
     together = {name for one in over if isinstance(one, Mapping) for name in one} if isinstance(over, list) else set()
     groups = [{name} for name in over] if isinstance(over, Mapping) else [together or set(FIELDS)]
     fields = destination.fields
-    told = {"destination"}.union(fields, *(_TELLS.get(field, ()) for field in fields))
-    if not (fields & {"fingerprint", "export_id"} or all(names & told for names in groups)):
+    named = {"destination"}.union(fields, *(_TELLS.get(field, ()) for field in fields))
+    if not (fields & {"fingerprint", "export_id"} or all(names & named for names in groups)):
         msg = f"destination {destination.url!r} is one object, which each instance of the mapped task would replace"
         msg += ": give a folder, with a slash at its end, or tell them apart in the name, as by {team_id} or {period}"
         raise SEIArgumentError(msg, field="destination")
+
+
+def parse_partitions(value: object, known: Callable[[object], bool] = lambda _: True) -> list[str]:
+    """Return partition keys that Airflow accepts: what it rejects itself, it rejects after the delivery."""
+    keys = list(parse_names(value if known(value) else None, "asset_partitions"))
+    if longest := max((len(key) for key in keys if len(key) > _MAX_PARTITION_KEY), default=0):
+        msg = f"asset_partitions has a key of {longest} characters, more than the {_MAX_PARTITION_KEY} of Airflow"
+        raise SEIArgumentError(msg, field="asset_partitions")
+    return keys
 
 
 def is_known(value: object) -> bool:

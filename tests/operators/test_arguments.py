@@ -160,6 +160,11 @@ class TestConstants:
             (SEILegacyReportOperator, {"destination": "{{ x }}", "overwrite": "no"}, "overwrite 'no' is not one of"),
             (SEIDownloadExportOperator, {"empty": "skp"}, "empty 'skp' is not one of .* did you mean 'skip'"),
             (SEIListTeamsOperator, {"include": 7}, "include must be a list of names"),
+            *(
+                (kind, {"destination": "{{ x }}", "asset_partitions": [2024]}, "asset_partitions .* 2024 is not text")
+                for kind in (SEIExportOperator, SEIDownloadExportOperator, SEILegacyReportOperator)
+            ),
+            (SEIExportOperator, {"asset_partitions": "x" * 251}, "asset_partitions has a key of 251 characters"),
         ],
     )
     def test_an_invalid_one_is_an_import_error(self, kind: type, changes: dict[str, Any], words: str) -> None:
@@ -250,6 +255,8 @@ class TestRendered:
             ("granularity", "montly", "granularity 'montly': did you mean 'monthly'"),
             ("destination", "", "destination '' is not a path or URL"),
             ("destination", "/x/{nobody}/", "unknown field {nobody}"),
+            ("asset_partitions", "[2024]", "asset_partitions must be a list of names; 2024 is not text"),
+            ("asset_partitions", "x" * 251, "asset_partitions has a key of 251 characters"),
         ],
     )
     def test_an_invalid_value_creates_nothing(

@@ -56,6 +56,17 @@ class TestResult:
             "completed_at": result["completed_at"],
         }
 
+    def test_partitions_are_read_again_before_the_download(
+        self, export_operator: MakeOperator, sei_server: Any
+    ) -> None:
+        """They are rendered again after the wait; what only the event rejects would be delivered on every retry."""
+        event = {"version": 1, "outcome": "ready", "export": COMPLETED, "passthrough": DECISIONS}
+        operator = export_operator(asset_partitions="{{ value }}")
+        operator.render_template_fields({"value": "x" * 251})
+        with pytest.raises(exceptions.SEIArgumentError, match="asset_partitions"):
+            operator.execute_complete({}, event)
+        assert sei_server.requests == []
+
     def test_a_reused_export_is_reported_and_polled_once(
         self, export_operator: MakeOperator, sei_server: Any, task_log: Any
     ) -> None:
