@@ -170,9 +170,7 @@ class SEIExportSummaryOperator(BaseOperator):
         if self.list_task_id:
             teams = list(ti.xcom_pull(task_ids=self.list_task_id, key=TEAMS_KEY) or ())
         else:
-            given = self.team_ids
-            ids = parse_names(given, "team_ids") if isinstance(given, str) else map(str, given or ())
-            teams = [{"team_id": team_id} for team_id in ids]
+            teams = [{"team_id": team_id} for team_id in parse_names(self.team_ids, "team_ids", positional=True)]
         for map_index, state in sorted(states.items()):
             team = teams[map_index] if map_index < len(teams) else {}
             result = ti.xcom_pull(task_ids=self.export_task_id, map_indexes=map_index) if state == "success" else None

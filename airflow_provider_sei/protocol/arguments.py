@@ -78,11 +78,12 @@ def parse_period(start: object, end: object, is_known: Callable[[object], bool] 
     return first, last
 
 
-def parse_names(value: object, field: str, *, separator: str | None = ",") -> tuple[str, ...]:
+def parse_names(value: object, field: str, *, separator: str | None = ",", positional: bool = False) -> tuple[str, ...]:
     """Return a name or a list of names as a tuple without duplicates; empty if it is missing.
 
     :param value: a list, or text: one name, several separated by commas, or a rendered list (``"['CFR']"``).
     :param separator: ``None`` if a name may contain commas.
+    :param positional: keep duplicates and blanks, because positions count, and accept integers.
     """
     if value is None:
         return ()
@@ -93,11 +94,12 @@ def parse_names(value: object, field: str, *, separator: str | None = ",") -> tu
         msg = f"{field} must be a list of names, not {type(value).__name__}"
         raise SEIArgumentError(msg, field=field)
     names = list(value)
-    if wrong := [name for name in names if not isinstance(name, str)]:
+    if wrong := [name for name in names if not isinstance(name, (str, int) if positional else str)]:
         msg = f"{field} must be a list of names; {wrong[0]!r} is not text"
         raise SEIArgumentError(msg, field=field)
     # A workflow status may be called None.
-    return tuple(dict.fromkeys(text for name in names if (text := parse_text(name, field, may_be_none=True))))
+    texts = [parse_text(name, field, may_be_none=True) or "" for name in names]
+    return tuple(texts if positional else dict.fromkeys(filter(None, texts)))
 
 
 def parse_choice(value: object, choices: Iterable[str], field: str) -> str:

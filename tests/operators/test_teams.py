@@ -243,12 +243,19 @@ class TestSummary:
         summary(instance({"export_0": "skipped"}, teams=[team]))
         assert f"skipped: {title}" in task_log.messages
 
-    @pytest.mark.parametrize("given", [[10, "11"], "['10', '11']", "10,11"])
+    @pytest.mark.parametrize(
+        "given", [[10, "10", 11], (10, 10, 11), "['10', '10', '11']", "[10, 10, 11]", "10,10, 11"], ids=str
+    )
     def test_given_teams_are_named_by_id(self, given: Any) -> None:
-        """As written, or as a template renders them."""
-        ti = instance({"export_0": "success", "export_1": "success"})
+        """As written, or as a template renders them; a team that is given twice has two map indexes."""
+        ti = instance(dict.fromkeys(("export_0", "export_1", "export_2"), "success"))
         found = summary(ti, list_task_id=None, team_ids=given)
-        assert [team["team_id"] for team in found["delivered"]] == ["10", "11"]
+        assert [team["team_id"] for team in found["delivered"]] == ["10", "10", "11"]
+
+    def test_given_teams_that_are_no_list_are_refused(self) -> None:
+        """By name."""
+        with pytest.raises(exceptions.SEIArgumentError, match="team_ids must be a list of names, not int"):
+            summary(instance({"export_0": "success"}), list_task_id=None, team_ids=10)
 
     def test_instances_of_an_earlier_longer_list_do_not_count(self) -> None:
         """Their state is "removed"; other tasks do not count, either."""
