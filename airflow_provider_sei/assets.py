@@ -76,7 +76,7 @@ def scope_asset(
 def emit_asset_events(
     context: Mapping[str, Any], outlets: list[Any], extra: Mapping[str, Any], partitions: list[str]
 ) -> None:
-    """Add ``extra`` to the events of a task's outlets; an ``AssetAlias`` gets the delivered object as its asset.
+    """Add ``extra`` to the events of a task's outlets; an ``AssetAlias`` gets each delivered object as an asset.
 
     Its URI is percent-encoded, that in ``extra`` is not. Must run in the task's last segment: what is set before
     a deferral is lost.
@@ -84,10 +84,13 @@ def emit_asset_events(
     events: Any = context.get("outlet_events")
     for outlet in outlets if events is not None else ():
         if isinstance(outlet, AssetAlias):
-            try:  # Airflow takes 1,500 characters of ASCII; the object is delivered already
-                events[outlet].add(Asset(quote(extra["uri"], safe="/:@!$&'()*+,;=")), extra=dict(extra))
-            except ValueError as error:
-                log.warning("%s gets no event for %s: %s", outlet.name, extra["uri"], error)
+            shared = {name: value for name, value in extra.items() if name != "files"}
+            for file in extra.get("files", [extra]):
+                try:  # Airflow takes 1,500 characters of ASCII; the object is delivered already
+                    asset = Asset(quote(file["uri"], safe="/:@!$&'()*+,;="))
+                    events[outlet].add(asset, extra=shared | dict(file))
+                except ValueError as error:
+                    log.warning("%s gets no event for %s: %s", outlet.name, file["uri"], error)
         elif isinstance(outlet, Asset):
             event = events[outlet]
             event.extra.update(extra)

@@ -65,6 +65,8 @@ class SEITeamExportsTaskGroup(TaskGroup):
     :param max_parallel: limit of a run's concurrent exports, from their start to their delivery. Deferred exports count
         on Airflow 3.2 and newer; before, only those that occupy a worker do. ``None``: no limit.
     :param fail_on_failed_teams: whether failed teams fail the summary.
+    :param team_outlets: outlets of each team's export, for consumers that start once for each team. ``outlets`` are the
+        summary's: they have one event, with counts and files, when every team has been exported.
     :param kwargs: the arguments of ``TaskGroup`` (``default_args``, ``tooltip``, ...) apply to the group, all others to
         ``SEIExportOperator`` (``pool``, ``retries``, ``outlets``, ``granularity``, ...). Those of the connection also
         apply to the list. ``create_jitter`` is 30 seconds here, and ``map_index_template`` shows the team.
@@ -81,6 +83,7 @@ class SEITeamExportsTaskGroup(TaskGroup):
         team_ids: Any = None,
         max_parallel: int | None = 16,
         fail_on_failed_teams: bool = True,
+        team_outlets: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
         group = {name: kwargs.pop(name) for name in _GROUP_ARGUMENTS if name in kwargs}
@@ -93,6 +96,7 @@ class SEITeamExportsTaskGroup(TaskGroup):
         if "create_jitter" not in defaults:
             kwargs.setdefault("create_jitter", CREATE_JITTER)
         _check_export({**defaults, **kwargs})
+        outlets, partitions = ({**defaults, **kwargs}.get(name) for name in ("outlets", "asset_partitions"))
         with self:
             self.list_teams: SEIListTeamsOperator | None = None
             title = "team {{ task.team_id }}"
@@ -106,6 +110,7 @@ class SEITeamExportsTaskGroup(TaskGroup):
                 )
                 title = _TEAM_TITLE.replace("LIST_TASK", self.list_teams.task_id).replace("TEAMS_KEY", TEAMS_KEY)
             options = {"map_index_template": title, "max_active_tis_per_dagrun": max_parallel, **kwargs}
+            options["outlets"] = list(team_outlets)
             teams = self.list_teams.output if self.list_teams else team_ids
             self.exports = SEIExportOperator.partial(task_id="export", **options).expand(team_id=teams)
             self.summary = SEIExportSummaryOperator(
@@ -114,6 +119,8 @@ class SEITeamExportsTaskGroup(TaskGroup):
                 list_task_id=self.list_teams.task_id if self.list_teams else None,
                 team_ids=team_ids,
                 fail_on_failed_teams=fail_on_failed_teams,
+                outlets=outlets,
+                asset_partitions=partitions,
             )
             self.exports >> self.summary
 

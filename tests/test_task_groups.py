@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.models.asset import AssetEvent, AssetModel
 from airflow.providers.common.compat.sdk import DAG
+from airflow.utils.session import create_session
+from sqlalchemy import select
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.operators.sei import SEIExportOperator
@@ -24,6 +27,14 @@ EXPORT = {
 def states(dag_run: Any, task_id: str) -> dict[int, str]:
     """Return the states of the task's instances, by map index."""
     return {each.map_index: str(each.state) for each in dag_run.get_task_instances() if each.task_id == task_id}
+
+
+def events(dag_run: Any, asset: str) -> list[dict[str, Any]]:
+    """Return the extras of the asset's events that the run has emitted."""
+    with create_session() as session:
+        query = select(AssetEvent).join(AssetEvent.asset).where(AssetEvent.source_run_id == dag_run.run_id)
+        found = session.scalars(query.where(AssetEvent.source_dag_id == dag_run.dag_id, AssetModel.name == asset))
+        return [event.extra for event in found]
 
 
 class TestRun:
@@ -50,6 +61,10 @@ class TestRun:
             if each.task_id == "developers.export"
         }
         assert shown == {index: f"{team.name} ({team.ref_id})" for index, team in enumerate(leaves)}
+        [whole] = events(dag_run, "all_teams")
+        assert {file["uri"] for file in whole["files"]} == {f"file://{file}" for file in tmp_path.iterdir()}
+        assert (whole["counts"], whole["date_end"]) == (summary["counts"], "2024-01-31")
+        assert len(events(dag_run, "one_team")) == 7
 
     def test_a_failed_team_neither_stops_the_others_nor_is_hidden(
         self, run: Any, sei_server: Any, tmp_path: Path, task_log: Any
@@ -58,7 +73,8 @@ class TestRun:
         sei_server.faults.add("create", "outcome", status="failed", error="Out of memory", nth=2)
         dag_run = run("team_exports")
         assert dag_run.state == "failed"
-        assert len(list(tmp_path.iterdir())) == 6
+        assert len(list(tmp_path.iterdir())) == len(events(dag_run, "one_team")) == 6
+        assert events(dag_run, "all_teams") == []
         [lost] = [record.request["scope"]["teamId"] for record in sei_server.exports if not record.downloads]
         name = sei_server.organisation.teams[lost].name
         [summary] = results(dag_run, "developers.summary")
@@ -74,6 +90,8 @@ class TestRun:
         dag_run = run("lenient_team_exports")
         assert dag_run.state == "success"
         assert results(dag_run, "developers.summary")[0]["counts"]["failed"] == 1
+        assert states(dag_run, "developers.summary") == {-1: "skipped"}, "its outlets have no event"
+        assert events(dag_run, "all_teams") == []
 
     def test_a_failed_list_always_fails_the_summary(self, run: Any, sei_server: Any, task_log: Any) -> None:
         """With the cause; no export is started."""

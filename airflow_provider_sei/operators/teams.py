@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEITeamExportsError
-from airflow_provider_sei.operators._base import SEIBaseOperator, is_known
+from airflow_provider_sei.operators._base import SEIBaseOperator, is_known, parse_partitions
 from airflow_provider_sei.protocol.arguments import parse_boolean, parse_names, parse_text
 
 if TYPE_CHECKING:
@@ -106,16 +106,18 @@ class SEIExportSummaryOperator(BaseOperator):
     the totals, and a line for each team without rows or without a file.
 
     Airflow determines the state of a run from its last tasks, and this may be the last one, so it fails if a team's
-    export has failed.
+    export has failed. Events of its ``outlets`` have ``counts``, ``rows``, ``bytes``, family, period and ``files``: the
+    exports' results with ``team_id``. If a team has failed or there is no file, no event: it fails or is skipped.
 
     :param export_task_id: the mapped export task, prefixed with its task group (``productivity.export``).
     :param list_task_id: the ``SEIListTeamsOperator`` whose result the exports are mapped over, for the teams' names.
     :param team_ids: the team ids that the exports are mapped over, if no task lists them.
     :param fail_on_failed_teams: whether failed teams fail this task. It always fails if no export was started, and if
         one team's file replaced another's.
+    :param asset_partitions: partition keys for the events of the outlets (Airflow 3.3 and newer).
     """
 
-    template_fields: Sequence[str] = ("export_task_id", "list_task_id", "team_ids")
+    template_fields: Sequence[str] = ("export_task_id", "list_task_id", "team_ids", "asset_partitions")
     ui_color = SEIBaseOperator.ui_color
 
     def __init__(
@@ -125,12 +127,15 @@ class SEIExportSummaryOperator(BaseOperator):
         list_task_id: str | None = None,
         team_ids: Sequence[str | int] | str | None = None,
         fail_on_failed_teams: bool = True,
+        asset_partitions: Sequence[str] | str | None = None,
         trigger_rule: str = "all_done",
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
         self.export_task_id, self.list_task_id, self.team_ids = export_task_id, list_task_id, team_ids
         self.fail_on_failed_teams = parse_boolean(fail_on_failed_teams, "fail_on_failed_teams")
+        self.asset_partitions = asset_partitions
+        parse_partitions(asset_partitions, is_known)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Collect the results, log and return the summary, and fail if a team's export has failed."""
@@ -157,20 +162,31 @@ class SEIExportSummaryOperator(BaseOperator):
                 " these teams again"
             )
             error = f"{problem}; {failure}" if problem else failure
-        if error:
-            context["ti"].xcom_push(key="return_value", value=result)  # a failed task returns nothing
-            raise SEITeamExportsError(error)
+        no_event = self.outlets and (failed or not counts["delivered"] + counts["empty"])  # a success would have one
+        if error or no_event:
+            context["ti"].xcom_push(key="return_value", value=result)  # a failed or skipped task returns nothing
+            msg = f"no asset event: {problem or 'not every team was exported'}"
+            raise SEITeamExportsError(error) if error else AirflowSkipException(msg)
         if problem:
             self.log.warning("%s", problem)
+        if self.outlets:
+            self._emit(context, exports, result)
         return result
+
+    def _emit(self, context: Context, exports: Sequence[Mapping[str, Any]], result: dict[str, Any]) -> None:
+        from airflow_provider_sei.assets import emit_asset_events
+
+        files = [{"team_id": each["team_id"], **each["result"]} for each in exports if each["rows"] is not None]
+        extra = {name: result[name] for name in ("counts", "rows", "bytes")} | {"files": files}
+        extra |= {name: files[0].get(name) for name in ("family", "date_start", "date_end")}
+        emit_asset_events(context, self.outlets, extra, parse_partitions(self.asset_partitions))
 
     def _read_exports(self, context: Mapping[str, Any], states: Mapping[int, str | None]) -> list[dict[str, Any]]:
         """Return a dict for each team: what it is, how its task ended, and what that returned."""
         ti, exports = context["ti"], []
+        teams = [{"team_id": team_id} for team_id in parse_names(self.team_ids, "team_ids", positional=True)]
         if self.list_task_id:
             teams = list(ti.xcom_pull(task_ids=self.list_task_id, key=TEAMS_KEY) or ())
-        else:
-            teams = [{"team_id": team_id} for team_id in parse_names(self.team_ids, "team_ids", positional=True)]
         for map_index, state in sorted(states.items()):
             team = teams[map_index] if map_index < len(teams) else {}
             result = ti.xcom_pull(task_ids=self.export_task_id, map_indexes=map_index) if state == "success" else None
@@ -183,8 +199,8 @@ class SEIExportSummaryOperator(BaseOperator):
             name = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
             title = f"map index {map_index}" if team_id is None else f"team {team_id}"
             title = f"{name} ({team_id})" if team_id and name and name != team_id else title
-            export = {"team_id": team_id, "name": name or None, "map_index": map_index, "title": title}
-            export |= {"outcome": outcome, "state": state, "rows": rows, "bytes": size, "uri": result.get("uri")}
+            export: dict[str, Any] = {"team_id": team_id, "name": name or None, "map_index": map_index, "title": title}
+            export |= {"outcome": outcome, "state": state, "rows": rows, "bytes": size, "result": result}
             exports.append(export)
         return exports
 
@@ -219,8 +235,8 @@ class SEIExportSummaryOperator(BaseOperator):
 def _overwritten(exports: Sequence[Mapping[str, Any]]) -> str | None:
     by_uri: dict[str, dict[object, Mapping[str, Any]]] = {}
     for each in exports:
-        if isinstance(each["uri"], str):
-            by_uri.setdefault(each["uri"], {})[each["team_id"] or each["map_index"]] = each
+        if isinstance(each["result"].get("uri"), str):
+            by_uri.setdefault(each["result"]["uri"], {})[each["team_id"] or each["map_index"]] = each
     for uri, found in by_uri.items():
         if len(found) > 1:
             return (

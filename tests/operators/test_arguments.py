@@ -165,12 +165,13 @@ class TestConstants:
                 for kind in (SEIExportOperator, SEIDownloadExportOperator, SEILegacyReportOperator)
             ),
             (SEIExportOperator, {"asset_partitions": "x" * 251}, "asset_partitions has a key of 251 characters"),
+            (SEIExportSummaryOperator, {"asset_partitions": [2024]}, "asset_partitions .* 2024 is not text"),
         ],
     )
     def test_an_invalid_one_is_an_import_error(self, kind: type, changes: dict[str, Any], words: str) -> None:
         """With the argument's name and the correction."""
         with pytest.raises(exceptions.SEIArgumentError, match=words):
-            kind(task_id="t", **FULL[kind] | changes)
+            kind(task_id="t", **FULL.get(kind, {"export_task_id": "export"}) | changes)
 
     @pytest.mark.parametrize(
         ("kind", "changes"),

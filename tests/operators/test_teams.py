@@ -6,13 +6,15 @@ import json
 from collections.abc import Callable
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, AssetAlias
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.operators.sei import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.operators.teams import OUTCOMES
+from tests.test_assets import Events
 
 List = Callable[..., tuple[list[str], list[dict[str, Any]]]]
 
@@ -333,6 +335,51 @@ class TestFailure:
         text = task_log.text
         assert found["problem"] in text
         assert "0 teams" not in text
+
+
+class TestOutlets:
+    """The asset event of all teams."""
+
+    RESULTS: ClassVar[list[Any]] = [
+        {"uri": f"s3://l/{index}.csv", "rows": index, "bytes": 9, "sha256": "ab", "family": "ba", "date_start": day}
+        for index, day in enumerate(("2024-01-01", "2024-01-01"))
+    ]
+
+    def run(self, states: dict[str, str], *outlets: Any, **arguments: Any) -> tuple[TaskInstance, Events]:
+        """Summarize exports with results; return the task instance and the events."""
+        ti, events = instance(states, self.RESULTS), Events()
+        given = {"export_task_id": "export", "list_task_id": "teams", "outlets": list(outlets), **arguments}
+        SEIExportSummaryOperator(task_id="summary", **given).execute({"ti": ti, "outlet_events": events})
+        return ti, events
+
+    def test_it_has_period_counts_and_files(self) -> None:
+        """Once for all teams; those without rows have a file, too. An alias gets each file as an asset."""
+        whole, alias = Asset("whole"), AssetAlias("files")
+        _, events = self.run({"export_0": "success", "export_1": "success"}, whole, alias, asset_partitions="2024-01")
+        extra = events[whole].extra
+        assert events[whole].partitions == ["2024-01"]
+        assert (extra["family"], extra["date_start"], extra["rows"], extra["bytes"]) == ("ba", "2024-01-01", 1, 18)
+        assert (extra["counts"]["delivered"], extra["counts"]["empty"]) == (1, 1)
+        assert extra["files"] == [{"team_id": str(10 + index), **self.RESULTS[index]} for index in (0, 1)]
+        assert [asset.uri for asset, _ in events[alias].added] == [file["uri"] for file in extra["files"]]
+        assert [(one["team_id"], one["rows"], "files" in one) for _, one in events[alias].added] == [
+            ("10", 0, False),
+            ("11", 1, False),
+        ]
+
+    @pytest.mark.parametrize(
+        "states", [{"export_0": "success", "export_1": "failed"}, {"export_0": "skipped"}, {"export": "skipped"}]
+    )
+    def test_there_is_none_if_a_team_has_failed_or_none_is_delivered(self, states: dict[str, str]) -> None:
+        """Airflow emits it for every success, so the task is skipped; its result is kept."""
+        ti, events = instance(states, self.RESULTS), Events()
+        operator = SEIExportSummaryOperator(
+            task_id="summary", export_task_id="export", fail_on_failed_teams=False, outlets=[Asset("whole")]
+        )
+        with pytest.raises(AirflowSkipException, match="no asset event"):
+            operator.execute({"ti": ti, "outlet_events": events})
+        assert ti.pushed["return_value"]["counts"]
+        assert not events
 
 
 class State(StrEnum):

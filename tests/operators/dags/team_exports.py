@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 
 from airflow_provider_sei.operators.sei import SEIExportOperator, SEIExportSummaryOperator
 from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
@@ -25,6 +25,8 @@ for dag_id, fails in (("team_exports", True), ("lenient_team_exports", False)):
             include="{{ params.include or '' }}",
             exclude="{{ params.exclude or '' }}",
             fail_on_failed_teams=fails,
+            outlets=[Asset("all_teams")],
+            team_outlets=[Asset("one_team")],
             **REQUEST,
         )
 
