@@ -13,8 +13,8 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
 
-CREATE_JITTER = 30.0
-"""Seconds. The default of the exports in the group, which start together."""
+CREATE_JITTER, MAX_PARALLEL = 30.0, 16
+"""Defaults of the exports in the group, which start together; the first is in seconds."""
 
 _GROUP_ARGUMENTS = (
     *("prefix_group_id", "parent_group", "dag", "default_args", "tooltip", "ui_color", "ui_fgcolor"),
@@ -62,14 +62,15 @@ class SEITeamExportsTaskGroup(TaskGroup):
     :param include: only these teams: patterns, see ``SEIListTeamsOperator``.
     :param exclude: not these teams: patterns, likewise.
     :param team_ids: these teams, without a task that lists them: ids, or another task's output.
-    :param max_parallel: limit of a run's concurrent exports, from their start to their delivery. Deferred exports count
-        on Airflow 3.2 and newer; before, only those that occupy a worker do. ``None``: no limit.
+    :param max_parallel: limit of a run's concurrent exports, from start to delivery (deferred ones count on Airflow 3.2
+        and newer); ``None``: no limit; by default 16, or ``max_active_tis_per_dagrun`` of ``default_args``.
     :param fail_on_failed_teams: whether failed teams fail the summary.
     :param team_outlets: outlets of each team's export, for consumers that start once for each team. ``outlets`` are the
         summary's: they have one event, with counts and files, when every team has been exported.
     :param kwargs: the arguments of ``TaskGroup`` (``default_args``, ``tooltip``, ...) apply to the group, all others to
         ``SEIExportOperator`` (``pool``, ``retries``, ``outlets``, ``granularity``, ...). Those of the connection also
         apply to the list. ``create_jitter`` is 30 seconds here, and ``map_index_template`` shows the team.
+        ``trigger_rule`` of ``default_args`` applies to the first task only, ``do_xcom_push`` to the summary only.
     :raises SEIArgumentError: an argument without templates is invalid.
     """
 
@@ -81,37 +82,33 @@ class SEITeamExportsTaskGroup(TaskGroup):
         include: Sequence[str] | str | None = None,
         exclude: Sequence[str] | str | None = None,
         team_ids: Any = None,
-        max_parallel: int | None = 16,
+        max_parallel: Any = ...,
         fail_on_failed_teams: bool = True,
         team_outlets: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
         group = {name: kwargs.pop(name) for name in _GROUP_ARGUMENTS if name in kwargs}
         super().__init__(group_id=group_id, **group)
-        if max_parallel is not None and (type(max_parallel) is not int or max_parallel < 1):
-            msg = f"max_parallel must be a whole number, at least 1, or None for no limit; not {max_parallel!r}"
-            raise SEIArgumentError(msg, field="max_parallel")
-        _check_teams(team_ids, {"org_tree_name": org_tree_name, "include": include, "exclude": exclude})
         defaults = {**self.dag.default_args, **self.default_args}
-        if "create_jitter" not in defaults:
-            kwargs.setdefault("create_jitter", CREATE_JITTER)
-        _check_export({**defaults, **kwargs})
-        outlets, partitions = ({**defaults, **kwargs}.get(name) for name in ("outlets", "asset_partitions"))
+        given = {**defaults, **kwargs}
+        limit = given.get("max_active_tis_per_dagrun", MAX_PARALLEL) if max_parallel is ... else max_parallel
+        search: dict[str, Any] = {"org_tree_name": org_tree_name, "include": include, "exclude": exclude}
+        _check_teams(team_ids, search)
+        _check_export(given | {"max_parallel": limit})
         with self:
             self.list_teams: SEIListTeamsOperator | None = None
-            title = "team {{ task.team_id }}"
+            title, teams = "team {{ task.team_id }}", team_ids
             if team_ids is None:
-                self.list_teams = SEIListTeamsOperator(
-                    task_id="list_teams",
-                    org_tree_name=org_tree_name,
-                    include=include,
-                    exclude=exclude,
-                    **{name: kwargs[name] for name in CONNECTION_FIELDS if name in kwargs},
-                )
+                listing = {name: value for name, value in search.items() if value is not None}
+                listing |= {name: kwargs[name] for name in CONNECTION_FIELDS if name in kwargs}
+                listing |= {"map_index_template": None, "outlets": [], "do_xcom_push": True, "multiple_outputs": False}
+                self.list_teams = SEIListTeamsOperator(task_id="list_teams", **listing)
                 title = _TEAM_TITLE.replace("LIST_TASK", self.list_teams.task_id).replace("TEAMS_KEY", TEAMS_KEY)
-            options = {"map_index_template": title, "max_active_tis_per_dagrun": max_parallel, **kwargs}
-            options["outlets"] = list(team_outlets)
-            teams = self.list_teams.output if self.list_teams else team_ids
+                teams = self.list_teams.output
+                kwargs.setdefault("trigger_rule", "all_success")
+            own = {"map_index_template": title, "create_jitter": CREATE_JITTER}
+            options = {name: value for name, value in own.items() if name not in defaults} | kwargs
+            options |= {"max_active_tis_per_dagrun": limit, "do_xcom_push": True, "outlets": list(team_outlets)}
             self.exports = SEIExportOperator.partial(task_id="export", **options).expand(team_id=teams)
             self.summary = SEIExportSummaryOperator(
                 task_id="summary",
@@ -119,8 +116,9 @@ class SEITeamExportsTaskGroup(TaskGroup):
                 list_task_id=self.list_teams.task_id if self.list_teams else None,
                 team_ids=team_ids,
                 fail_on_failed_teams=fail_on_failed_teams,
-                outlets=outlets,
-                asset_partitions=partitions,
+                **{name: given.get(name) for name in ("outlets", "asset_partitions")},
+                trigger_rule="all_done",
+                map_index_template=None,
             )
             self.exports >> self.summary
 
@@ -143,6 +141,9 @@ def _check_teams(team_ids: object, search: Mapping[str, object]) -> None:
 
 def _check_export(arguments: Mapping[str, Any]) -> None:
     """Check the exports' arguments, which Airflow does not before a mapped task runs."""
+    if (limit := arguments["max_parallel"]) is not None and (type(limit) is not int or limit < 1):
+        msg = f"max_parallel must be a whole number, at least 1, or None for no limit; not {limit!r}"
+        raise SEIArgumentError(msg, field="max_parallel")
     destination = arguments.get("destination")
     if destination is None:
         msg = "destination is missing: give a folder, with a slash at its end"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from airflow.models.asset import AssetEvent, AssetModel
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, Asset
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
@@ -22,6 +22,8 @@ EXPORT = {
     "date_end": "2024-01-31",
     "destination": "/x/",
 }
+
+LAKE = Asset("s3://lake/sei")
 
 
 def states(dag_run: Any, task_id: str) -> dict[int, str]:
@@ -91,7 +93,15 @@ class TestRun:
         assert dag_run.state == "success"
         assert results(dag_run, "developers.summary")[0]["counts"]["failed"] == 1
         assert states(dag_run, "developers.summary") == {-1: "skipped"}, "its outlets have no event"
-        assert events(dag_run, "all_teams") == []
+        assert events(dag_run, "everything") == []
+
+    def test_default_arguments_do_not_break_it(self, run: Any) -> None:
+        """Those of the DAG's other tasks; ``outlets`` are the summary's here, too."""
+        dag_run = run("lenient_team_exports")
+        assert dag_run.state == "success"
+        assert set(states(dag_run, "developers.export").values()) == {"success"}
+        [whole] = events(dag_run, "everything")
+        assert whole["counts"]["teams"] == len(events(dag_run, "one_team")) == 7
 
     def test_a_failed_list_always_fails_the_summary(self, run: Any, sei_server: Any, task_log: Any) -> None:
         """With the cause; no export is started."""
@@ -151,6 +161,23 @@ class TestDeclaration:
         assert (export.pool, export.org_identifier) == ("sei", "o")
         assert (group.list_teams.pool, group.list_teams.org_identifier) == ("default_pool", "o")
 
+    def test_default_arguments_neither_break_nor_are_ignored(self) -> None:
+        """What the group needs is set; everything else is as the DAG's author has written it."""
+        needed = {"do_xcom_push": False, "multiple_outputs": True, "trigger_rule": "one_failed", "outlets": [LAKE]}
+        kept = {"map_index_template": "mine", "max_active_tis_per_dagrun": 4, "depends_on_past": True, "pool": "sei"}
+        group = self.group(default_args=needed | kept | {"org_tree_name": "Support"}, org_tree_name=None)
+        tasks = (group.list_teams, group.exports.unmap({"team_id": "1"}), group.summary)
+        assert [task.trigger_rule for task in tasks] == ["one_failed", "all_success", "all_done"]
+        assert [task.do_xcom_push for task in tasks] == [True, True, False]
+        assert [task.outlets for task in tasks] == [[], [], [LAKE]]
+        assert [task.map_index_template for task in tasks] == [None, "mine", None]
+        assert [task.max_active_tis_per_dagrun for task in tasks] == [4, 4, 4]
+        assert {(task.depends_on_past, task.pool) for task in tasks} == {(True, "sei")}
+        assert (group.list_teams.multiple_outputs, group.list_teams.org_tree_name) == (False, "Support")
+        group = self.group(default_args=needed | kept, max_parallel=2, trigger_rule="always", do_xcom_push=False)
+        export = group.exports.unmap({"team_id": "1"})
+        assert (export.max_active_tis_per_dagrun, export.trigger_rule, export.do_xcom_push) == (2, "always", True)
+
     def test_it_limits_the_load_by_default(self) -> None:
         """To sixteen concurrent exports, created within half a minute."""
         exports = self.group().exports
@@ -195,6 +222,7 @@ class TestDeclaration:
             ({"team_ids": ["1"]}, "org_tree_name lists teams, but team_ids already gives them"),
             ({"team_ids": [], "org_tree_name": None}, "team_ids is empty"),
             ({"max_parallel": 0}, "max_parallel must be"),
+            ({"asset_partitions": [2024]}, "2024 is not text"),
         ],
     )
     def test_an_invalid_constant_is_an_import_error(self, changes: dict[str, Any], words: str) -> None:

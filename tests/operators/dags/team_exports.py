@@ -17,16 +17,25 @@ REQUEST = {
 }
 PARAMS = {"destination": "given by the run", "include": None, "exclude": None}
 
-for dag_id, fails in (("team_exports", True), ("lenient_team_exports", False)):
-    with DAG(dag_id, schedule=None, params=PARAMS, default_args={"retries": 1}):
+# What a DAG may have for its other tasks.
+DEFAULTS = {
+    "do_xcom_push": False,
+    "multiple_outputs": True,
+    "trigger_rule": "none_failed",
+    "map_index_template": "team {{ task.team_id }}",
+    "outlets": [Asset("everything")],
+}
+
+for dag_id, fails, defaults in (("team_exports", True, {}), ("lenient_team_exports", False, DEFAULTS)):
+    with DAG(dag_id, schedule=None, params=PARAMS, default_args={"retries": 1, **defaults}):
         SEITeamExportsTaskGroup(
             group_id="developers",
             org_tree_name="Engineering",
             include="{{ params.include or '' }}",
             exclude="{{ params.exclude or '' }}",
             fail_on_failed_teams=fails,
-            outlets=[Asset("all_teams")],
             team_outlets=[Asset("one_team")],
+            **({} if defaults else {"outlets": [Asset("all_teams")]}),
             **REQUEST,
         )
 
