@@ -210,8 +210,7 @@ class SEISettings:
     def headers(self, request: HttpRequest, user_agent: str) -> dict[str, str]:
         """Return the headers of ``request``, including the key."""
         headers = {"User-Agent": user_agent, "Accept": request.accept, "Accept-Encoding": "identity"}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = "application/json"  # the vendor's page asks for it on all requests, GETs included
         name = self.auth_header or _DOCUMENTED_HEADER[request.api]
         headers[name] = f"ApiKey {self.api_key}" if name == "authorization" else self.api_key
         return headers

@@ -380,10 +380,15 @@ class TestRequest:
         headers = settings(auth_header=auth_header).headers(HttpRequest(method="GET", path="x", api=api), "agent")
         assert {name: value for name, value in headers.items() if KEY in value} == expected
 
-    def test_only_a_body_is_announced_as_json(self) -> None:
-        """All requests say what they accept, and accept no compression in transit."""
+    def test_every_request_has_the_documented_content_type(self) -> None:
+        """Also one without a body; all say what they accept, and accept no compression in transit."""
         posted = settings().headers(HttpRequest(method="POST", path="x", body={}), "agent/1")
         assert posted["Content-Type"] == posted["Accept"] == "application/json"
         got = settings().headers(HttpRequest(method="GET", path="x", accept="text/csv"), "agent/1")
         del got["authorization"]
-        assert got == {"User-Agent": "agent/1", "Accept": "text/csv", "Accept-Encoding": "identity"}
+        assert got == {
+            "User-Agent": "agent/1",
+            "Accept": "text/csv",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+        }

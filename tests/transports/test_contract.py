@@ -55,9 +55,8 @@ class TestRequests:
         driver.run(LIST)
         [request] = sei_server.requests
         assert request.user_agent == f"airflow-provider-sei/{__version__}"
-        assert {name.lower() for name in request.header_names} <= {
-            *("host", "user-agent", "accept", "accept-encoding", "authorization", "connection"),
-        }
+        needed = {"host", "user-agent", "accept", "accept-encoding", "content-type", "authorization"}
+        assert needed <= {name.lower() for name in request.header_names} <= needed | {"connection"}
 
     @pytest.mark.parametrize("header", ["authorization", "x-api-key", "SEI_API_KEY"])
     def test_the_key_is_sent_in_the_header_of_the_connection(self, driver: Any, raw_server: Any, header: str) -> None:
