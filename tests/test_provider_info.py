@@ -15,6 +15,8 @@ import jsonschema
 import pytest
 
 from airflow_provider_sei.get_provider_info import get_provider_info
+from airflow_provider_sei.protocol.http import HttpRequest
+from airflow_provider_sei.protocol.report_request import REPORT_READ_TIMEOUT
 from airflow_provider_sei.protocol.settings import SEISettings
 
 
@@ -63,11 +65,19 @@ def test_every_field_of_the_form_may_stay_empty(connection_type: dict[str, Any])
         jsonschema.validate(None, field["schema"])
 
 
-@pytest.mark.parametrize("name", ["calls_per_minute", "connect_timeout", "read_timeout"])
-def test_the_form_documents_the_default(connection_type: dict[str, Any], name: str) -> None:
-    """The number in a field's description is the one that is used."""
-    [documented] = re.findall(r"Empty: (\d+)\.", connection_type["conn-fields"][name]["description"])
-    assert float(documented) == getattr(SEISettings, name)
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("calls_per_minute", [SEISettings.calls_per_minute]),
+        ("connect_timeout", [SEISettings.connect_timeout]),
+        ("read_timeout", [HttpRequest.read_timeout, REPORT_READ_TIMEOUT]),
+    ],
+)
+def test_the_form_documents_the_default(connection_type: dict[str, Any], name: str, defaults: list[float]) -> None:
+    """The numbers in a field's description are those that are used."""
+    description = connection_type["conn-fields"][name]["description"]
+    [documented] = re.findall(r"Empty: (\d+)(?:, for legacy reports (\d+))?\.", description)
+    assert [float(number) for number in documented if number] == defaults
 
 
 def test_the_key_is_the_password(connection_type: dict[str, Any]) -> None:

@@ -69,8 +69,8 @@ class HttpRequest:
     account_parameter: str | None = None
     """The query parameter for the account id; the vendor's endpoints use three names."""
     accept: str = "application/json"
-    timeout: float | None = None
-    """Read timeout in seconds, where this call needs longer than the connection's ``read_timeout``."""
+    read_timeout: float = 60.0
+    """Seconds, for a connection that does not set ``read_timeout``."""
 
 
 @dataclass(frozen=True)

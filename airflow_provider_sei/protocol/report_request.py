@@ -47,7 +47,8 @@ _METRICS_OF = {
 }
 _ORDER = ("collectionId", "dateStart", "dateEnd", "teamRefId", "granularity")  # of the documents' bodies
 _CONTENT = {"granularity", "productivity", "efficiency", "productivityContributors", "includeRatings"}
-_REPORT_SECONDS = 300.0  # the server computes the report before it responds; large teams take minutes
+REPORT_READ_TIMEOUT = 300.0
+"""Default in seconds: the server computes a report before it responds; large teams take minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ class ReportRequest:
             identifiers_required=False,
             account_parameter="accountId",
             accept="text/csv, */*;q=0.5",
-            timeout=_REPORT_SECONDS,
+            read_timeout=REPORT_READ_TIMEOUT,
         )
 
 

@@ -137,8 +137,8 @@ class SEISettings:
     """One of ``AUTH_HEADERS`` for every call; ``None``: the header that each API's own page documents."""
     connect_timeout: float = 10.0
     """Seconds to connect."""
-    read_timeout: float = 60.0
-    """Seconds without a byte before a response counts as lost."""
+    read_timeout: float | None = None
+    """Seconds without a byte before a response counts as lost; ``None``: each call's own default."""
     ca_bundle: str | None = None
     """Path of a CA bundle; ``None``: that of ``REQUESTS_CA_BUNDLE``, else certifi's."""
     calls_per_minute: float = 240.0

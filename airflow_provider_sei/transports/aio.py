@@ -55,7 +55,7 @@ class AiohttpTransport:
         timeout = aiohttp.ClientTimeout(
             total=_common.MAX_BODY_SECONDS + settings.connect_timeout,
             connect=settings.connect_timeout,
-            sock_read=request.timeout or settings.read_timeout,
+            sock_read=settings.read_timeout or request.read_timeout,
         )
         for sent in count(1):
             body = bytearray()

@@ -79,7 +79,7 @@ class StreamedBody:
         :param max_seconds: how long the whole body may take.
         :raises SEIConnectionError: the connection broke off, or no content arrived in time.
         """
-        idle_seconds = (self._call.request.timeout or self._settings.read_timeout) + MAX_IDLE_SECONDS
+        idle_seconds = (self._settings.read_timeout or self._call.request.read_timeout) + MAX_IDLE_SECONDS
         end = time.monotonic() + max_seconds
         while True:
             _read_until.set(min(end, time.monotonic() + idle_seconds))
@@ -153,7 +153,7 @@ class RequestsTransport:
         request, url = call.request, self.settings.url(call.request, call.export_id)
         data = None if request.body is None else encode_json(request.body)
         headers = self.settings.headers(request, _common.USER_AGENT)
-        timeout = (self.settings.connect_timeout, request.timeout or self.settings.read_timeout)
+        timeout = (self.settings.connect_timeout, self.settings.read_timeout or request.read_timeout)
         for sent in count(1):
             _read_until.set(time.monotonic() + sum(timeout) + MAX_IDLE_SECONDS)
             try:

@@ -255,7 +255,7 @@ class TestWithoutEnd:
         then: bytes,
     ) -> None:
         """Also where it is no content that comes."""
-        monkeypatch.setattr("airflow_provider_sei.protocol.report_request._REPORT_SECONDS", 0.1)
+        monkeypatch.setattr("airflow_provider_sei.protocol.report_request.REPORT_READ_TIMEOUT", 0.1)
         monkeypatch.setattr("airflow_provider_sei.transports.sync.MAX_IDLE_SECONDS", 0.1)
         serve(answer, then)
         with pytest.raises(exceptions.SEIError, match=r"not complete in time|no answer"):

@@ -167,7 +167,7 @@ class TestRequest:
         sent = made.http_request()
         assert (sent.method, sent.path, sent.query) == ("POST", "v2/insights/teams/reports", (("format", "csv"),))
         assert (sent.api, sent.account_parameter, sent.identifiers_required) == (Api.LEGACY, "accountId", False)
-        assert sent.timeout == 300.0
+        assert sent.read_timeout == 300.0
         assert sent.accept.startswith("text/csv")
         assert sent.body == made.body
         assert (made.report_type, made.collection_id, made.date_start, made.date_end) == (

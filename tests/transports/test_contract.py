@@ -212,12 +212,15 @@ class TestConnectionErrors:
         with pytest.raises(errors.SEIConnectionError):
             driver.run(LIST, backoff=ONE_TRY, read_timeout=0.1)
 
-    def test_a_calls_own_timeout_goes_first(self, driver: Any, sei_server: Any) -> None:
-        """Before the connection's."""
+    @pytest.mark.parametrize(("default", "extra"), [(0.1, {}), (30.0, {"read_timeout": 0.1})])
+    def test_a_call_has_a_default_of_its_own(
+        self, driver: Any, sei_server: Any, *, default: float, extra: dict[str, float]
+    ) -> None:
+        """For a connection without ``read_timeout``."""
         sei_server.faults.add("list", "stall", seconds=5.0)
-        request = HttpRequest(method="GET", path=PRODUCTIVITY.collection_path, timeout=0.1)
+        request = HttpRequest(method="GET", path=PRODUCTIVITY.collection_path, read_timeout=default)
         with pytest.raises(errors.SEIConnectionError):
-            driver.run(Call(request, LIST.parse, "list exports"), backoff=ONE_TRY)
+            driver.run(Call(request, LIST.parse, "list exports"), backoff=ONE_TRY, **extra)
 
     @pytest.mark.parametrize("delta", [10, None])
     def test_an_incomplete_response_is_an_error(self, driver: Any, sei_server: Any, delta: int | None) -> None:
