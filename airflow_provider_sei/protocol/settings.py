@@ -143,6 +143,8 @@ class SEISettings:
     """Path of a CA bundle; ``None``: that of ``REQUESTS_CA_BUNDLE``, else certifi's."""
     calls_per_minute: float = 240.0
     """Rate limit of one triggerer's polling. The vendor allows a key 1000 calls a minute, 400 by ``x-api-key``."""
+    omitted: frozenset[str] = frozenset()
+    """Identifiers that an operator leaves out of calls that do not require them (legacy reports)."""
 
     @classmethod
     def from_fields(
@@ -190,20 +192,25 @@ class SEISettings:
         return {"account": self.account_id or host, **names}
 
     def with_overrides(self, **overrides: str | None) -> SEISettings:
-        """Return these settings with an operator's own identifiers or ``auth_header``; empty values change nothing."""
+        """Return these settings with an operator's own identifiers or ``auth_header``.
+
+        ``None`` changes nothing; blank text leaves an identifier out of calls that do not require it.
+        """
         given: dict[str, Any] = {name: text for name in overrides if (text := _parse_field(overrides[name], name))}
+        given["omitted"] = frozenset(name for name, value in overrides.items() if value is not None) - given.keys()
         return replace(self, **given)
 
     def url(self, request: HttpRequest, export_id: str | None = None) -> str:
         """Return the full URL of ``request``, with the identifiers; it must not belong to another export."""
         query = list(request.query)
         for name, parameter in (("project_identifier", "projectIdentifier"), ("org_identifier", "orgIdentifier")):
-            if value := getattr(self, name):
+            value = getattr(self, name)
+            if value and (request.identifiers_required or name not in self.omitted):
                 query.append((parameter, value))
             elif request.identifiers_required:
                 msg = f"{name} is missing: set it in the connection's extra or on the operator"
                 raise SEIArgumentError(msg, field=name)
-        if request.account_parameter and self.account_id:
+        if request.account_parameter and self.account_id and "account_id" not in self.omitted:
             query.append((request.account_parameter, self.account_id))
         return self.base_url.url(request.path, query, export_id=export_id)
 

@@ -26,10 +26,13 @@ class TestOverrides:
         assert dict(request.query).items() >= {"projectIdentifier": "p2", "orgIdentifier": "o2"}.items()
         assert request.auth == "SEI_API_KEY"
 
-    def test_empty_ones_change_nothing(self, sei_connection: str) -> None:
+    def test_empty_ones_change_no_call_of_an_export(self, sei_connection: str, sei_server: Any) -> None:
         """A template may render to nothing."""
         empty = dict.fromkeys(("project_identifier", "org_identifier", "account_id", "auth_header"), "")
-        assert SEIHook(sei_connection, **empty).settings == SEIHook(sei_connection).settings
+        for hook in (SEIHook(sei_connection, **empty), SEIHook(sei_connection)):
+            list(hook.iter_exports("ba"))
+        first, second = sei_server.requests
+        assert (first.query, first.auth, first.status) == (second.query, second.auth, 200)
 
     def test_an_unknown_header_is_refused(self, sei_connection: str) -> None:
         """With those that SEI reads."""

@@ -1,4 +1,4 @@
-"""What the hook puts on the wire, to the byte."""
+"""How the hook calls a cluster of the vendor: time limits and paths."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import requests_mock as mocked
 
-from airflow_provider_sei import __version__
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.protocol.report_request import ReportRequest
 
-BASE = "https://app.harness.io/prod1/sei/api"
 CONNECTION: dict[str, Any] = {
     "conn_type": "harness_sei",
     "host": "prod1",
@@ -28,48 +26,6 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> SEIHook:
     """A hook for the vendor's first cluster, by its alias."""
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(CONNECTION))
     return SEIHook()
-
-
-def test_create_is_the_documented_call(hook: SEIHook, requests_mock: mocked.Mocker) -> None:
-    """Method, URL, identifiers, headers and body are those of the vendor's example."""
-    requests_mock.post(mocked.ANY, status_code=202, json={"exportId": "exp_7a8b9c0d"})
-    export = hook.create_export(
-        family="productivity",
-        org_tree_name="Engineering",
-        team_id="456",
-        date_start="2024-01-01",
-        date_end="2024-12-31",
-        metric_groups=["activity", "velocity"],
-        aggregation="mean",
-        level="developer",
-        granularity="monthly",
-        file_format="csv",
-    )
-    [sent] = requests_mock.request_history
-    assert export.export_id == "exp_7a8b9c0d"
-    assert (sent.method, sent.url) == (
-        "POST",
-        f"{BASE}/v2/insights/productivity/exports?projectIdentifier=p+1&orgIdentifier=default",
-    )
-    assert dict(sent.headers) == {
-        "User-Agent": f"airflow-provider-sei/{__version__}",
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-        "authorization": "ApiKey pat.a-key-of-nobody",
-        "Content-Length": str(len(sent.body)),
-    }
-    assert sent.json() == {
-        "scope": {"orgTreeName": "Engineering", "teamId": "456"},
-        "dateRange": {"start": "2024-01-01", "end": "2024-12-31"},
-        "metricGroups": ["activity", "velocity"],
-        "options": {
-            "aggregation": "mean",
-            "aggregationLevel": "developer",
-            "granularity": "monthly",
-            "format": "csv",
-        },
-    }
 
 
 @pytest.mark.parametrize(

@@ -309,12 +309,13 @@ class TestFields:
         [("project_identifier", "P2"), ("org_identifier", "O2"), ("account_id", "A2"), ("auth_header", "SEI_API_KEY")],
     )
     def test_an_operators_value_overrides_the_connections(self, name: str, value: str) -> None:
-        """Empty values change nothing."""
+        """Empty values change nothing, where the identifiers are required."""
         names = ("project_identifier", "org_identifier", "account_id", "auth_header")
         original = settings(account_id="A", auth_header="x-api-key")
-        changed = original.with_overrides(**dict.fromkeys(names, "") | {name: value})
-        assert changed == replace(original, **{name: value})
+        changed = original.with_overrides(**dict.fromkeys(names, " ") | {name: value})
+        assert replace(changed, omitted=original.omitted) == replace(original, **{name: value})
         assert original.with_overrides(**dict.fromkeys(names, None)) == original
+        assert changed.url(HttpRequest(method="GET", path="v2/x")).count("Identifier=") == 2
 
     @pytest.mark.parametrize(
         ("fields", "account"),
