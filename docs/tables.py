@@ -117,7 +117,7 @@ def _title(exports: str) -> str:
 
 
 def _values(option: Option) -> str:
-    return _codes(option.values) or "any text"
+    return _codes(option.values) + (", or other text" if option.open_ended else "") or "any text"
 
 
 def _default(option: Option) -> str:

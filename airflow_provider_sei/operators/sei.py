@@ -62,7 +62,8 @@ class SEICreateExportOperator(SEIBaseOperator):
     :param scope: further keys of the request's ``scope``, sent as written (``managerEmailId``, ``developerIds``, ...).
     :param metric_groups: names of metric groups; the vendor advises them over long lists of metrics.
     :param metrics: names of single metrics.
-    :param aggregation: ``mean``; for efficiency also ``median``, ``p90``, ``p95``.
+    :param aggregation: ``mean``; for efficiency also ``median``, ``p90``, ``p95``. The documents of productivity do not
+        list the methods, so another one is sent, with a warning.
     :param level: what a row is: ``developer`` or ``team`` (productivity), ``team`` or ``sprint``.
     :param granularity: ``weekly``, ``monthly``, ``quarterly``; also ``daily`` (ticket-data) or ``sprint``, in any case.
     :param file_format: ``csv``, the only one.
@@ -314,12 +315,14 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         the run's own period is reported, as by ``SEICreateExportOperator``, but always with the last full month.
     :param date_end: last day of the period, inclusive.
     :param report_type: ``team`` (a row per team, child teams included) or ``contributor`` (a row per developer).
-    :param granularity: ``daily``, ``weekly`` or ``monthly``, the time unit of rates; ``None`` omits it.
+    :param granularity: the time unit of rates; ``daily``, ``weekly`` and ``monthly`` are common, another one is sent
+        with a warning. ``None`` omits it.
     :param productivity_metrics: for a team report; an empty list means all, ``None`` omits the part.
-    :param efficiency_metrics: likewise, for the DORA metrics. If neither is given, the report has all metrics of both.
+    :param efficiency_metrics: likewise, for the DORA metrics. If no metrics are given, a team report has all of both.
     :param calculation_type: for the efficiency part: ``MEAN`` (the vendor's default), ``MEDIAN``, ``P90`` or ``P95``.
-    :param include_ratings: for a contributor report: add the rating columns.
-    :param contributor_metrics: for a contributor report; empty means all.
+    :param include_ratings: for a contributor report, or with ``efficiency_metrics``: add the rating columns.
+    :param contributor_metrics: for a contributor report; empty means all. Metrics of the other type of report are sent
+        with a warning.
     :param identifier_fields: which of ``collectionId`` and ``teamRefId`` to send, if not the documented ones.
     :param extra_body: merged into the finished request body, unchecked.
 

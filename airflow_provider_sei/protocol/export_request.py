@@ -168,7 +168,7 @@ def _parse_metrics(family: ExportFamily, given: Mapping[str, object], warnings: 
     return {"metric_groups": groups, "metrics": names}
 
 
-def _parse_options(family: ExportFamily, given: Mapping[str, object], _: list[str]) -> dict[str, Any]:
+def _parse_options(family: ExportFamily, given: Mapping[str, object], warnings: list[str]) -> dict[str, Any]:
     statuses = parse_names(given.get("issue_statuses"), "issue_statuses")
     if statuses and not family.takes_issue_statuses:
         msg = f"issue_statuses is not a field of {family.name} exports"
@@ -186,9 +186,11 @@ def _parse_options(family: ExportFamily, given: Mapping[str, object], _: list[st
             continue
         documented = option.documented(value) if isinstance(value, str) else None
         if documented is None:
-            guess = did_you_mean(value, option.values) or " is not documented"
-            msg = f"{name} {value!r}{guess}; {family.name} exports take {', '.join(option.values) or 'text'}"
+            guess = did_you_mean(value, option.values)
+            msg = f"{name} {value!r} is unknown{guess}; {family.name} exports take {', '.join(option.values) or 'text'}"
             raise SEIArgumentError(msg, field=name)
+        if option.open_ended:
+            warnings += undocumented([documented], option.values, name, f"{family.name} exports")
         options[option.key] = documented
     return {"issue_statuses": statuses, "options": options}
 

@@ -28,13 +28,14 @@ class Option:
     """The documented values, in the documented case; empty means any text."""
     default: str | None = None
     """Sent if the user gives no value, where the vendor requires the option. ``None`` leaves it out."""
+    open_ended: bool = False
+    """Whether the documents show ``values`` without saying that there are no others."""
 
     def documented(self, value: str) -> str | None:
-        """Return ``value`` in the documented case, or ``None`` if it is not a documented value."""
+        """Return ``value`` in the documented case; another one as written if any may be sent, else ``None``."""
         word = value.strip()
-        return next(
-            (known for known in self.values if known.casefold() == word.casefold()), None if self.values else word
-        )
+        other = word if self.open_ended or not self.values else None
+        return next((known for known in self.values if known.casefold() == word.casefold()), other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ PRODUCTIVITY = ExportFamily(
     ),
     insights_page="productivity",
     options=(
-        Option("aggregation", "aggregation", ("mean",)),
+        Option("aggregation", "aggregation", ("mean",), open_ended=True),
         # The customer's document says aggregationLevel, the vendor's current page and all its answers metricLevel.
         Option("level", "aggregationLevel", ("developer", "team")),
         Option("granularity", "granularity", ("weekly", "monthly", "quarterly")),

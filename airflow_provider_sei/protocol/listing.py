@@ -102,7 +102,7 @@ def list_query(
     :param page: number of the page, from 0.
     :param sort_by: ``createdAt`` (the server's default), ``completedAt`` or ``status``.
     :param sort_order: ``asc`` or ``desc`` (the server's default).
-    :raises SEIArgumentError: a value is not documented.
+    :raises SEIArgumentError: a value is invalid.
     """
     choices = {"status": status, "scope": scope, "sort_by": sort_by, "sort_order": sort_order}
     chosen = {name: parse_choice(each, _CHOICES[name], name) for name, each in choices.items() if not is_missing(each)}

@@ -24,6 +24,7 @@ from airflow_provider_sei.protocol.arguments import (
     undocumented,
 )
 from airflow_provider_sei.protocol.export_request import fingerprint
+from airflow_provider_sei.protocol.families import did_you_mean
 from airflow_provider_sei.protocol.http import Api, HttpRequest
 
 REPORT_PATH = "v2/insights/teams/reports"
@@ -34,16 +35,13 @@ REPORT_FIELDS = (
     "extra_body",
 )
 CALCULATION_TYPES = ("MEAN", "MEDIAN", "P90", "P95")
-_GRANULARITIES = ("daily", "weekly", "monthly")
+_GRANULARITIES = ("daily", "weekly", "monthly")  # "common values", by the document
 _IDENTIFIERS = {"team": ("collectionId", "teamRefId"), "contributor": ("collectionId",)}  # as the documents show
-_ARGUMENTS_OF = {
-    "team": ("productivity_metrics", "efficiency_metrics", "calculation_type"),
-    "contributor": ("contributor_metrics", "include_ratings"),
-}
+_PARTS_OF = {"team": ("productivity", "efficiency"), "contributor": ("includeRatings", "productivityContributors")}
 _METRICS_OF = {
-    "productivity_metrics": metrics.TEAM_REPORT_PRODUCTIVITY,
-    "efficiency_metrics": metrics.TEAM_REPORT_EFFICIENCY,
-    "contributor_metrics": metrics.CONTRIBUTOR_REPORT,
+    "productivity_metrics": ("productivity", metrics.TEAM_REPORT_PRODUCTIVITY),
+    "efficiency_metrics": ("efficiency", metrics.TEAM_REPORT_EFFICIENCY),
+    "contributor_metrics": ("productivityContributors", metrics.CONTRIBUTOR_REPORT),
 }
 _ORDER = ("collectionId", "dateStart", "dateEnd", "teamRefId", "granularity")  # of the documents' bodies
 _CONTENT = {"granularity", "productivity", "efficiency", "productivityContributors", "includeRatings"}
@@ -74,8 +72,11 @@ class ReportRequest:
         kind, team, body = _parse(**arguments)
         body |= {"dateStart": start, "dateEnd": end}
         body = {key: body[key] for key in (*_ORDER, *body) if key in body}
-        warnings: list[str] = []
-        for name, report in _METRICS_OF.items():
+        rated = {"efficiency", "includeRatings"}  # together in the document's example of ratings
+        known = {*_ORDER, *_PARTS_OF[kind], *(rated if rated <= body.keys() else ())}
+        warnings = undocumented(body, known, "the request", f"{kind} reports")
+        warnings += undocumented([body.get("granularity", "weekly")], _GRANULARITIES, "granularity", "legacy reports")
+        for name, (_, report) in _METRICS_OF.items():
             names = parse_names(arguments.get(name), name)
             warnings += undocumented(names, metrics.metric_names(report), name, "legacy reports")
         body = merged(body, parse_mapping(arguments.get("extra_body"), "extra_body"))
@@ -148,28 +149,25 @@ def _parse(
             raise SEIArgumentError(msg, field="collection_id")
         body["teamRefId"] = int(collection)
     if not is_missing(granularity):
-        parse_choice(granularity, _GRANULARITIES, "granularity")
-        body["granularity"] = str(granularity).strip()  # the documents show both cases
+        body["granularity"] = parse_text(granularity, "granularity")  # as written: the documents show both cases
     return kind, collection, body | _parse_parts(kind, parts)
 
 
 def _parse_parts(kind: str, parts: Mapping[str, object]) -> dict[str, Any]:
+    if unknown := sorted(parts.keys() - set(REPORT_FIELDS)):
+        msg = f"{unknown[0]} is not an argument of a report{did_you_mean(unknown[0], REPORT_FIELDS)}"
+        raise SEIArgumentError(msg, field=unknown[0])
     given = {name: value for name, value in parts.items() if value is not None and value != ""}
-    for name in given:
-        if name not in _ARGUMENTS_OF[kind]:
-            msg = f"{name} does not apply to a {kind} report"
-            raise SEIArgumentError(msg, field=name)
-    parts_of = {name: dict[str, Any](metrics=list(parse_names(given.get(name), name))) for name in _METRICS_OF}
-    if kind == "contributor":
-        ratings = given.get("include_ratings")
-        part = {} if ratings is None else {"includeRatings": parse_boolean(ratings, "include_ratings")}
-        return part | {"productivityContributors": parts_of["contributor_metrics"]}
+    ratings, asked = given.get("include_ratings"), given.keys() & _METRICS_OF
+    body: dict[str, Any] = {} if ratings is None else {"includeRatings": parse_boolean(ratings, "include_ratings")}
+    for name, (key, _) in _METRICS_OF.items():
+        # The vendor: a category whose metrics are empty or absent exports all of its metrics.
+        if name in asked or (key in _PARTS_OF[kind] and (kind == "contributor" or not asked)):
+            body[key] = {"metrics": list(parse_names(given.get(name), name))}
     if "calculation_type" in given:
         if "efficiency_metrics" not in given:
             msg = "calculation_type applies to efficiency_metrics, which is not given"
             raise SEIArgumentError(msg, field="calculation_type")
         calculation = parse_choice(given["calculation_type"], CALCULATION_TYPES, "calculation_type")
-        parts_of["efficiency_metrics"]["calculationType"] = calculation
-    # The vendor: a category whose metrics are empty or absent exports all of its metrics.
-    both = ("productivity_metrics", "efficiency_metrics")
-    return {name.removesuffix("_metrics"): parts_of[name] for name in both if name in given or not given}
+        body["efficiency"]["calculationType"] = calculation
+    return body

@@ -68,10 +68,12 @@ class TestCreateExport:
 
     def test_an_undocumented_metric_is_sent_with_a_warning(self, hook: SEIHook, sei_server: Any, task_log: Any) -> None:
         """The vendor may have added it since."""
-        hook.create_export(**REQUEST, metrics=["PR_MERGD"])
+        hook.create_export(**REQUEST, metrics=["PR_MERGD"], aggregation="p90")
         assert "'PR_MERGD', which is not documented" in task_log.text
         assert "PR_MERGED" in task_log.text
+        assert task_log.text.count("aggregation has 'p90', which is not documented for productivity exports") == 1
         assert sei_server.exports[0].request["metrics"] == ["PR_MERGD"]
+        assert sei_server.exports[0].request["options"] == {"aggregation": "p90"}
 
     def test_an_ignored_level_is_a_warning(self, hook: SEIHook, sei_server: Any, task_log: Any) -> None:
         """The vendor's documents differ about the level's key. Without a difference, nothing is logged."""

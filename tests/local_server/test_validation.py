@@ -171,6 +171,7 @@ def test_undocumented_create_requests_are_rejected(
         ("ticket-data", {"issueStatuses": ["In Progress"], "options": {"terminalDateColumn": "issue_resolved_at"}}),
         ("sprint", {"options": {"computationMode": "tickets", "granularity": "sprint", "metricLevel": "team"}}),
         ("productivity", {"dateRange": {"start": "2024-01-01", "end": "2024-01-01"}}),
+        ("productivity", {"options": {"aggregation": "p90"}}),
     ],
 )
 def test_documented_create_requests_are_accepted(api: Any, family: str, changes: dict[str, Any]) -> None:
@@ -187,7 +188,7 @@ def test_documented_create_requests_are_accepted(api: Any, family: str, changes:
         {"teamRefId": 457},
         {"dateStart": "2024-01-01T00:00:00Z"},
         {"dateEnd": "2023-01-01"},
-        {"granularity": "hourly"},
+        {"granularity": 7},
         {"includeRatings": "yes"},
         {"productivity": None},
         {"productivity": {"metrics": "all"}},

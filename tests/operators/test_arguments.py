@@ -155,8 +155,6 @@ class TestConstants:
             (SEILegacyReportOperator, {"collection_id": ""}, "collection_id is missing"),
             (SEILegacyReportOperator, {"collection_id": "{{ x }}", "date_end": "2024-1-1"}, "date_end '2024-1-1'"),
             (SEILegacyReportOperator, {"calculation_type": "MEAN"}, "calculation_type .* efficiency_metrics"),
-            (SEILegacyReportOperator, {"include_ratings": True}, "include_ratings does not apply to a team report"),
-            (SEILegacyReportOperator, {"granularity": "hourly"}, "granularity 'hourly' is not one of"),
             (SEILegacyReportOperator, {"destination": "{{ x }}", "overwrite": "no"}, "overwrite 'no' is not one of"),
             (SEIDownloadExportOperator, {"empty": "skp"}, "empty 'skp' is not one of .* did you mean 'skip'"),
             (SEIListTeamsOperator, {"include": 7}, "include must be a list of names"),
@@ -195,6 +193,8 @@ class TestConstants:
             (SEILegacyReportOperator, {"report_type": "contributor", "contributor_metrics": ["{{ x }}"]}),
             # not documented, but the vendor may have added them
             (SEICreateExportOperator, {"metrics": ["BRAND_NEW"], "metric_groups": ["newer"]}),
+            (SEICreateExportOperator, {"family": "productivity", "aggregation": "p90"}),
+            (SEILegacyReportOperator, {"include_ratings": True, "granularity": "hourly"}),
             # text, as environment variables and Airflow variables have it
             (SEIExportOperator, {"deferrable": "False", "verify_size": "true", "wait_timeout": "60"}),
         ],
@@ -253,7 +253,7 @@ class TestRendered:
             ("date_start", "2024-06-01", "date_start 2024-06-01 is after date_end 2024-01-31"),
             ("team_id", "", "neither team_id nor org_tree_name is given"),
             ("team_id", "None", "team_id is the text 'None'"),
-            ("granularity", "montly", "granularity 'montly': did you mean 'monthly'"),
+            ("granularity", "montly", "granularity 'montly' is unknown: did you mean 'monthly'"),
             ("destination", "", "destination '' is not a path or URL"),
             ("destination", "/x/{nobody}/", "unknown field {nobody}"),
             ("asset_partitions", "[2024]", "asset_partitions must be a list of names; 2024 is not text"),

@@ -95,6 +95,10 @@ class TestNames:
         option = Option(argument="granularity", key="granularity", values=("WEEKLY",))
         assert [option.documented(value) for value in (" weekly ", "daily")] == ["WEEKLY", None]
         assert Option(argument="aggregation", key="aggregation").documented(" P99 ") == "P99"
+        option = Option("aggregation", "aggregation", ("mean",), open_ended=True)
+        assert [option.documented(value) for value in (" MEAN", " P99 ")] == ["mean", "P99"]
+        open_ended = {each.name: [one.argument for one in each.options if one.open_ended] for each in FAMILIES.values()}
+        assert {name: found for name, found in open_ended.items() if found} == {"productivity": ["aggregation"]}
         assert FAMILIES["ba"].option("level") is None
 
     @pytest.mark.parametrize(

@@ -25,14 +25,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"collection_id": "team-1"}, "collection_id", 'identifier_fields=["collectionId"]'),
     *(({"collection_id": odd}, "collection_id", "is not a number") for odd in ("²", "-1", "1" * 19, "1" * 5000)),
     ({"identifier_fields": ["teamRefID", "collectonId"]}, "identifier_fields", "did you mean 'collectionId'"),
-    ({"granularity": "quarterly"}, "granularity", "is not one of daily, weekly, monthly"),
+    ({"granularity": 5.5}, "granularity", "must be text, not float"),
     ({"calculation_type": "MEAN"}, "calculation_type", "applies to efficiency_metrics"),
     ({"efficiency_metrics": [], "calculation_type": "p99"}, "calculation_type", "MEAN, MEDIAN, P90, P95"),
-    *(({name: []}, name, "not apply to a team report") for name in ("include_ratings", "contributor_metrics")),
-    *(
-        ({**CONTRIBUTOR, name: []}, name, "not apply to a contributor report")
-        for name in ("productivity_metrics", "efficiency_metrics", "calculation_type")
-    ),
+    ({**CONTRIBUTOR, "calculation_type": "MEAN"}, "calculation_type", "applies to efficiency_metrics"),
+    ({"include_rating": True}, "include_rating", "did you mean 'include_ratings'"),
     ({**CONTRIBUTOR, "include_ratings": "yes"}, "include_ratings", "must be true or false"),
     ({"productivity_metrics": 5}, "productivity_metrics", "must be a list of names"),
     ({"extra_body": "x"}, "extra_body", "must be a mapping"),
@@ -121,6 +118,59 @@ class TestContributorReport:
                 "includeRatings": True,
                 "productivityContributors": {"metrics": ["CODING_DAYS", "PR_VELOCITY"]},
             }
+        )
+
+    @pytest.mark.parametrize(
+        ("changes", "sent", "warned"),
+        [
+            # The example of the ratings has DORA metrics, and the parent team's row.
+            (
+                {**CONTRIBUTOR, "include_ratings": True, "efficiency_metrics": "MEAN_TIME_TO_RESTORE"},
+                {
+                    "includeRatings": True,
+                    "efficiency": {"metrics": ["MEAN_TIME_TO_RESTORE"]},
+                    "productivityContributors": {"metrics": []},
+                },
+                [],
+            ),
+            (
+                {"include_ratings": "true", "efficiency_metrics": [], "calculation_type": "P90"},
+                {"includeRatings": True, "efficiency": {"metrics": [], "calculationType": "P90"}},
+                [],
+            ),
+            (
+                {"include_ratings": True},
+                {"includeRatings": True, "productivity": {"metrics": []}, "efficiency": {"metrics": []}},
+                [],
+            ),
+            (
+                {**CONTRIBUTOR, "productivity_metrics": [], "efficiency_metrics": []},
+                {part: {"metrics": []} for part in ("productivity", "efficiency", "productivityContributors")},
+                ["'productivity'", "'efficiency'"],
+            ),
+            (
+                {"contributor_metrics": []},
+                {"productivityContributors": {"metrics": []}},
+                ["'productivityContributors'"],
+            ),
+            (
+                {"granularity": " sprint", "productivity_metrics": []},
+                {"granularity": "sprint", "productivity": {"metrics": []}},
+                ["'sprint'"],
+            ),
+        ],
+    )
+    def test_what_is_documented_nowhere_is_sent_with_one_warning(
+        self, changes: dict[str, Any], sent: dict[str, Any], warned: list[str]
+    ) -> None:
+        """The document has examples and common values here, no closed lists."""
+        made = ReportRequest.from_arguments(**arguments(**{"granularity": None} | changes))
+        check_report(arguments(**changes), lambda _: True)
+        envelope = ("collectionId", "teamRefId", "dateStart", "dateEnd")
+        assert encode_json({key: made.body[key] for key in made.body if key not in envelope}) == encode_json(sent)
+        assert len(made.warnings) == len(warned)
+        assert all(
+            word in warning and "not documented" in warning for word, warning in zip(warned, made.warnings, strict=True)
         )
 
     @pytest.mark.parametrize("blank", [None, ""])
