@@ -91,7 +91,10 @@ class SEIHook(BaseHook):
     @cached_property
     def settings(self) -> SEISettings:
         """The parsed connection, with this hook's overrides."""
-        return sync_settings(self.sei_conn_id).with_overrides(**self._overrides)
+        settings = sync_settings(self.sei_conn_id).with_overrides(**self._overrides)
+        if warning := settings.base_url.warning:
+            self.log.warning("%s", warning)
+        return settings
 
     def get_conn(self) -> RequestsTransport:
         """Return the transport that makes this hook's calls."""
@@ -343,13 +346,14 @@ class SEIHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """List one export, without retries because a user is waiting."""
-        family = next(iter(FAMILIES.values()))
+        family, remark = next(iter(FAMILIES.values())), ""
         try:
+            remark = f"; {warning}" if (warning := self.settings.base_url.warning) else ""
             self._transport.run(listing.list_call(family, listing.list_query(limit=1)), backoff=_ONE_TRY)
         except (SEIError, AirflowNotFoundException) as error:
             # The form's button tests under a made-up id.
-            return False, str(error).removeprefix(f"connection {self.sei_conn_id!r}: ")
-        return True, f"{self.settings.base_url.text} responds, and the API key may list exports"
+            return False, str(error).removeprefix(f"connection {self.sei_conn_id!r}: ") + remark
+        return True, f"{self.settings.base_url.text} responds, and the API key may list exports{remark}"
 
     @cached_property
     def _transport(self) -> RequestsTransport:

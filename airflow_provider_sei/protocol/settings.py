@@ -116,6 +116,18 @@ class BaseUrl:
         except ValueError:
             return host == "localhost"
 
+    @property
+    def warning(self) -> str | None:
+        """Why the base URL may be incomplete: the vendor's have a path. One on this machine is a test's."""
+        parts = urlsplit(self.text)
+        is_vendors = (parts.hostname or "").endswith("harness.io")
+        if parts.path.endswith("/sei/api") or (parts.path and not is_vendors) or self.is_loopback:
+            return None
+        known = ", ".join(f"{url} ({alias})" for alias, url in ALIASES.items())
+        return (
+            f"base URL {self.text} does not have the path of the SEI API, so calls may fail; the vendor's are {known}"
+        )
+
     def is_same_origin(self, url: str) -> bool:
         """Return whether ``url`` has the same scheme, host and port."""
         parts, own = _split(url), urlsplit(self.text)

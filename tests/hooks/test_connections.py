@@ -123,6 +123,21 @@ class TestTestConnection:
         assert "\n" not in sentence
         assert key not in sentence
 
+    @pytest.mark.parametrize(("status", "words"), [(200, "may list exports"), (404, "404")])
+    def test_a_base_url_without_its_path_is_warned_of(
+        self, monkeypatch: pytest.MonkeyPatch, requests_mock: Any, task_log: Any, *, status: int, words: str
+    ) -> None:
+        """Whatever it answers; calls warn in the log."""
+        extra = {"project_identifier": "p", "org_identifier": "o"}
+        connection = {"conn_type": "harness_sei", "host": "app.harness.io", "password": "a-key", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(connection))
+        requests_mock.get("https://app.harness.io/v2/insights/productivity/exports", json=[], status_code=status)
+        works, sentence = SEIHook().test_connection()
+        assert (works, words in sentence) == (status == 200, True)
+        for text in (sentence, task_log.text):
+            assert "https://app.harness.io/prod1/sei/api" in text
+            assert text.count("https://accounts.eu.harness.io/sei/api") == 1
+
     def test_an_unreachable_host_is_reported_without_retries(
         self, hook: SEIHook, sei_server: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

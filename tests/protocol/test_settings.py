@@ -113,6 +113,20 @@ class TestHost:
         assert words in str(caught.value)
         assert not any(secret in str(caught.value) for secret in ("me:", "secret", "sec@", "ret@"))
 
+    @pytest.mark.parametrize("host", ["app.harness.io", "https://acme.harness.io/prod1", "https://sei.example.com/"])
+    def test_a_base_url_without_the_apis_path_is_warned_of(self, host: str) -> None:
+        """With the three that the vendor's index lists."""
+        warning = BaseUrl.from_host(host).warning
+        assert warning
+        assert all(url in warning for url in ALIASES.values())
+
+    @pytest.mark.parametrize(
+        "host", [*ALIASES, "acme.harness.io/gateway/sei/api", "https://proxy.example/x", "http://127.0.0.1:80"]
+    )
+    def test_one_that_may_be_right_is_not(self, host: str) -> None:
+        """A proxy has its own path; a server on this machine is a test's."""
+        assert BaseUrl.from_host(host).warning is None
+
     @ANYTHING
     @given(st.none() | texts, st.none() | texts, st.none() | st.integers(-1, 70_000))
     def test_any_host_is_an_encrypted_or_local_base_url_or_refused(
