@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,10 @@ from airflow_provider_sei.exceptions import (
     SEIBadRequestError,
     SEIDownloadError,
     SEIError,
+    SEIExportFailedError,
     SEINotFoundError,
     SEIResponseError,
+    SEIReusedExportFailedError,
 )
 from airflow_provider_sei.protocol import exports, listing, teams
 from airflow_provider_sei.protocol.export_request import ExportRequest, fingerprint
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 
 _TRIES = Backoff(base=2.0)  # of a download
 _ONE_TRY = Backoff(attempts=1)
+_ABOUT_REQUESTS = (SEIBadRequestError, SEINotFoundError, SEIExportFailedError, SEIReusedExportFailedError)
+_SCOPE_KEYS = {"team_id": "teamId", "collection_id": "collectionId", "org_tree_name": "orgTreeName"}
 _NOT_SERVED = (400, 403, 404, 405, 501)
 
 
@@ -128,13 +133,16 @@ class SEIHook(BaseHook):
             self.log.warning("%s", warning)
         settings, family = self.settings, request.family
         body = request.body(org_identifier=settings.org_identifier, project_identifier=settings.project_identifier)
-        try:
-            export = self._transport.run(exports.create_call(family, body))
-        except SEIResponseError as error:
-            if (other := family.alternate(error.status_code)) is None:
-                raise
-            self.log.warning("%s; trying %s", error, other.collection_path)
-            export = self._transport.run(exports.create_call(other, body))
+        while True:
+            try:
+                export = self._transport.run(exports.create_call(family, body))
+                break
+            except SEIResponseError as error:
+                if (other := family.alternate(error.status_code)) is None:
+                    self.explain(error, request.scope)
+                    raise
+                self.log.warning("%s; trying %s", error, other.collection_path)
+                family = other
         if export.level and request.level and export.level.casefold() != request.level.casefold():
             words = (
                 "the server exports by %s, not by %s as requested: send the level under the key that it reads, with"
@@ -203,6 +211,29 @@ class SEIHook(BaseHook):
                 yield from pager.take(page)
                 if page.unreadable:
                     self.log.warning("%d records of the list have no usable exportId; left out", page.unreadable)
+
+    def explain(self, error: SEIError, scope: Mapping[str, Any]) -> None:
+        """Add to an error of the server the team and the tree that it does not name, and similar names that exist.
+
+        :param scope: of the request, by the operators' names or by the vendor's.
+        """
+        remarks, similar, named = [str(error)], None, str(error).replace(f"answered {error.status_code}", "")
+        for field, key in _SCOPE_KEYS.items() if isinstance(error, _ABOUT_REQUESTS) else ():
+            if value := str(scope.get(field) or scope.get(key) or ""):
+                found = ""
+                if similar is None and not value.isdecimal():
+                    found = similar = self.suggest(field, value)
+                if found or not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", named):
+                    remarks.append(f"{field} was {value!r}{found}")
+        error.args = ("; ".join(remarks),)
+
+    def suggest(self, field: str, value: str) -> str:
+        """Return ``": did you mean ...?"`` for the name of a tree or team, by one call whose own errors are ignored."""
+        is_tree = field == "org_tree_name"
+        call = teams.org_trees_page_call("", 0) if is_tree else teams.teams_page_call(None, 0, size=1000)
+        with suppress(SEIError, AirflowNotFoundException):
+            return teams.similar_name(self._transport.run(call, backoff=_ONE_TRY).items, value, is_tree=is_tree)
+        return ""
 
     def list_teams(self, org_tree_name: str | None = None) -> list[Team]:
         """Return the leaf teams, of one organisation tree or of all.
@@ -280,7 +311,11 @@ class SEIHook(BaseHook):
         def deliver_once(timeout: float) -> DeliveryResult:
             return deliver(open_report, replace(target, timeout=timeout), expected, clock=time.monotonic)
 
-        return self._deliver(deliver_once, destination, description, scope)
+        try:
+            return self._deliver(deliver_once, destination, description, scope)
+        except SEIResponseError as error:
+            self.explain(error, {"collection_id": request.collection_id})
+            raise
 
     def _deliver(
         self,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.delivery.destination import FIELDS, Destination
-from airflow_provider_sei.exceptions import SEIArgumentError, SEINotFoundError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEINotFoundError
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
@@ -171,7 +171,11 @@ def create_or_resume(
     )
     created_at = current.created_at or "within the last 30 minutes"
     hook.log.info(words, export.description, created_at, current.status_word)
-    check_reused(current, reused_failed, now=time.time())
+    try:
+        check_reused(current, reused_failed, now=time.time())
+    except SEIError as error:
+        hook.explain(error, request.scope)
+        raise
     return replace(current, reused=True), True
 
 

@@ -229,6 +229,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         else:
             decisions = {"scope": self._scope, "destination": asdict(destination), "reused": export.reused}
             self._defer_until_completed(plan, decisions)
+        if outcome.error:
+            self.hook.explain(outcome.error, self._scope)
         return self._deliver(context, replace(outcome.export_or_raise(), reused=export.reused), destination)
 
     def _resolve_destination(self, context: Context, request: ExportRequest) -> Destination:
@@ -259,7 +261,11 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
             raise SEIError(msg)
         # Before an error is raised: lineage reports what was to be read also if the task fails.
         self._set_scope(context, get_family(decisions["scope"]["family"]).insights_page, decisions["scope"])
-        export = replace(read_event(event), reused=decisions.get("reused"))
+        try:
+            export = replace(read_event(event), reused=decisions.get("reused"))
+        except SEIError as error:
+            self.hook.explain(error, self._scope)
+            raise
         return self._deliver(context, export, Destination(**decisions["destination"]))
 
     def _deliver(self, context: Context, export: Export, destination: Destination) -> dict[str, Any]:

@@ -72,7 +72,8 @@ class SEIListTeamsOperator(SEIBaseOperator):
         if not found:
             msg = "SEI lists no leaf team: the API key may not have access to any"
             if tree:
-                msg = f"SEI lists no leaf team in an organisation tree called {tree!r}: check the spelling"
+                guess = self.hook.suggest("org_tree_name", tree) or ": check the spelling"
+                msg = f"SEI lists no leaf team in an organisation tree called {tree!r}{guess}"
             raise SEIArgumentError(msg, field="org_tree_name")
         for pattern in without_match(found, exclude):
             self.log.warning("exclude pattern %r matches none of %d teams", pattern, len(found))

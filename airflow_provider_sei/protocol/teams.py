@@ -6,6 +6,7 @@ its prose, which shows an array where the OpenAPI document has a tree; read 2026
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -40,7 +41,7 @@ def record_pager(description: str) -> Pager[Record]:
     return Pager(description, lambda record: hash(repr(record)), max_pages=_MAX_PAGES)
 
 
-def teams_page_call(org_tree_name: str | None, page: int) -> Call[Page[Record]]:
+def teams_page_call(org_tree_name: str | None, page: int, size: int = _PAGE_SIZE) -> Call[Page[Record]]:
     """Return the call for one page of leaf teams (``POST /v2/teams/list``)."""
     description = "list teams"
     search = {"searchKey": "orgTreeName", "searchValue": org_tree_name} if org_tree_name else {}
@@ -51,16 +52,16 @@ def teams_page_call(org_tree_name: str | None, page: int) -> Call[Page[Record]]:
             raise unusable(None, description, "the response's records have no refId")
         return found
 
-    query = (("page", str(page)), ("pageSize", str(_PAGE_SIZE)))
+    query = (("page", str(page)), ("pageSize", str(size)))
     body = {"leafTeamsOnly": True, **search}
     return Call(HttpRequest(method="POST", path="v2/teams/list", query=query, body=body), parse, description)
 
 
 def org_trees_page_call(name: str, page: int) -> Call[Page[Record]]:
-    """Return the call that searches organisation trees by name (``POST /v2/org-trees/list``)."""
+    """Return the call that searches organisation trees by name, or lists them (``POST /v2/org-trees/list``)."""
     description = f"find the organisation tree {name!r}"
     query = (("pageIndex", str(page)), ("pageSize", str(_PAGE_SIZE)))
-    body = {"searchKey": "name", "searchValue": name}
+    body = {"searchKey": "name", "searchValue": name} if name else {}
     request = HttpRequest(method="POST", path="v2/org-trees/list", query=query, body=body)
     return Call(request, lambda response: _read_page(response, description, page), description)
 
@@ -75,6 +76,17 @@ def org_tree_teams_call(tree_id: str) -> Call[list[Record]]:
 
     path = f"v2/org-trees/{quote(tree_id, safe='', errors='replace')}/teams"
     return Call(HttpRequest(method="GET", path=path), parse, description)
+
+
+def similar_name(records: Iterable[Record], value: str, *, is_tree: bool) -> str:
+    """Return ``": did you mean ...?"`` for a tree, or the id of a team, whose name is like ``value``; or nothing."""
+    ids = {printable(str(name)): str(record.get("refId")) for record in records if (name := record.get("name"))}
+    folded = {name.casefold(): name for name in ids}
+    close = difflib.get_close_matches(value.casefold(), folded, 1)
+    if not close or value in (ids if is_tree else ids.values()):
+        return ""
+    name = folded[close[0]]
+    return f": did you mean {name!r}?" if is_tree else f": did you mean {ids[name]!r}, which is called {name!r}?"
 
 
 def org_tree_id(records: Iterable[Record], name: str) -> str:

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_sei.exceptions import SEIExportTimeoutError
+from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError
 from airflow_provider_sei.operators._base import OPTIONS, SEIBaseOperator, is_known
 from airflow_provider_sei.protocol.arguments import parse_export_id
 from airflow_provider_sei.protocol.families import get_family
@@ -73,7 +73,7 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
             plan = self._plan(context)
             if (outcome := self.hook.poll_export(ExportWait(plan))) is None:
                 self._defer_until_completed(plan)
-            with _sensor_timeout():
+            with self._errors(outcome.export):
                 return outcome.export_or_raise().export_id
         except AirflowException as error:
             # Airflow does this around poke and around execute_complete, but not here.
@@ -81,11 +81,11 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+    def execute_complete(self, context: Context, event: Any) -> str:
         """Return the id of the export that the trigger has seen completed."""
         from airflow_provider_sei.protocol.waiting import read_event
 
-        with _sensor_timeout():
+        with self._errors(event.get("export") if isinstance(event, Mapping) else None):
             return read_event(event).export_id
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -98,7 +98,7 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
             self._wait = ExportWait(self._plan({}), missing_since=first_poke.timestamp() if first_poke else None)
         if (outcome := self.hook.poll_export(self._wait)) is None:
             return PokeReturnValue(is_done=False)
-        with _sensor_timeout():
+        with self._errors(outcome.export):
             return PokeReturnValue(is_done=True, xcom_value=outcome.export_or_raise().export_id)
 
     def _plan(self, context: Mapping[str, Any]) -> WaitPlan:
@@ -113,10 +113,13 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
             poll_interval=self.poll_interval,
         )
 
-
-@contextmanager
-def _sensor_timeout() -> Iterator[None]:
-    try:
-        yield
-    except SEIExportTimeoutError as error:
-        raise AirflowSensorTimeout(str(error)) from error  # without a retry, and covered by soft_fail
+    @contextmanager
+    def _errors(self, export: Any) -> Iterator[None]:
+        """Translate a timeout, and let the error about a failed export name its scope, as its status repeats it."""
+        try:
+            yield
+        except SEIExportTimeoutError as error:
+            raise AirflowSensorTimeout(str(error)) from error  # without a retry, and covered by soft_fail
+        except SEIError as error:
+            self.hook.explain(error, export if isinstance(export, Mapping) else vars(export) if export else {})
+            raise

@@ -136,7 +136,10 @@ SCENES: dict[str, tuple[Scene, ...]] = {
     "SEIRateLimitError": (fault("create", "answer", {"status": 429}),),
     "SEIServerError": (fault("create", "answer", {"status": 503}),),
     "SEIUnexpectedResponseError": (fault("create", "answer", SIGN_IN), _list_redirects),
-    "SEIExportFailedError": (fault("create", "outcome", {"status": "failed", "error": "Invalid teamId"}),),
+    "SEIExportFailedError": (
+        fault("create", "outcome", {"status": "failed", "error": "Invalid teamId"}),
+        export(team_id="Plattform"),
+    ),
     "SEIReusedExportFailedError": (_failed_export_is_reused,),
     "SEIExportCancelledError": (fault("create", "outcome", {"status": "cancelled"}),),
     "SEIExportNotFoundError": (fault("create", "outcome", {"never": True, "vanishes_after_seconds": 20}),),

@@ -84,6 +84,20 @@ class TestCreateExport:
         hook.create_export(**REQUEST | {"team_id": "123"}, level="team")
         assert "the server exports by developer, not by team" in task_log.text
 
+    @pytest.mark.parametrize("status", [200, 403, 404, 503])
+    def test_a_hint_that_cannot_be_made_is_omitted(
+        self, hook: SEIHook, sei_server: Any, task_log: Any, status: int
+    ) -> None:
+        """The list call is made once; the error of the request stays the reason."""
+        sei_server.faults.add("create", "answer", status=400, body={"message": "no team Plattform"})
+        sei_server.faults.add("search_teams", "answer", status=status, times=None, body="no")
+        with pytest.raises(
+            exceptions.SEIBadRequestError, match=r'no team Plattform"; correct the request.s arguments$'
+        ):
+            hook.create_export(**REQUEST | {"team_id": "Plattform"})
+        assert operations(sei_server) == [("create", 400), ("search_teams", status)]
+        assert "list teams" not in task_log.text
+
     def test_an_invalid_request_is_never_sent(self, hook: SEIHook, sei_server: Any) -> None:
         """It fails the task without a retry."""
         with pytest.raises(AirflowFailException, match="did you mean 'productivity'"):

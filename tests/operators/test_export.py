@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.protocol.families import FAMILIES
-from tests.operators.conftest import operations
+from tests.operators.conftest import REQUEST, operations
 
 MakeOperator = Callable[..., SEIExportOperator]
 Defer = Callable[..., TaskDeferred]
@@ -405,6 +405,61 @@ class TestFailedExports:
             finish()
         assert type(caught.value) is getattr(exceptions, kind)
         assert caught.value.export_id == sei_server.exports[0].export_id
+
+    @pytest.mark.parametrize(
+        ("scope", "words", "listed"),
+        [
+            ({"team_id": "99999"}, "team_id was '99999'$", []),
+            (
+                {"team_id": "Plattform"},
+                "team_id was 'Plattform': did you mean '456', which is called 'Platform'?$",
+                ["search_teams"],
+            ),
+            (
+                {"team_id": None, "org_tree_name": "Enginering"},
+                "org_tree_name was 'Enginering': did you mean 'Engineering'?$",
+                ["search_org_trees"],
+            ),
+            (
+                {"org_tree_name": "Enginering"},
+                "team_id was '456'; org_tree_name was 'Enginering': did you mean 'Engineering'?$",
+                ["search_org_trees"],
+            ),
+            ({"team_id": None, "org_tree_name": "Support"}, "org_tree_name was 'Support'$", ["search_org_trees"]),
+        ],
+    )
+    @pytest.mark.parametrize("mode", ["refused", "reused", "deferred", "not deferrable"])
+    def test_the_scope_is_named_with_a_similar_name(
+        self,
+        export_operator: MakeOperator,
+        sei_server: Any,
+        defer: Defer,
+        fire: Fire,
+        *,
+        scope: dict[str, Any],
+        words: str,
+        listed: list[str],
+        mode: str,
+    ) -> None:
+        """After the failure, from one list call at most."""
+        operator = export_operator(**scope, deferrable=mode != "not deferrable")
+        finish = partial(operator.execute, {})
+        if mode == "refused":
+            sei_server.faults.add("create", "answer", status=404, body={"message": "No such scope"})
+        else:
+            sei_server.faults.add("create", "outcome", status="failed", error="No such scope")
+        if mode == "reused":
+            operator.hook.create_export(**REQUEST | scope)
+            sei_server.clock.advance(60)
+        if mode == "deferred":
+            trigger = defer(operator).trigger
+            sei_server.clock.advance(60)
+            finish = partial(operator.execute_complete, {}, fire(trigger))
+        with pytest.raises(AirflowFailException, match=words.replace("?", r"\?")) as caught:
+            finish()
+        assert caught.value.vendor_message == "No such scope"
+        assert [each for each in operations(sei_server) if each.startswith("search")] == listed
+        assert "Manager" not in str(caught.value)
 
     def test_a_reused_failed_export_fails_the_task(self, export_operator: MakeOperator, sei_server: Any) -> None:
         """By default; the message mentions the 30 minutes."""

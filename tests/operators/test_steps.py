@@ -266,6 +266,30 @@ class TestLegacyReport:
         report(auth_header=header).execute({})
         assert sei_server.requests[0].auth == header
 
+    @pytest.mark.parametrize(
+        ("changes", "words", "calls"),
+        [
+            (
+                {"collection_id": "99999"},
+                'team report of collection 99999: the server answered 404: "No".*identifiers$',
+                1,
+            ),
+            (
+                {"report_type": "contributor", "collection_id": "platform"},
+                "report of collection platform: .*; collection_id was 'platform': did you mean '456', which",
+                2,
+            ),
+        ],
+    )
+    def test_an_unknown_collection_is_named(
+        self, report: Any, sei_server: Any, *, changes: dict[str, Any], words: str, calls: int
+    ) -> None:
+        """A name in place of the id gets the id."""
+        sei_server.faults.add("legacy", "answer", status=404, body="No")
+        with pytest.raises(exceptions.SEINotFoundError, match=words):
+            report(**changes).execute({})
+        assert len(sei_server.requests) == calls
+
     def test_an_invalid_rendered_value_sends_nothing(self, report: Any, sei_server: Any) -> None:
         """It is rejected before the request."""
         task = report(date_start="{{ start }}")

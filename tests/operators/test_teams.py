@@ -70,7 +70,8 @@ class TestList:
             ({"include": "Plattform"}, "include pattern 'Plattform' matches none of 7 teams: did you mean 'Platform'"),
             ({"include": ["P*", "Zoo*"]}, r"pattern 'Zoo\*' matches none of 7 teams: 'Platform', 'Search, "),
             ({"exclude": "*"}, r"no team is left: exclude \['\*'\] matches all of 'Platform', "),
-            ({"org_tree_name": "Enginering"}, "no leaf team in an organisation tree called 'Enginering'"),
+            ({"org_tree_name": "Enginering"}, "tree called 'Enginering': did you mean 'Engineering'"),
+            ({"org_tree_name": "Zoo"}, "no leaf team in an organisation tree called 'Zoo': check the spelling"),
         ],
     )
     def test_no_team_is_a_permanent_error(self, listed: List, *, arguments: dict[str, Any], words: str) -> None:

@@ -24,6 +24,7 @@ from airflow_provider_sei.protocol.teams import (
     org_trees_page_call,
     record_pager,
     select_teams,
+    similar_name,
     teams_page_call,
     without_match,
 )
@@ -324,3 +325,17 @@ class TestSelect:
     def test_patterns_without_a_match_are_listed(self) -> None:
         """In their order."""
         assert without_match(SOME, ["x", "search*", "y"]) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_tree", "hint"),
+    [
+        ("apps", False, ": did you mean '3', which is called 'Apps'?"),
+        *((value, False, "") for value in ("3", "Nome", "zzz")),
+        ("apps", True, ": did you mean 'Apps'?"),
+        *((value, True, "") for value in ("Apps", "Nome")),
+    ],
+)
+def test_a_similar_name_is_suggested(value: str, *, is_tree: bool, hint: str) -> None:
+    """Not for an id or a tree that exists; records without a name are ignored."""
+    assert similar_name([{}, {"refId": 3, "name": "Apps"}, {"name": None}], value, is_tree=is_tree) == hint
