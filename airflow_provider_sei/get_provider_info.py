@@ -47,10 +47,7 @@ _CONNECTION_TYPE: dict[str, Any] = {
             "Connect timeout (seconds)", "Longest time to connect. Empty: 10.", kind="number", minimum=0
         ),
         "read_timeout": _field(
-            "Read timeout (seconds)",
-            "Longest time without a byte. Empty: 60, for legacy reports 300.",
-            kind="number",
-            minimum=0,
+            "Read timeout (seconds)", "Longest silence. Empty: 60, for legacy reports 300.", kind="number", minimum=0
         ),
         "ca_bundle": _field(
             "CA bundle", "Path of a PEM file on workers and triggerers. Empty: REQUESTS_CA_BUNDLE's or certifi's."

@@ -18,6 +18,7 @@ PUBLIC = {
         "SEIExportOperator",
         "SEIExportSummaryOperator",
         "SEILegacyReportOperator",
+        "SEIListExportsOperator",
         "SEIListTeamsOperator",
     },
     "airflow_provider_sei.sensors.sei": {"SEIExportSensor"},

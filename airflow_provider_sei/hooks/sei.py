@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -181,28 +182,30 @@ class SEIHook(BaseHook):
             self.log.info("%s", line)
         return outcome
 
-    def iter_exports(self, family: str, *, limit: int = listing.MAX_LIMIT, **filters: Any) -> Iterator[Export]:
-        """Iterate over all exports that the server lists, page by page.
+    def iter_exports(self, family: str, *, max_exports: int | None = None, **filters: Any) -> Iterator[Export]:
+        """Iterate over the exports that the server lists, page by page.
 
         :param family: which family's exports.
-        :param limit: exports per page, 1 to 100.
+        :param max_exports: at most this many; ``None`` lists all.
         :param filters: ``status``, ``scope`` (``all`` or ``mine``), ``team_id``, ``created_by``, ``date_from``,
-            ``date_to``, ``sort_by``, ``sort_order``; see :func:`airflow_provider_sei.protocol.listing.list_query`.
+            ``date_to``, ``limit`` (exports per page), ``page`` (the first one), ``sort_by``, ``sort_order``; see
+            :func:`airflow_provider_sei.protocol.listing.list_query`.
         """
-        query = listing.list_query(limit=limit, **filters)
-        return self._iter_pages(get_family(family), query)
+        most = listing.parse_whole(max_exports, "max_exports", least=1)
+        return islice(self._iter_pages(get_family(family), listing.list_query(**filters)), most)
 
     def _iter_pages(self, family: ExportFamily, query: listing.Query) -> Iterator[Export]:
         pager = listing.export_pager(f"list {family.name} exports")
+        pager.page = first = int(dict(query)["page"])
         while not pager.done:
             try:
                 page = self._transport.run(listing.list_call(family, listing.on_page(query, pager.page)))
             except SEIResponseError as error:
                 other, plain = family.alternate(error.status_code), listing.with_plain_dates(query)
-                if pager.page == 0 and other:
+                if pager.page == first and other:
                     self.log.warning("%s; trying %s", error, other.collection_path)
                     family = other
-                elif pager.page == 0 and isinstance(error, SEIBadRequestError) and plain != query:
+                elif pager.page == first and isinstance(error, SEIBadRequestError) and plain != query:
                     self.log.warning("%s; trying plain dates", error)
                     query = plain
                 else:
@@ -311,11 +314,7 @@ class SEIHook(BaseHook):
         def deliver_once(timeout: float) -> DeliveryResult:
             return deliver(open_report, replace(target, timeout=timeout), expected, clock=time.monotonic)
 
-        try:
-            return self._deliver(deliver_once, destination, description, scope)
-        except SEIResponseError as error:
-            self.explain(error, {"collection_id": request.collection_id})
-            raise
+        return self._deliver(deliver_once, destination, description, scope)
 
     def _deliver(
         self,
@@ -341,6 +340,9 @@ class SEIHook(BaseHook):
             # Whether it had been published already is not known here.
             msg = f"could not {description}: interrupted, because the task is being terminated"
             raise SEIDownloadError(msg) from None
+        except SEIResponseError as error:
+            self.explain(error, {"collection_id": scope.get("team_id")})
+            raise
         finally:
             self._thread_id = None
         report_lineage(self, scope_uri({**self.settings.source, **scope}), delivered)

@@ -65,8 +65,7 @@ class SEIBaseOperator(BaseOperator):
     """Base of the operators and the sensor: the connection, and waiting for an export.
 
     :param sei_conn_id: the Airflow connection, of type ``harness_sei``; the other arguments override its fields.
-    :param project_identifier: Harness project. Empty text leaves it out of a legacy report's call, which does not
-        require it; the same applies to ``org_identifier`` and ``account_id``.
+    :param project_identifier: Harness project. Legacy reports omit this and the next two if they are empty text.
     :param org_identifier: Harness organisation.
     :param account_id: Harness account.
     :param auth_header: header that carries the key: ``authorization``, ``x-api-key`` or ``SEI_API_KEY``.

@@ -1,7 +1,8 @@
 """Operators for the exports and reports of Harness SEI.
 
 ``SEIExportOperator`` does everything in one task; ``SEICreateExportOperator``, ``SEIExportSensor`` and
-``SEIDownloadExportOperator`` do the same in three. ``SEILegacyReportOperator`` is for the synchronous reports.
+``SEIDownloadExportOperator`` do the same in three. ``SEIListExportsOperator`` lists exports, and
+``SEILegacyReportOperator`` is for the synchronous reports.
 """
 
 from __future__ import annotations
@@ -35,12 +36,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_sei.protocol.exports import Export
 
+_FILTERS = (
+    *("status", "scope", "team_id", "created_by", "date_from", "date_to"),
+    *("limit", "page", "sort_by", "sort_order"),
+)
+_LISTED = ("export_id", "family", "created_at", "completed_at", "team_id", "org_tree_name", "date_start", "date_end")
 __all__ = [
     "SEICreateExportOperator",
     "SEIDownloadExportOperator",
     "SEIExportOperator",
     "SEIExportSummaryOperator",
     "SEILegacyReportOperator",
+    "SEIListExportsOperator",
     "SEIListTeamsOperator",
 ]
 
@@ -62,8 +69,7 @@ class SEICreateExportOperator(SEIBaseOperator):
     :param scope: further keys of the request's ``scope``, sent as written (``managerEmailId``, ``developerIds``, ...).
     :param metric_groups: names of metric groups; the vendor advises them over long lists of metrics.
     :param metrics: names of single metrics.
-    :param aggregation: ``mean``; for efficiency also ``median``, ``p90``, ``p95``. The documents of productivity do not
-        list the methods, so another one is sent, with a warning.
+    :param aggregation: ``mean``, for productivity perhaps others; for efficiency also ``median``, ``p90``, ``p95``.
     :param level: what a row is: ``developer`` or ``team`` (productivity), ``team`` or ``sprint``.
     :param granularity: ``weekly``, ``monthly``, ``quarterly``; also ``daily`` (ticket-data) or ``sprint``, in any case.
     :param file_format: ``csv``, the only one.
@@ -309,6 +315,58 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
         return self._build_result(context, delivered, export)
 
 
+class SEIListExportsOperator(SEIBaseOperator):
+    """List exports, to map tasks over them.
+
+    The task's result is a list of dicts with ``export_id``, ``family``, ``status`` (in lower case), ``created_at``,
+    ``completed_at``, ``team_id``, ``org_tree_name``, ``date_start``, ``date_end`` (or ``None``).
+
+    :param family: which family's exports.
+    :param max_exports: at most this many; ``None`` lists all, page by page.
+
+    The filters are those of :func:`list_query <airflow_provider_sei.protocol.listing.list_query>`. All other arguments:
+    :class:`SEIBaseOperator <airflow_provider_sei.operators._base.SEIBaseOperator>`.
+    """
+
+    template_fields: Sequence[str] = ("family", "max_exports", *_FILTERS, *SEIBaseOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        family: str,
+        max_exports: int | None = None,
+        status: str | None = None,
+        scope: str | None = None,
+        team_id: str | int | None = None,
+        created_by: str | None = None,
+        date_from: str | None = None,
+        date_to: str | None = None,
+        limit: int = 50,
+        page: int = 0,
+        sort_by: str | None = None,
+        sort_order: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.family, self.max_exports, self.status, self.scope = family, max_exports, status, scope
+        self.team_id, self.created_by, self.date_from, self.date_to = team_id, created_by, date_from, date_to
+        self.limit, self.page, self.sort_by, self.sort_order = limit, page, sort_by, sort_order
+        from airflow_provider_sei.protocol import listing  # only DAG files with this operator need it
+
+        if is_known(family):
+            get_family(family)
+        listing.parse_whole(max_exports if is_known(max_exports) else None, "max_exports", least=1)
+        listing.list_query(**{name: value for name in _FILTERS if is_known(value := getattr(self, name))})
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Read the list, page by page."""
+        filters = {name: getattr(self, name) for name in _FILTERS}
+        found = self.hook.iter_exports(self.family, max_exports=self.max_exports, **filters)
+        exports = [{name: getattr(each, name) for name in _LISTED} | {"status": each.status.value} for each in found]
+        self.log.info("%d %s exports", len(exports), self.family)
+        return exports
+
+
 class SEILegacyReportOperator(SEIDeliveryOperator):
     """Request a report of the legacy API and deliver it, in one synchronous call.
 
@@ -321,14 +379,12 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         the run's own period is reported, as by ``SEICreateExportOperator``, but always with the last full month.
     :param date_end: last day of the period, inclusive.
     :param report_type: ``team`` (a row per team, child teams included) or ``contributor`` (a row per developer).
-    :param granularity: the time unit of rates; ``daily``, ``weekly`` and ``monthly`` are common, another one is sent
-        with a warning. ``None`` omits it.
+    :param granularity: ``daily``, ``weekly``, ``monthly`` or another time unit of rates; ``None`` omits it.
     :param productivity_metrics: for a team report; an empty list means all, ``None`` omits the part.
     :param efficiency_metrics: likewise, for the DORA metrics. If no metrics are given, a team report has all of both.
     :param calculation_type: for the efficiency part: ``MEAN`` (the vendor's default), ``MEDIAN``, ``P90`` or ``P95``.
     :param include_ratings: for a contributor report, or with ``efficiency_metrics``: add the rating columns.
-    :param contributor_metrics: for a contributor report; empty means all. Metrics of the other type of report are sent
-        with a warning.
+    :param contributor_metrics: for a contributor report; empty means all.
     :param identifier_fields: which of ``collectionId`` and ``teamRefId`` to send, if not the documented ones.
     :param extra_body: merged into the finished request body, unchecked.
 

@@ -20,6 +20,7 @@ Query = tuple[tuple[str, str], ...]
 
 MAX_LIMIT = 100
 """The vendor's upper limit of exports per page."""
+_LIMIT = 50  # the vendor's default
 _MAX_PAGES = 10_000  # for servers whose list never ends: a million exports
 _CHOICES = {
     "status": [status.name for status in ExportStatus if status is not ExportStatus.UNKNOWN],
@@ -84,7 +85,7 @@ def list_query(
     created_by: str | None = None,
     date_from: object = None,
     date_to: object = None,
-    limit: object = MAX_LIMIT,
+    limit: object = _LIMIT,
     page: object = 0,
     sort_by: str | None = None,
     sort_order: str | None = None,
@@ -98,8 +99,8 @@ def list_query(
     :param date_from: only exports created on or after this day, yyyy-MM-dd, or ISO 8601 date and time (text or
         datetime; without an offset, in UTC).
     :param date_to: likewise, created before.
-    :param limit: exports per page, reduced to 1 ... 100.
-    :param page: number of the page, from 0.
+    :param limit: exports per page, 1 to 100; 50 is the vendor's default.
+    :param page: number of the first page, from 0.
     :param sort_by: ``createdAt`` (the server's default), ``completedAt`` or ``status``.
     :param sort_order: ``asc`` or ``desc`` (the server's default).
     :raises SEIArgumentError: a value is invalid.
@@ -113,8 +114,8 @@ def list_query(
         "createdBy": parse_text(created_by, "created_by"),
         "dateFrom": _parse_time(date_from, "date_from"),
         "dateTo": _parse_time(date_to, "date_to"),
-        "limit": _parse_whole(limit, "limit", least=1, most=MAX_LIMIT),
-        "page": _parse_whole(page, "page", least=0, most=10**9),
+        "limit": str(parse_whole(limit, "limit", least=1, most=MAX_LIMIT) or _LIMIT),
+        "page": str(parse_whole(page, "page", least=0, most=_MAX_PAGES) or 0),
         "sortBy": chosen.get("sort_by"),
         "sortOrder": chosen.get("sort_order"),
     }
@@ -179,12 +180,13 @@ def more_pages(about: Mapping[str, Any], flag: str, page: object) -> bool | None
     return page + 1 < pages if isinstance(page, int) and isinstance(pages, int) else None
 
 
-def _parse_whole(value: object, field: str, *, least: int, most: int) -> str:
-    text = parse_text(value, field) or ""
-    if not re.fullmatch(r"-?[0-9]{1,9}", text):
-        msg = f"{field} must be a whole number, not {value!r}"
+def parse_whole(value: object, field: str, *, least: int, most: int = 10**6) -> int | None:
+    """Return a whole number from ``least`` to ``most``; ``None`` if it is missing."""
+    text = parse_text(value, field)
+    if text and (not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most):
+        msg = f"{field} must be a whole number from {least} to {most}, not {text[:40]!r}"
         raise SEIArgumentError(msg, field=field)
-    return str(max(least, min(most, int(text))))
+    return int(text) if text else None
 
 
 def _parse_time(value: object, field: str) -> str | None:

@@ -204,10 +204,7 @@ class SEISettings:
         return {"account": self.account_id or host, **names}
 
     def with_overrides(self, **overrides: str | None) -> SEISettings:
-        """Return these settings with an operator's own identifiers or ``auth_header``.
-
-        ``None`` changes nothing; blank text leaves an identifier out of calls that do not require it.
-        """
+        """Return these settings with an operator's own; blank text omits an identifier where it is not required."""
         given: dict[str, Any] = {name: text for name in overrides if (text := _parse_field(overrides[name], name))}
         given["omitted"] = frozenset(name for name, value in overrides.items() if value is not None) - given.keys()
         return replace(self, **given)

@@ -31,7 +31,7 @@ from airflow_provider_sei.protocol.arguments import parse_export_id
 from airflow_provider_sei.protocol.exports import Export, ExportStatus, status_call
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.http import Call
-from airflow_provider_sei.protocol.listing import Page, list_call, list_query
+from airflow_provider_sei.protocol.listing import MAX_LIMIT, Page, list_call, list_query
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan
@@ -300,7 +300,7 @@ class Poller:
         return first
 
     async def _page(self, group: _Group, status: str, number: int) -> Page[Export]:
-        query = list_query(page=number, status=status, sort_by="completedAt", sort_order="desc")
+        query = list_query(limit=MAX_LIMIT, page=number, status=status, sort_by="completedAt", sort_order="desc")
         return await self.call(list_call(get_family(group.family), query), group.settings, group.family)
 
 

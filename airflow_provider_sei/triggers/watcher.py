@@ -18,7 +18,7 @@ from airflow_provider_sei.protocol.arguments import parse_number, parse_text
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.http import printable
-from airflow_provider_sei.protocol.listing import Page, export_pager, list_call, list_query, on_page
+from airflow_provider_sei.protocol.listing import MAX_LIMIT, Page, export_pager, list_call, list_query, on_page
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.triggers._poller import jitter, look_up, shared_poller
 
@@ -143,7 +143,8 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
         settings = await look_up(self)  # each time, because this trigger may outlive its key
         family, scan = get_family(self.family), CompletionScan(watermark, now=time.time())
         # ``completedAt`` is a documented sort key: the vendor's OpenAPI document, ``ListExports`` (read 2026-11-23).
-        query = list_query(status="completed", team_id=self.team_id, sort_by="completedAt", sort_order="desc")
+        order = {"sort_by": "completedAt", "sort_order": "desc"}
+        query = list_query(limit=MAX_LIMIT, status="completed", team_id=self.team_id, **order)
         async with shared_poller(self.sei_conn_id, settings) as poller:
             while not scan.done:
                 call = list_call(family, on_page(query, scan.pager.page))

@@ -49,7 +49,7 @@ class TestDags:
             assert not dag.tasks
             return
         conf = {}
-        if "export_id" in dag.params:
+        if {"export_id", "date_from"} & dag.params.keys():
             conf["export_id"] = SEIHook().create_export(family="sprint", team_id="456", **PERIOD).export_id
         dag_run = dag.test(run_conf=conf)
         assert dag_run.state == "success"

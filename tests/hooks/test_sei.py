@@ -142,6 +142,35 @@ class TestIterExports:
         assert len(list(hook.iter_exports("ba"))) == 25
         assert "2 records of the list have no usable exportId" in task_log.text
 
+    @pytest.mark.parametrize(
+        ("arguments", "expected", "pages"),
+        [
+            ({"page": 1}, slice(2, 5), ["1", "2"]),
+            ({"page": "2", "max_exports": 9}, slice(4, 5), ["2"]),
+            ({"page": 9}, slice(9, 9), ["9"]),
+            ({"max_exports": "3"}, slice(3), ["0", "1"]),
+            ({"max_exports": 2}, slice(2), ["0"]),
+        ],
+    )
+    def test_it_begins_and_ends_as_requested(
+        self,
+        hook: SEIHook,
+        ids: list[str],
+        sei_server: Any,
+        *,
+        arguments: dict[str, Any],
+        expected: slice,
+        pages: list[str],
+    ) -> None:
+        """At a page, and after a number of exports."""
+        sei_server.clock.advance(1)
+        everything = [export.export_id for export in hook.iter_exports("productivity")]
+        before = len(sei_server.requests)
+        found = [export.export_id for export in hook.iter_exports("productivity", limit=2, **arguments)]
+        assert set(everything) == set(ids)
+        assert found == everything[expected]
+        assert [dict(request.query)["page"] for request in sei_server.requests[before:]] == pages
+
     def test_pages_are_read_as_needed(self, hook: SEIHook, ids: list[str], sei_server: Any) -> None:
         """The first exports cost one call."""
         assert next(hook.iter_exports("productivity", limit=2)).export_id in ids
@@ -159,7 +188,7 @@ class TestIterExports:
             "sort_by": "createdat",
             "sort_order": "ASC",
         }
-        assert list(hook.iter_exports("ba", limit=1000, **filters)) == []
+        assert list(hook.iter_exports("ba", **filters)) == []
         query = dict(sei_server.requests[0].query)
         identifiers = {query.pop("projectIdentifier"), query.pop("orgIdentifier")}
         assert identifiers == {sei_server.project, sei_server.org}
@@ -170,7 +199,7 @@ class TestIterExports:
             "createdBy": "user_123",
             "dateFrom": "2024-01-01T00:00:00Z",
             "dateTo": "2024-02-01T00:00:00Z",
-            "limit": "100",
+            "limit": "50",
             "page": "0",
             "sortBy": "createdAt",
             "sortOrder": "asc",
@@ -210,6 +239,8 @@ class TestIterExports:
             ("ba", {"status": "complete"}, "did you mean 'COMPLETED'"),
             ("ba", {"date_from": "2024-1-1"}, "date_from '2024-1-1' is not a day"),
             ("ba", {"sort_order": "up"}, "sort_order 'up' is not one of asc, desc"),
+            ("ba", {"limit": 1000}, "limit must be a whole number from 1 to 100, not '1000'"),
+            ("ba", {"max_exports": 0}, "max_exports must be a whole number from 1"),
         ],
     )
     def test_an_invalid_filter_is_rejected_immediately(

@@ -16,6 +16,7 @@ from airflow_provider_sei.operators.sei import (
     SEIExportOperator,
     SEIExportSummaryOperator,
     SEILegacyReportOperator,
+    SEIListExportsOperator,
     SEIListTeamsOperator,
 )
 from airflow_provider_sei.sensors.sei import SEIExportSensor
@@ -26,6 +27,7 @@ MINIMUM: dict[type, dict[str, Any]] = {
     SEIExportOperator: {"family": "ba", "team_id": "1", "destination": "/x/"},
     SEIExportSensor: {"family": "ba", "export_id": "exp_1"},
     SEILegacyReportOperator: {"collection_id": "1", "destination": "/x/"},
+    SEIListExportsOperator: {"family": "ba"},
     SEIListTeamsOperator: {},
 }
 NOT_TEMPLATES = {
@@ -164,6 +166,10 @@ class TestConstants:
             ),
             (SEIExportOperator, {"asset_partitions": "x" * 251}, "asset_partitions has a key of 251 characters"),
             (SEIExportSummaryOperator, {"asset_partitions": [2024]}, "asset_partitions .* 2024 is not text"),
+            (SEIListExportsOperator, {"family": "bah"}, "family 'bah' .* did you mean 'ba'"),
+            (SEIListExportsOperator, {"limit": 500}, "limit must be a whole number from 1 to 100"),
+            (SEIListExportsOperator, {"status": "complete", "page": "{{ x }}"}, "did you mean 'COMPLETED'"),
+            (SEIListExportsOperator, {"max_exports": -1, "team_id": "{{ x }}"}, "max_exports must be"),
         ],
     )
     def test_an_invalid_one_is_an_import_error(self, kind: type, changes: dict[str, Any], words: str) -> None:

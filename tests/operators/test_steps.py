@@ -18,6 +18,7 @@ from airflow_provider_sei.operators.sei import (
     SEIDownloadExportOperator,
     SEIExportOperator,
     SEILegacyReportOperator,
+    SEIListExportsOperator,
 )
 from tests.operators.conftest import REQUEST
 
@@ -167,6 +168,34 @@ def test_a_file_without_rows_can_skip_or_fail_the_task(  # noqa: PLR0917 - fixtu
     with pytest.raises(AirflowSkipException if empty == "skip" else exceptions.SEIDownloadError, match="is empty"):
         steps[step]()
     assert list(tmp_path.iterdir()) == []
+
+
+class TestList:
+    """``SEIListExportsOperator``."""
+
+    def test_it_returns_plain_dicts_without_personal_data(self, create: Any, task_log: Any) -> None:
+        """With the filters, after rendering; none of them is required."""
+        made = [create(team_id=team) for team in ("456", "123", "456")][:2]
+        task = SEIListExportsOperator(task_id="list", family="{{ family }}", team_id="{{ team }}", limit="{{ 10 }}")
+        task.render_template_fields({"family": "productivity", "team": 456})
+        [found] = task.execute({})
+        assert found == {
+            "export_id": made[0],
+            "family": "productivity",
+            "status": "completed",
+            "created_at": found["created_at"],
+            "completed_at": found["completed_at"],
+            "team_id": "456",
+            "org_tree_name": None,
+            "date_start": "2024-01-01",
+            "date_end": "2024-01-31",
+        }
+        assert found["created_at"].endswith("Z")
+        assert json.loads(json.dumps(found)) == found
+        everything = SEIListExportsOperator(task_id="list", family="productivity", max_exports=9).execute({})
+        assert {each["export_id"] for each in everything} == set(made)
+        assert "2 productivity exports" in task_log.text
+        assert "jane" not in f"{everything} {task_log.text}".casefold()
 
 
 class TestLegacyReport:
