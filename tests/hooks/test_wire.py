@@ -1,4 +1,4 @@
-"""How the hook calls a cluster of the vendor: time limits and paths."""
+"""How the hook calls a cluster of the vendor."""
 
 from __future__ import annotations
 
@@ -50,10 +50,3 @@ def test_every_call_has_a_time_limit_and_verifies_certificates(
     hook.download_report(request, Destination.from_arguments(f"{tmp_path}/"))
     assert [sent.timeout for sent in requests_mock.request_history] == [(10.0, read), (10.0, report)]
     assert all(sent.verify is not False for sent in requests_mock.request_history)
-
-
-def test_the_status_is_read_where_the_family_keeps_it(hook: SEIHook, requests_mock: mocked.Mocker) -> None:
-    """Sprint exports are created at one path and read at another."""
-    requests_mock.get(mocked.ANY, json={"exportId": "exp_1", "status": "queued"})
-    hook.get_export("sprint", "exp_1")
-    assert requests_mock.request_history[0].path == "/prod1/sei/api/v2/insights/sprints/exports/exp_1"

@@ -1,4 +1,4 @@
-"""Every documented call without a body, and every documented response. For the others, see ``tests/operators``."""
+"""Every documented response is understood; the documented requests are in ``tests/operators``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_sei.protocol.exports import ExportStatus, create_call, download_requests, status_call
-from airflow_provider_sei.protocol.families import FAMILIES, get_family
-from airflow_provider_sei.protocol.http import HttpRequest, HttpResponse
-from airflow_provider_sei.protocol.listing import list_call, list_query
+from airflow_provider_sei.protocol.families import get_family
+from airflow_provider_sei.protocol.http import HttpResponse
 from airflow_provider_sei.protocol.settings import SEISettings
 
 EXAMPLES = json.loads((Path(__file__).parent / "samples" / "documented_examples.json").read_text("utf-8"))
@@ -23,35 +22,6 @@ IDENTIFIERS = "projectIdentifier=PROJECT&orgIdentifier=ORG"
 def settings(**identifiers: str) -> SEISettings:
     """Return a connection."""
     return SEISettings.from_fields(host="prod1", password="KEY-0123456789", extra=identifiers)
-
-
-@pytest.mark.parametrize(
-    ("request_", "target"),
-    [
-        (
-            status_call(FAMILIES["productivity"], "exp_7a8b9c0d").request,
-            "/v2/insights/productivity/exports/exp_7a8b9c0d",
-        ),
-        (status_call(FAMILIES["sprint"], "exp_7a8b9c0d").request, "/v2/insights/sprints/exports/exp_7a8b9c0d"),
-        (status_call(FAMILIES["ticket-data"], "exp_1").request, "/v2/insights/ticket-data/exports/exp_1"),
-        (
-            list_call(FAMILIES["productivity"], list_query(limit=50)).request,
-            "/v2/insights/productivity/exports?limit=50&page=0",
-        ),
-        (
-            list_call(FAMILIES["ba"], list_query(scope="mine")).request,
-            "/v2/insights/ba/exports?scope=mine&limit=100&page=0",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_call_without_a_body_has_the_documented_url(request_: HttpRequest, target: str) -> None:
-    """With both identifiers and the key, which every V2 call needs."""
-    connection = settings(project_identifier="PROJECT", org_identifier="ORG")
-    joint = "&" if "?" in target else "?"
-    assert request_.method == "GET"
-    assert connection.url(request_) == f"{BASE}{target}{joint}{IDENTIFIERS}"
-    assert connection.headers(request_, "agent")["authorization"] == "ApiKey KEY-0123456789"
 
 
 @pytest.mark.parametrize(

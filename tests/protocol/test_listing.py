@@ -91,11 +91,6 @@ class TestQuery:
         """Page and limit always are, because the server may change its defaults."""
         assert list_query(**{name: blank}) == (("limit", "50"), ("page", "0"))
 
-    @pytest.mark.parametrize(("limit", "sent"), [(1, "1"), (100, "100"), ("20", "20")])
-    def test_the_limit_is_what_the_vendor_allows(self, limit: object, sent: str) -> None:
-        """1 to 100."""
-        assert dict(list_query(limit=limit))["limit"] == sent
-
     @pytest.mark.parametrize(
         ("time", "sent"),
         [

@@ -106,20 +106,6 @@ class TestTeamReport:
 class TestContributorReport:
     """A row per developer."""
 
-    def test_all_its_fields_are_sent(self) -> None:
-        """The documents show no teamRefId."""
-        made = body("Contributor", contributor_metrics="CODING_DAYS,PR_VELOCITY", include_ratings="True")
-        assert encode_json(made) == encode_json(
-            {
-                "collectionId": "123",
-                "dateStart": "2024-01-01",
-                "dateEnd": "2024-12-31",
-                "granularity": "weekly",
-                "includeRatings": True,
-                "productivityContributors": {"metrics": ["CODING_DAYS", "PR_VELOCITY"]},
-            }
-        )
-
     @pytest.mark.parametrize(
         ("changes", "sent", "warned"),
         [

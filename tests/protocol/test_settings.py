@@ -359,11 +359,6 @@ class TestFields:
 class TestRequest:
     """The URL and the headers of a request."""
 
-    def test_both_identifiers_are_added(self) -> None:
-        """Every V2 call needs them."""
-        url = settings().url(HttpRequest(method="GET", path="v2/x", query=(("page", "0"),)))
-        assert url == "https://app.harness.io/prod1/sei/api/v2/x?page=0&projectIdentifier=P&orgIdentifier=O"
-
     @pytest.mark.parametrize("missing", ["project_identifier", "org_identifier"])
     def test_a_missing_identifier_is_refused_where_it_is_required(self, missing: str) -> None:
         """The message says where to set it."""
