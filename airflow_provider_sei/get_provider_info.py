@@ -70,7 +70,7 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
-                "external-doc-url": "https://developer.harness.io/docs/software-engineering-insights/",
+                "external-doc-url": "https://developer.harness.io/ai-dlc-insights",
                 "tags": ["service"],
             },
         ],

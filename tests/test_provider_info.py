@@ -59,6 +59,16 @@ def test_the_distribution_has_the_same_name_and_the_entry_point() -> None:
     assert [point.load() for point in points] == [get_provider_info]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/connection.md", "pyproject.toml"])
+def test_it_is_found_by_the_products_new_name(page: str) -> None:
+    """Harness calls SEI "AI DLC Insights (AIDI)" now; each page says so once."""
+    text = " ".join((Path(__file__).parents[1] / page).read_text("utf-8").split())
+    assert text.casefold().count("ai dlc insights") == 1
+    assert "aidi" in text.casefold()
+    [integration] = get_provider_info()["integrations"]
+    assert integration["external-doc-url"] == "https://developer.harness.io/ai-dlc-insights"
+
+
 def test_every_field_of_the_form_may_stay_empty(connection_type: dict[str, Any]) -> None:
     """A connection that was made without the form can be saved in it."""
     for field in connection_type["conn-fields"].values():

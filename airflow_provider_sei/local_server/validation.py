@@ -69,7 +69,7 @@ def authenticate(settings: ServerSettings, route: Route, headers: Mapping[str, s
         raise ApiError(401, f"Missing API key: this call takes {' or '.join(accepted)}")
     key = keys[header]
     if key == settings.ingestion_key:
-        raise ApiError(403, "The API key has the Ingestion role and may not read insights")
+        raise ApiError(403, "The API key has the AIDI Ingestion role and may not read insights")
     users = {settings.api_key: OWNER, settings.colleague_key: COLLEAGUE}
     if key not in users:
         raise ApiError(401, "Invalid API key")

@@ -37,7 +37,7 @@ _ERRORS: dict[int, type[exceptions.SEIResponseError]] = {
 _ADVICE = {
     400: "correct the request's arguments",
     401: "check the connection's API key (password) and auth_header",
-    403: "check the key's role (an Ingestion key cannot read exports) and the project and organisation identifiers",
+    403: "check the key's role (AIDI Ingestion cannot read exports) and the project and organisation identifiers",
     404: "check the base URL's path, the export id, the family and the project and organisation identifiers",
     405: "check the base URL's path",
     407: "check the proxy settings of the machine",

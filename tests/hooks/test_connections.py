@@ -105,7 +105,7 @@ class TestTestConnection:
         ("settings", "words"),
         [
             ({"api_key": "another"}, '401: "Invalid API key"; check the connection'),
-            ({"ingestion_key": "demo-key", "api_key": "x"}, "Ingestion key cannot"),
+            ({"ingestion_key": "demo-key", "api_key": "x"}, "(AIDI Ingestion cannot"),
             ({"project": "another"}, "role"),
             ({"base_path": "/elsewhere"}, "base URL"),
             ({"v2_headers": ("x-api-key",)}, "auth_header"),
