@@ -37,6 +37,12 @@ _CONNECTION_TYPE: dict[str, Any] = {
             enum=[None, "authorization", "x-api-key", "SEI_API_KEY"],
             values_display={"null": "as documented"},
         ),
+        "account_header": _field(
+            "Header of the account id",
+            "Empty: none. For the token of a service account, which needs account id and header x-api-key as well.",
+            enum=[None, "Harness-Account"],
+            values_display={"null": "none"},
+        ),
         "calls_per_minute": _field(
             "Calls per minute",
             "Rate limit of one triggerer's polling. Empty: 240. Harness allows 1000, by x-api-key 400.",

@@ -30,6 +30,10 @@ class ServerSettings:
         "demo-colleague-key", "a second such key, of another user (see the list's scope=mine)"
     )
     ingestion_key: str = _setting("demo-ingestion-key", "a valid key without permission to read: 403")
+    service_account_token: str = _setting(
+        "demo-service-account-token", "a token that every call takes in x-api-key, with the account in Harness-Account"
+    )
+    account: str = _setting("demo_account", "the account of that token; another one gets a 401")
     project: str = _setting("demo_project", "the projectIdentifier of the keys; another one gets a 403")
     org: str = _setting("default", "the orgIdentifier of the keys; another one gets a 403")
     queued_seconds: float = _setting(1.0, "how long an export is queued; part of the seconds to complete")

@@ -64,6 +64,10 @@ def authenticate(settings: ServerSettings, route: Route, headers: Mapping[str, s
     """Return the user, the header and the key of a request, or raise 401 or 403."""
     accepted = settings.legacy_headers if route.operation == "legacy" else settings.v2_headers
     keys = find_keys(headers)
+    if keys.get(X_API_KEY) == settings.service_account_token:
+        if headers.get("Harness-Account") != settings.account:
+            raise ApiError(401, "The token needs its account in the header Harness-Account")
+        return OWNER, X_API_KEY, keys[X_API_KEY]
     header = next((name for name in accepted if name in keys), None)
     if header is None:
         raise ApiError(401, f"Missing API key: this call takes {' or '.join(accepted)}")

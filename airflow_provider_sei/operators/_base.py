@@ -110,6 +110,7 @@ class SEIBaseOperator(BaseOperator):
         waits, settings = ("family", "export_id", "started_at", "deadline", "poll_interval"), self.hook.settings
         fields = {name: getattr(plan, name) for name in waits}
         fields |= {name: getattr(settings, name) for name in ("project_identifier", "org_identifier", "auth_header")}
+        fields["account_id"] = settings.account_id if settings.account_header else None
         trigger = SEIExportTrigger(**fields, sei_conn_id=self.sei_conn_id, passthrough=dict(passthrough or {}))
         timeout = timedelta(seconds=max(0.0, plan.deadline - time.time()) + _GRACE)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)

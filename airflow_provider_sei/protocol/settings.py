@@ -24,12 +24,16 @@ ALIASES = {
 AUTH_HEADERS = ("authorization", "x-api-key", "SEI_API_KEY")
 """The three headers that the vendor's documents show for the key."""
 
+ACCOUNT_HEADERS = ("Harness-Account",)
+"""Where Harness' own MCP server, which calls SEI with a service account's token, sends the account; read 2026-11-26."""
+
 # As each API's own page says. The legacy page's curl examples show "authorization" instead, hence the setting.
 _DOCUMENTED_HEADER = {Api.V2: "authorization", Api.LEGACY: "x-api-key"}
 _DOT_SEGMENT = re.compile(r"(?:^|/)\.\.?(?:/|$)|\\")
 _FILE = re.compile(r"/exports?/([^/]+)/download/?$")  # the vendor writes /exports/ and /export/
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_TEXTS = ("project_identifier", "org_identifier", "account_id", "auth_header", "ca_bundle")
+_HEADERS = {"auth_header": AUTH_HEADERS, "account_header": ACCOUNT_HEADERS}
+_TEXTS = ("project_identifier", "org_identifier", "account_id", *_HEADERS, "ca_bundle")
 _NUMBERS = {
     "connect_timeout": (0.1, 3600, "seconds"),
     "read_timeout": (0.1, 3600, "seconds"),
@@ -147,6 +151,8 @@ class SEISettings:
     account_id: str | None = None
     auth_header: str | None = None
     """One of ``AUTH_HEADERS`` for every call; ``None``: the header that each API's own page documents."""
+    account_header: str | None = None
+    """One of ``ACCOUNT_HEADERS``, to send ``account_id`` in it with every call; ``None``: in none."""
     connect_timeout: float = 10.0
     """Seconds to connect."""
     read_timeout: float | None = None
@@ -229,6 +235,11 @@ class SEISettings:
         headers["Content-Type"] = "application/json"  # the vendor's page asks for it on all requests, GETs included
         name = self.auth_header or _DOCUMENTED_HEADER[request.api]
         headers[name] = f"ApiKey {self.api_key}" if name == "authorization" else self.api_key
+        if self.account_header:
+            if not re.fullmatch("[!-~]+", self.account_id or ""):
+                msg = f"account_header needs account_id, in printable ASCII without spaces: it is {self.account_id!r}"
+                raise SEIArgumentError(msg, field="account_id")
+            headers[self.account_header] = str(self.account_id)
         return headers
 
 
@@ -255,13 +266,13 @@ def _completed(host: str, scheme: str, path: str, port: int | None) -> str:
 
 
 def _parse_field(value: object, name: str) -> str | None:
-    text = parse_text(value, name)
-    if name != "auth_header" or text is None:
+    text, choices = parse_text(value, name), _HEADERS.get(name)
+    if text is None or choices is None:
         return text
     if not re.fullmatch(r"[A-Za-z_-]{1,20}", text):
-        msg = f"auth_header is the name of a header ({', '.join(AUTH_HEADERS)}), not shown here: it may contain the key"
-        raise SEIArgumentError(msg, field="auth_header")
-    return parse_choice(text, AUTH_HEADERS, "auth_header")
+        msg = f"{name} is the name of a header ({', '.join(choices)}), not shown here: it may contain the key"
+        raise SEIArgumentError(msg, field=name)
+    return parse_choice(text, choices, name)
 
 
 def _split(url: str) -> SplitResult | None:

@@ -235,7 +235,8 @@ class Poller:
     @contextmanager
     def _joined(self, wait: ExportWait, settings: SEISettings) -> Iterator[_Waiter]:
         plan = wait.plan
-        key = (plan.family, settings.project_identifier, settings.org_identifier, settings.auth_header)
+        names = ("project_identifier", "org_identifier", "auth_header", "account_id")
+        key = (plan.family, *(getattr(settings, name) for name in names))
         group = self._groups.setdefault(key, _Group(plan.family, settings))
         group.youngest = max(group.youngest, plan.started_at)
         waiters = group.waiters.setdefault(plan.export_id, [])
@@ -332,7 +333,8 @@ async def look_up(trigger: Any) -> SEISettings:
         await asyncio.to_thread(load_modules)  # on the event loop, it would hold up every trigger
     from airflow_provider_sei.connection import async_settings
 
-    overrides = {name: getattr(trigger, name) for name in ("project_identifier", "org_identifier", "auth_header")}
+    names = ("project_identifier", "org_identifier", "auth_header", "account_id")
+    overrides = {name: getattr(trigger, name, None) for name in names}  # an asset's watcher has no account_id
     attempt = 0
     while True:
         try:

@@ -17,7 +17,7 @@ __all__ = ["SEIExportTrigger"]
 
 _ARGUMENTS = (
     *("family", "export_id", "deadline", "started_at", "sei_conn_id", "poll_interval", "passthrough"),
-    *("project_identifier", "org_identifier", "auth_header", "version"),
+    *("project_identifier", "org_identifier", "auth_header", "account_id", "version"),
 )
 
 
@@ -38,6 +38,7 @@ class SEIExportTrigger(BaseTrigger):
     :param project_identifier: Harness project, instead of the connection's.
     :param org_identifier: Harness organisation, instead of the connection's.
     :param auth_header: header that carries the key, instead of the connection's.
+    :param account_id: Harness account, instead of the connection's; sent if the connection has an ``account_header``.
     :param version: of these arguments.
     """
 
@@ -54,6 +55,7 @@ class SEIExportTrigger(BaseTrigger):
         project_identifier: str | None = None,
         org_identifier: str | None = None,
         auth_header: str | None = None,
+        account_id: str | None = None,
         version: int = 1,
         **unknown: Any,
     ) -> None:
@@ -68,6 +70,7 @@ class SEIExportTrigger(BaseTrigger):
         self.project_identifier = project_identifier
         self.org_identifier = org_identifier
         self.auth_header = auth_header
+        self.account_id = account_id
         self.version = version
         if unknown:
             names = ", ".join(sorted(unknown))
@@ -75,7 +78,9 @@ class SEIExportTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
-        arguments = {name: getattr(self, name) for name in _ARGUMENTS}
+        # An earlier release, on a triggerer that is not upgraded yet, would warn of an argument that it does not know.
+        names = [name for name in _ARGUMENTS if name != "account_id" or self.account_id]
+        arguments = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -187,6 +187,18 @@ class TestDeferral:
         # Airflow's own timeout ends the deferral some minutes later, if no triggerer does.
         assert timedelta(seconds=3600) < deferral.timeout <= timedelta(seconds=3600 + 600)
 
+    def test_an_operators_account_reaches_the_triggerer(
+        self, export_operator: MakeOperator, sei_server: Any, defer: Defer, fire: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where every call names the account; otherwise the trigger has the arguments of the last release."""
+        extra = {"auth_header": "x-api-key", "account_header": "Harness-Account", "account_id": "elsewhere"}
+        connection = json.loads(sei_server.connection_json(**extra)) | {"password": "demo-service-account-token"}
+        monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", json.dumps(connection))
+        deferral = defer(operator := export_operator(account_id="demo_account"))
+        assert deferral.trigger.serialize()[1]["account_id"] == "demo_account"
+        sei_server.clock.advance(60)
+        assert operator.execute_complete({}, fire(deferral.trigger))["rows"] == 5
+
     def test_execution_timeout_ends_the_wait(
         self, export_operator: MakeOperator, worker_clock: Any, defer: Defer
     ) -> None:

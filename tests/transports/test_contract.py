@@ -68,6 +68,22 @@ class TestRequests:
         assert f"\r\n{header}: {value}\r\n".lower() in head.lower()
         assert head.count("demo-key") == 1
 
+    def test_a_service_account_token_goes_with_its_account(self, driver: Any, sei_server: Any) -> None:
+        """Over the gateway, as Harness' own client does it: the account in a header, and none in the query."""
+        sei_server.reset(base_path="/gateway/sei/api")
+        token = {"key": "demo-service-account-token", "auth_header": "X-API-Key"}
+        with pytest.raises(errors.SEIAuthError):
+            driver.run(LIST, **token)
+        account = {"account_header": "harness-account", "account_id": "demo_account"}
+        assert driver.run(LIST, **token, **account).items == ()
+        request = sei_server.requests[-1]
+        assert "Harness-Account" in request.header_names
+        assert "demo_account" not in dict(request.query).values()
+        for wrong in (None, "two words", "konto-ü", "a\r\nb"):
+            with pytest.raises(errors.SEIArgumentError, match="account_header needs account_id"):
+                driver.run(LIST, **token, **account | {"account_id": wrong})
+        assert len(sei_server.requests) == 2
+
     def test_both_send_the_same_bytes(self, both: tuple[Any, Any], raw_server: Any) -> None:
         """Path, query and body are the same, outside ASCII too."""
         server = raw_server(response(202, b'{"exportId": "exp_1"}'))
