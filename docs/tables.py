@@ -117,7 +117,8 @@ def _title(exports: str) -> str:
 
 
 def _values(option: Option) -> str:
-    return _codes(option.values) + (", or other text" if option.open_ended else "") or "any text"
+    values = _codes(option.values) + (", or other text" if option.open_ended else "") or "any text"
+    return values + (" (a list)" if option.many else "")
 
 
 def _default(option: Option) -> str:

@@ -121,7 +121,13 @@ def _csv_bytes(records: Iterable[Sequence[str]]) -> bytes:
 
 
 def teams_in_scope(organisation: Organisation, scope: dict[str, Any]) -> list[Team] | None:
-    """Return the leaf teams of ``scope``, or ``None`` if its team or org tree does not exist."""
+    """Return the leaf teams of ``scope``, or ``None`` if its team, org tree or manager does not exist."""
+    if manager := scope.get("managerEmailId"):
+        # manager.1000001@company.example has team 1000001, with all below it.
+        managed = organisation.teams.get(manager.removeprefix("manager.").partition("@")[0])
+        others: dict[str, Any] = {key: scope[key] for key in ("teamId", "orgTreeName") if key in scope}
+        found = teams_in_scope(organisation, others) if others else list(managed.leaves()) if managed else None
+        return found and [team for team in found if managed and team in managed.leaves()]
     team_id, tree_name = scope.get("teamId"), scope.get("orgTreeName")
     tree = organisation.trees_by_name.get(tree_name) if tree_name is not None else None
     if tree_name is not None and tree is None:
@@ -164,6 +170,9 @@ def export_csv(family: ExportFamily, request: dict[str, Any], organisation: Orga
     # The OpenAPI document and the prose use different keys for the level of productivity exports.
     level = (options.get("aggregationlevel") or options.get("metriclevel") or default_level).casefold()
     metrics = _metrics(family, request.get("metricGroups") or (), request.get("metrics") or ())
+    # The page says that the lead time is split, and not how the columns are called.
+    split = [word for word in (request.get("options") or {}).get("workCategoryFilter", ()) if word.upper() != "ALL"]
+    metrics += [f"LTTC_{word.upper()}" for word in split if "LTTC" in metrics]
     metrics += [f"{'_'.join(status.casefold().split())}_hours" for status in request.get("issueStatuses") or ()]
     subject = {"developer": ["Developer", "Developer_Email"], "sprint": ["Sprint"]}.get(level, [])
     header = ["Granularity", "Team", "Team_Hierarchy", "Start_Date", "End_Date", *subject]

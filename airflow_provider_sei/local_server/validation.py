@@ -38,8 +38,8 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _YEARS = range(1970, 2201)  # beyond these there is no data, and calendar arithmetic overflows
 # metricColumns and sprintIds: in the OpenAPI document's prose, absent from its schemas.
 _CREATE_FIELDS = {"scope", "dateRange", "metricGroups", "metrics", "options", "metricColumns", "sprintIds"}
-_SCOPE_TEXTS = ("orgTreeName", "teamId", "orgIdentifier", "projectIdentifier")
-_SCOPE_FIELDS = {*_SCOPE_TEXTS, "managerEmailId", "developerIds", "developerAttributes"}
+_SCOPE_TEXTS = ("orgTreeName", "teamId", "managerEmailId", "orgIdentifier", "projectIdentifier")
+_SCOPE_FIELDS = {*_SCOPE_TEXTS, "developerIds", "developerAttributes"}
 _LEVEL_KEYS = {"aggregationLevel", "metricLevel"}
 _LEGACY_FIELDS = {
     *("collectionId", "teamRefId", "dateStart", "dateEnd", "granularity", "name", "description"),
@@ -174,6 +174,8 @@ def check_create(settings: ServerSettings, family: ExportFamily, body: dict[str,
         _require(_is_text_list(body.get(name, [])), f"{name} must be a list of strings")
     if family.needs_metrics:
         _require(body.get("metricGroups") or body.get("metrics"), "metricGroups is required")
+    both = body.get("metricGroups") and body.get("metrics")
+    _require(not (family.metrics_or_groups and both), "metricGroups and metrics are mutually exclusive")
     if settings.strict_metrics:
         _check_names("metricGroups", body.get("metricGroups", ()), family.metric_groups)
         _check_names("metrics", body.get("metrics", ()), family.metrics)
@@ -185,7 +187,7 @@ def _check_scope(settings: ServerSettings, family: ExportFamily, scope: Any) -> 
     _check_fields(settings, "scope", scope, _SCOPE_FIELDS)
     for name in _SCOPE_TEXTS:
         _require(isinstance(scope.get(name, "x"), str) and scope.get(name, "x").strip(), f"scope.{name} must be a text")
-    _require("teamId" in scope or "orgTreeName" in scope, "scope needs teamId or orgTreeName")
+    _require({"teamId", "orgTreeName", "managerEmailId"} & set(scope), "scope needs teamId or orgTreeName")
     both = "teamId" in scope and "orgTreeName" in scope
     _require(family.team_and_org_tree or not both, "scope takes either teamId or orgTreeName, not both")
     if family.identifiers_in_scope and "orgTreeName" in scope:
@@ -199,9 +201,11 @@ def _check_options(settings: ServerSettings, family: ExportFamily, options: Any)
         documented |= dict.fromkeys(_LEVEL_KEYS, level)  # both keys are documented for one level
     _check_fields(settings, "options", options, set(documented))
     for key, value in options.items():
-        if key in documented:
-            known = isinstance(value, str) and documented[key].documented(value) is not None
-            _require(known, f"options.{key} '{value}' is not one of {', '.join(documented[key].values)}")
+        if option := documented.get(key):
+            texts = value if option.many else [value]
+            known = isinstance(texts, list) and all(isinstance(text, str) and option.documented(text) for text in texts)
+            _require(known, f"options.{key} '{value}' is not one of {', '.join(option.values)}")
+            _require("ALL" not in texts or len(texts) == 1, f"options.{key} takes ALL alone")
 
 
 def check_legacy(settings: ServerSettings, body: dict[str, Any]) -> None:

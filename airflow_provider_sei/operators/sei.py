@@ -66,9 +66,11 @@ class SEICreateExportOperator(SEIBaseOperator):
     :param date_end: last day of the period, inclusive.
     :param org_tree_name: the organisation tree to export.
     :param team_id: the team to export. The vendor advises exports of single teams.
-    :param scope: further keys of the request's ``scope``, sent as written (``managerEmailId``, ``developerIds``, ...).
+    :param manager_email_id: e-mail address of a manager, to export only the teams of that manager. Airflow shows it
+        among the task's rendered fields.
+    :param scope: further keys of the request's ``scope``, sent as written (``developerIds``, ``developerAttributes``).
     :param metric_groups: names of metric groups; the vendor advises them over long lists of metrics.
-    :param metrics: names of single metrics.
+    :param metrics: names of single metrics; for efficiency, in place of groups.
     :param aggregation: ``mean``, for productivity perhaps others; for efficiency also ``median``, ``p90``, ``p95``.
     :param level: what a row is: ``developer`` or ``team`` (productivity), ``team`` or ``sprint``.
     :param granularity: ``weekly``, ``monthly``, ``quarterly``; also ``daily`` (ticket-data) or ``sprint``, in any case.
@@ -77,6 +79,8 @@ class SEICreateExportOperator(SEIBaseOperator):
     :param computation_mode: ``STORY_POINTS`` or ``TICKETS`` (sprint).
     :param issue_statuses: workflow status names (ticket-data).
     :param terminal_date_column: ``issue_resolved_at`` or ``version_release_date`` (ticket-data).
+    :param work_category_filter: ``BUGS``, ``FEATURES`` or both, to split the lead time by them, or ``ALL`` (efficiency,
+        with ``lttc``).
     :param extra_body: merged into the finished request body, unchecked, for what the vendor adds next.
     :param reused_failed: if SEI reuses an older export that has failed: ``fail`` the task with the server's reason, or
         ``retry`` it (by the task's ``retries``; a new export is created once 30 minutes have passed).
@@ -97,6 +101,7 @@ class SEICreateExportOperator(SEIBaseOperator):
         date_end: str | None = None,
         org_tree_name: str | None = None,
         team_id: str | int | None = None,
+        manager_email_id: str | None = None,
         scope: Mapping[str, Any] | None = None,
         metric_groups: Sequence[str] | str | None = None,
         metrics: Sequence[str] | str | None = None,
@@ -108,6 +113,7 @@ class SEICreateExportOperator(SEIBaseOperator):
         computation_mode: str | None = None,
         issue_statuses: Sequence[str] | str | None = None,
         terminal_date_column: str | None = None,
+        work_category_filter: Sequence[str] | str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         reused_failed: str = "fail",
         create_jitter: float = 0.0,
@@ -120,6 +126,7 @@ class SEICreateExportOperator(SEIBaseOperator):
         self.level, self.granularity, self.file_format = level, granularity, file_format
         self.export_compression, self.computation_mode = export_compression, computation_mode
         self.issue_statuses, self.terminal_date_column = issue_statuses, terminal_date_column
+        self.manager_email_id, self.work_category_filter = manager_email_id, work_category_filter
         self.extra_body = extra_body
         self.reused_failed = OPTIONS["reused_failed"](reused_failed, field="reused_failed")
         self.create_jitter: float = OPTIONS["create_jitter"](create_jitter, field="create_jitter")

@@ -31,9 +31,9 @@ def parse_text(value: object, field: str, *, may_be_none: bool = False) -> str |
         return None
     msg, text = "", str(value).strip()
     if isinstance(value, bool) or not isinstance(value, str | int):
-        msg = f"{field} must be text, not {type(value).__name__}: {value!r}"
+        msg = f"{field} must be text, not {type(value).__name__}"  # without the value: it may be an e-mail address
     elif re.search("[\ud800-\udfff]", text):
-        msg = f"{field} {value!r} has a lone surrogate, which cannot be encoded"
+        msg = f"{field} has a lone surrogate, which cannot be encoded"
     elif text == "None" and not may_be_none:
         # Airflow renders a template whose value is None to this text, which would request a team of that name.
         msg = (

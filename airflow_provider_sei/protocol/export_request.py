@@ -26,15 +26,16 @@ from airflow_provider_sei.protocol.families import ExportFamily, did_you_mean, g
 
 OPTION_FIELDS = (
     *("aggregation", "level", "granularity", "file_format", "export_compression"),
-    *("computation_mode", "terminal_date_column"),
+    *("computation_mode", "terminal_date_column", "work_category_filter"),
 )
 REQUEST_FIELDS = (
-    *("family", "date_start", "date_end", "org_tree_name", "team_id", "scope", "metric_groups", "metrics"),
-    *("issue_statuses", *OPTION_FIELDS, "extra_body"),
+    *("family", "date_start", "date_end", "org_tree_name", "team_id", "manager_email_id", "scope"),
+    *("metric_groups", "metrics", "issue_statuses", *OPTION_FIELDS, "extra_body"),
 )
 
+_SCOPES = {"orgTreeName": "org_tree_name", "teamId": "team_id", "managerEmailId": "manager_email_id"}
 # The vendor's OpenAPI document has further ways to say whose metrics are exported.
-_OTHER_SCOPES = ("managerEmailId", "developerIds", "developerAttributes")
+_OTHER_SCOPES = ("developerIds", "developerAttributes")
 _CONTENT = {"metricGroups", "metrics", "issueStatuses", "options"}  # the body's keys that say nothing of the scope
 
 
@@ -49,7 +50,7 @@ class ExportRequest:
     metric_groups: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     issue_statuses: tuple[str, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """Sentences to log before the request is sent."""
@@ -63,10 +64,10 @@ class ExportRequest:
         :param family: name of one of the families.
         :param date_start: first day, yyyy-MM-dd (or a date).
         :param date_end: last day, inclusive.
-        :param arguments: ``org_tree_name`` and ``team_id`` (text or integers); ``scope`` (further keys of the request's
-            ``scope``, sent as written); ``metric_groups``, ``metrics`` and ``issue_statuses`` (a name or a list); the
-            family's options (``granularity``, ``level``, ...); ``extra_body`` (merged into the finished body,
-            unchecked). ``None`` and blank text mean "not given".
+        :param arguments: ``org_tree_name`` and ``team_id`` (text or integers); ``manager_email_id``; ``scope`` (further
+            keys of the request's ``scope``, sent as written); ``metric_groups``, ``metrics`` and ``issue_statuses`` (a
+            name or a list); the family's options (``granularity``, ``level``, ...); ``extra_body`` (merged into the
+            finished body, unchecked). ``None`` and blank text mean "not given".
         :raises SEIArgumentError: an argument is invalid; ``field`` is its name.
         """
         given = {"family": family, "date_start": date_start, "date_end": date_end, **arguments}
@@ -135,17 +136,17 @@ def fingerprint(request: Any) -> str:
 def _parse_scope(family: ExportFamily, given: Mapping[str, object], warnings: list[str]) -> dict[str, Any]:
     further, extra = parse_mapping(given["scope"], "scope"), parse_mapping(given["extra_body"], "extra_body")
     scope: dict[str, Any] = {}
-    for key, name in (("orgTreeName", "org_tree_name"), ("teamId", "team_id")):
+    for key, name in _SCOPES.items():
         if text := parse_text(given[name], name):
             scope[key] = text
         if key in scope and key in further and str(further[key]) != scope[key]:
-            msg = f"scope has {key} {further[key]!r}, but {name} is {scope[key]!r}: give it once"
+            msg = f"scope has another {key} than {name}: give it once"  # a manager's address is personal data
             raise SEIArgumentError(msg, field="scope")
         if key in further and (text := parse_text(further[key], f"scope {key}")):
             further[key] = text  # as text, like the arguments: a rendered scope may have a number
     scope |= further
     sent = merged({"scope": scope}, extra)["scope"]
-    if isinstance(sent, dict) and not any(sent.get(key) for key in ("orgTreeName", "teamId", *_OTHER_SCOPES)):
+    if isinstance(sent, dict) and not any(sent.get(key) for key in (*_SCOPES, *_OTHER_SCOPES)):
         msg = "neither team_id nor org_tree_name is given: say which team or organisation tree to export"
         raise SEIArgumentError(msg, field="team_id")
     if {"orgTreeName", "teamId"} <= scope.keys() and not family.team_and_org_tree:
@@ -162,6 +163,9 @@ def _parse_metrics(family: ExportFamily, given: Mapping[str, object], warnings: 
         known = ", ".join(family.metric_groups)
         msg = f"metric_groups is missing: {family.name} exports need some of {known} (or metrics)"
         raise SEIArgumentError(msg, field="metric_groups")
+    if groups and names and family.metrics_or_groups:
+        words = "both metric_groups and metrics are given: the vendor documents one or the other for"
+        warnings.append(f"{words} {family.name} exports")
     warnings += undocumented(groups, family.metric_groups, "metric_groups", f"{family.name} exports")
     if names:
         warnings += undocumented(names, family.metrics, "metrics", f"{family.name} exports")
@@ -179,25 +183,28 @@ def _parse_options(family: ExportFamily, given: Mapping[str, object], warnings: 
         guess = did_you_mean(unknown[0], known)
         msg = f"{unknown[0]} is not an option of {family.name} exports{guess}; known: {', '.join(known)}"
         raise SEIArgumentError(msg, field=unknown[0])
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     for name, option in known.items():
         value = values.get(name, option.default)
         if value is None:
             continue
-        documented = option.documented(value) if isinstance(value, str) else None
-        if documented is None:
+        texts = parse_names(value, name) if option.many else (value,)
+        documented = [option.documented(text) if isinstance(text, str) else None for text in texts]
+        if None in documented:
+            value = texts[documented.index(None)]
             guess = did_you_mean(value, option.values)
             msg = f"{name} {value!r} is unknown{guess}; {family.name} exports take {', '.join(option.values) or 'text'}"
             raise SEIArgumentError(msg, field=name)
         if option.open_ended:
-            warnings += undocumented([documented], option.values, name, f"{family.name} exports")
-        options[option.key] = documented
+            warnings += undocumented(filter(None, documented), option.values, name, f"{family.name} exports")
+        if documented:
+            options[option.key] = documented if option.many else documented[0]
     return {"issue_statuses": statuses, "options": options}
 
 
 _OPTIONS = ("issue_statuses", *OPTION_FIELDS)
 _GROUPS: dict[tuple[str, ...], Callable[[ExportFamily, Mapping[str, object], list[str]], dict[str, Any]]] = {
-    ("org_tree_name", "team_id", "scope", "extra_body"): _parse_scope,
+    (*_SCOPES.values(), "scope", "extra_body"): _parse_scope,
     ("metric_groups", "metrics", "extra_body"): _parse_metrics,
     _OPTIONS: _parse_options,
 }

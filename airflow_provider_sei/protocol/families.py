@@ -30,6 +30,8 @@ class Option:
     """Sent if the user gives no value, where the vendor requires the option. ``None`` leaves it out."""
     open_ended: bool = False
     """Whether the documents show ``values`` without saying that there are no others."""
+    many: bool = False
+    """Whether it takes a list of values."""
 
     def documented(self, value: str) -> str | None:
         """Return ``value`` in the documented case; another one as written if any may be sent, else ``None``."""
@@ -57,6 +59,8 @@ class ExportFamily:
     metric_groups: tuple[str, ...] = ()
     """The documented groups, in all documented spellings."""
     needs_metrics: bool = False
+    metrics_or_groups: bool = False
+    """Whether its page says ``metrics`` or ``metricGroups``, not both; other pages merge them."""
     insights_page: str | None = None
     """The page of the vendor's UI with the same metrics (``.../module/sei/insights/<page>``), if there is one."""
     takes_issue_statuses: bool = False
@@ -118,7 +122,12 @@ EFFICIENCY = ExportFamily(
     ),
     insights_page="dora",
     needs_metrics=True,
-    options=(_GRANULARITY, Option("aggregation", "aggregation", ("mean", "median", "p90", "p95")), _CSV, _GZIP),
+    metrics_or_groups=True,
+    options=(
+        *(_GRANULARITY, Option("aggregation", "aggregation", ("mean", "median", "p90", "p95")), _CSV, _GZIP),
+        # On the page since 2026 (read 2026-11-26): splits the lead time, so it needs lttc.
+        Option("work_category_filter", "workCategoryFilter", ("ALL", "BUGS", "FEATURES"), many=True),
+    ),
 )
 
 SPRINT = ExportFamily(

@@ -51,6 +51,20 @@ def test_the_same_request_gives_the_same_bytes(family: str, sha256: str) -> None
     assert len(rows) == file.rows > 0
 
 
+def test_efficiency_is_split_by_work_category_and_limited_to_a_manager() -> None:
+    """The lead time alone is split; a manager has a team and all below it, within the rest of the scope."""
+    options = {"workCategoryFilter": ["BUGS", "FEATURES"]}
+    file = export("efficiency", metricGroups=["lttc", "mttr"], options=options)
+    assert records(file.body.content())[0][-3:] == ["MTTR_Mean_Hours", "LTTC_Bugs", "LTTC_Features"]
+    assert export("efficiency", metricGroups=["mttr"], options=options) == export("efficiency", metricGroups=["mttr"])
+    manager = {"managerEmailId": "manager.1000002@company.example"}
+    managed = teams_in_scope(ORGANISATION, manager) or []
+    assert [team.ref_id for team in managed] == [1, 1006, 1007]
+    assert teams_in_scope(ORGANISATION, manager | {"teamId": "1"}) == managed[:1]
+    assert teams_in_scope(ORGANISATION, manager | {"orgTreeName": "Support"}) == []
+    assert teams_in_scope(ORGANISATION, {"managerEmailId": "nobody@company.example"}) is None
+
+
 def test_names_have_what_breaks_careless_scripts() -> None:
     """Commas, quotes, slashes, letters of many scripts, and line breaks: a file has more lines than records."""
     file = export()

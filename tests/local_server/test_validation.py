@@ -147,6 +147,13 @@ def test_either_path_of_a_collection_can_be_left_out(
         ("ba", {"scope": {"teamId": "456", "orgTreeName": "Engineering", "orgIdentifier": "x"}}, "not both"),
         ("ba", {"scope": {"orgTreeName": "Engineering"}}, "orgIdentifier"),
         ("efficiency", {"metricGroups": []}, "metricGroups"),
+        ("efficiency", {"metrics": ["LTTC"]}, "mutually exclusive"),
+        ("efficiency", {"scope": {"managerEmailId": ""}}, "managerEmailId"),
+        *(
+            ("efficiency", {"options": {"workCategoryFilter": value}}, "workCategoryFilter")
+            for value in ("BUGS", ["TASKS"], [1], ["ALL", "BUGS"])
+        ),
+        ("sprint", {"options": {"workCategoryFilter": ["BUGS"]}}, "workCategoryFilter"),
     ],
 )
 def test_undocumented_create_requests_are_rejected(
@@ -168,6 +175,8 @@ def test_undocumented_create_requests_are_rejected(
         ("productivity", {"metrics": ["PR_Merged"], "metricGroups": ["velocity"]}),
         ("productivity", {"metrics": ["A_METRIC_OF_TOMORROW"]}),
         ("ba", {"scope": {"orgTreeName": "Engineering", "orgIdentifier": "default"}}),
+        ("efficiency", {"scope": {"managerEmailId": "manager.456@company.example"}}),
+        ("efficiency", {"options": {"workCategoryFilter": ["BUGS", "FEATURES"]}}),
         ("ticket-data", {"issueStatuses": ["In Progress"], "options": {"terminalDateColumn": "issue_resolved_at"}}),
         ("sprint", {"options": {"computationMode": "tickets", "granularity": "sprint", "metricLevel": "team"}}),
         ("productivity", {"dateRange": {"start": "2024-01-01", "end": "2024-01-01"}}),

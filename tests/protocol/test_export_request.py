@@ -78,7 +78,8 @@ class TestBody:
         for option in family.options:
             for value in option.values or ("P99",):
                 written = value.swapcase() if option.values else value
-                assert request(family.name, **{option.argument: written}).body()["options"][option.key] == value
+                sent = request(family.name, **{option.argument: written}).body()["options"][option.key]
+                assert sent == ([value] if option.many else value)
 
     @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
     def test_all_fields_are_in_the_order_of_the_vendors_examples(self, family: ExportFamily) -> None:
@@ -96,7 +97,10 @@ class TestBody:
             "metricGroups": list(family.metric_groups),
             "metrics": list(family.metrics),
             "issueStatuses": ["In Progress", "Done"] if family.takes_issue_statuses else [],
-            "options": {option.key: (option.values or ("sum",))[0] for option in family.options},
+            "options": {
+                option.key: list(option.values[:1]) if option.many else (option.values or ("sum",))[0]
+                for option in family.options
+            },
         }
         assert encode_json(body) == encode_json({key: value for key, value in expected.items() if value})
 
@@ -185,6 +189,19 @@ class TestScope:
             ExportRequest.from_arguments(**given)
         assert caught.value.field == "team_id"
 
+    def test_a_manager_is_part_of_the_scope(self) -> None:
+        """Alone or beside a team, given once; an address is personal data, so that no error repeats it."""
+        assert request(manager_email_id=" m@x.example ").body()["scope"] == {
+            "teamId": "456",
+            "managerEmailId": "m@x.example",
+        }
+        alone = request(team_id=None, manager_email_id="m@x.example", scope={"managerEmailId": "m@x.example"})
+        assert alone.body()["scope"] == {"managerEmailId": "m@x.example"}
+        for wrong in ({"scope": {"managerEmailId": "other@x.example"}}, {"manager_email_id": ["m@x.example"]}):
+            with pytest.raises(SEIArgumentError) as caught:
+                request(**{"manager_email_id": "m@x.example"} | wrong)
+            assert "x.example" not in str(caught.value)
+
     def test_the_same_team_may_be_given_twice(self) -> None:
         """As a number in a rendered scope."""
         assert request(scope={"teamId": 456}).body()["scope"] == {"teamId": "456"}
@@ -243,6 +260,12 @@ class TestWarnings:
         assert "did you mean 'activity'" in groups
         assert "'NEW_METRIC', which is not documented" in metrics
 
+    def test_groups_beside_metrics_have_one_where_the_page_says_either(self) -> None:
+        """Efficiency; the customer's document merges both for productivity."""
+        both = {"metric_groups": ["lttc"], "metrics": ["LTTC"]}
+        assert "the vendor documents one or the other for efficiency" in request("efficiency", **both).warnings[0]
+        assert request(metric_groups=["activity"], metrics=["PR_MERGED"]).warnings == ()
+
     def test_a_one_day_period_has_one(self) -> None:
         """By the vendor's wording, the start must be before the end."""
         assert "the same day, 2024-01-01" in request(date_end="2024-01-01").warnings[0]
@@ -289,7 +312,7 @@ def test_any_arguments_are_a_request_that_can_be_sent_or_refused(changes: dict[s
     """Whatever a template renders to; and parsing accepts what the task accepts."""
     parsed = outcome(SEIArgumentError, ExportRequest.from_arguments, **{**YEAR, **changes})
     if isinstance(parsed, SEIArgumentError):
-        assert parsed.field in {"team_id", "metric_groups", *changes}
+        assert parsed.field in {"date_start", "team_id", "metric_groups", *changes}
     else:
         encode_json(parsed.body(org_identifier="O"))
         parsed.fingerprints(SOURCE)

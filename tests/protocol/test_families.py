@@ -20,6 +20,7 @@ OPTIONS = {
     ("productivity", "granularity"): ("granularity", ("weekly", "monthly", "quarterly")),
     ("efficiency", "granularity"): ("granularity", ("WEEKLY", "MONTHLY", "QUARTERLY")),
     ("efficiency", "aggregation"): ("aggregation", ("mean", "median", "p90", "p95")),
+    ("efficiency", "work_category_filter"): ("workCategoryFilter", ("ALL", "BUGS", "FEATURES")),
     ("sprint", "computation_mode"): ("computationMode", ("STORY_POINTS", "TICKETS")),
     ("sprint", "level"): ("metricLevel", ("team", "sprint")),
     ("sprint", "granularity"): ("granularity", ("SPRINT", "WEEKLY", "MONTHLY", "QUARTERLY")),

@@ -15,7 +15,7 @@ ALL = sorted({known for export in EXPORTS for known in metrics(export)}, key=lam
     ("export", "count"),
     [
         ("productivity", 24),
-        ("efficiency", 17),
+        ("efficiency", 18),
         ("sprint", 18),
         ("ba", 0),
         ("ticket-data", 0),
