@@ -20,6 +20,7 @@ PUBLIC = {
         "SEILegacyReportOperator",
         "SEIListExportsOperator",
         "SEIListTeamsOperator",
+        "SEIReferenceDataOperator",
     },
     "airflow_provider_sei.sensors.sei": {"SEIExportSensor"},
     "airflow_provider_sei.triggers.sei": {"SEIExportTrigger"},

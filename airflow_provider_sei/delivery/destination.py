@@ -133,9 +133,10 @@ def _parse_url(url: object) -> str:
 
 def _default_name(fields: Mapping[str, str | None], *, is_hive: bool) -> str:
     tree, team = fields.get("org_tree_name"), fields.get("team_id")
+    has_period = fields.get("date_start", "unknown")  # reference data have none
     if is_hive:
         scope = "team={team_id}" if team else "org_tree={org_tree_name}" if tree else "team=__HIVE_DEFAULT_PARTITION__"
-        return _HIVE % scope
+        return (_HIVE % scope).replace("" if has_period else "period={period}/", "")
     if not fields.get("fingerprint"):
         return "{family}_{export_id}.csv"
     # The fingerprint keeps requests apart that differ in less visible ways, such as their metrics.
@@ -144,7 +145,7 @@ def _default_name(fields: Mapping[str, str | None], *, is_hive: bool) -> str:
         if name:
             word = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")
             words.append(prefix + (word.encode()[:40].decode(errors="ignore") or "unnamed"))
-    return "_".join((*words, "{date_start}_{date_end}_{fingerprint}.csv"))
+    return "_".join((*words, ("{date_start}_{date_end}_" if has_period else "") + "{fingerprint}.csv"))
 
 
 def _encoded(name: str, fields: Mapping[str, str | None], pattern: str) -> str:

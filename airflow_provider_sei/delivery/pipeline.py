@@ -72,6 +72,8 @@ class ExpectedFile:
     """Before or after compression: the vendor does not say which, so either may match."""
     may_be_empty: bool = False
     """Whether 0 bytes are documented, as for a legacy report without data."""
+    min_rows: int = 0
+    """CSV records that it must have at least, without the header."""
 
     def error(self, words: str) -> SEIDownloadError:
         """Return the error that says how the file differs."""
@@ -248,7 +250,7 @@ class ContentPipeline:
             words = f"its status says sizeBytes {expected.size_bytes}, received were {received} bytes"
             raise expected.error("is not the expected file: " + words)
         self.counter.close()
-        if words := self.counter.junk():
+        if words := self.counter.problem(expected.min_rows):
             raise expected.error("is not a complete CSV file: " + words)
         if self.counter.ends_in_quotes:
             # Not an error: if the server always writes such a file, it could never be delivered.

@@ -92,8 +92,10 @@ class RecordCounter:
         except csv.Error:  # a cell of more than csv.field_size_limit()
             return [[], []]
 
-    def junk(self) -> str:
-        """Return what the last record is instead, if a server that failed has left an error there or a part of one."""
+    def problem(self, min_rows: int = 0) -> str:
+        """Return whether rows are missing, or what the last one is instead if the server has failed there; or nothing."""
+        if (rows := max(0, self.records - 1)) < min_rows:
+            return f"it has {rows} of {min_rows} records"
         header, last = self.ends()
         line = (self._last + self._more).rstrip().rpartition(b"\n")[2]
         # Separators behind the last cell do no harm. A stray quote joins rows, whose cells are then too many.

@@ -7,11 +7,12 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -31,6 +32,7 @@ from airflow_provider_sei.exceptions import (
     SEIReusedExportFailedError,
 )
 from airflow_provider_sei.protocol import exports, listing, teams
+from airflow_provider_sei.protocol.arguments import parse_reference_data
 from airflow_provider_sei.protocol.export_request import ExportRequest, fingerprint
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
@@ -244,16 +246,25 @@ class SEIHook(BaseHook):
         The vendor has three endpoints for this; the next one is tried if one is not available.
         """
         try:
-            found = self._all_records("list teams", lambda page: teams.teams_page_call(org_tree_name, page))
+            found: Sequence[Record] = self._all_records("list teams", partial(teams.teams_page_call, org_tree_name))
         except SEIResponseError as error:
             if org_tree_name is None or error.status_code not in _NOT_SERVED:
                 raise
             self.log.info("%s; reading the organisation tree instead", error)
-            trees = self._all_records("list organisation trees", partial(teams.org_trees_page_call, org_tree_name))
-            found = self._transport.run(teams.org_tree_teams_call(teams.org_tree_id(trees, org_tree_name)))
+            [tree] = self._list_trees(org_tree_name)
+            found = self._tree(tree)
         if left_out := teams.unreadable(found):
             self.log.warning("%d records of the list of teams have no usable refId; left out", left_out)
         return teams.leaf_teams(found, org_tree_name)
+
+    def _list_trees(self, name: str | None) -> list[Record]:
+        """Return the organisation tree of that name, or all."""
+        found = self._all_records("list organisation trees", partial(teams.org_trees_page_call, name))
+        return teams.org_trees(found, name)
+
+    def _tree(self, tree: Record) -> Sequence[Record]:
+        self._pause(teams.PAUSE_BETWEEN_PAGES)
+        return self._transport.run(teams.org_tree_teams_call(str(tree["id"])))
 
     def _all_records(self, description: str, call_for_page: Callable[[int], Call[Page[Record]]]) -> list[Record]:
         records: list[Record] = []
@@ -313,6 +324,32 @@ class SEIHook(BaseHook):
 
         def deliver_once(timeout: float) -> DeliveryResult:
             return deliver(open_report, replace(target, timeout=timeout), expected, clock=time.monotonic)
+
+        return self._deliver(deliver_once, destination, description, scope)
+
+    def download_reference_data(
+        self, kind: str, destination: Destination, *, org_tree_name: str | None = None, verify_rows: bool = True
+    ) -> DeliveryResult:
+        """Deliver a table that exports are joined with, verified. The arguments are ``SEIReferenceDataOperator``'s."""
+        kind, tree_name = parse_reference_data(kind, org_tree_name)
+        scope, source = {"family": kind, "org_tree_name": tree_name}, self.settings.source
+        names = {"scope": fingerprint([source, {}]), "fingerprint": fingerprint([source, *scope.values()])}
+        fields = {**dict.fromkeys(FIELDS), **scope, **self.settings.destination_fields, **names}
+        target, description = destination.resolve(fields), f"get the table of {kind}"
+
+        def deliver_once(timeout: float) -> DeliveryResult:
+            min_rows = 0
+            if kind == "teams":
+                table = teams.hierarchy_csv([(tree, self._tree(tree)) for tree in self._list_trees(tree_name)])
+                headers = {"content-length": str(len(table))}
+                opened: Any = nullcontext(SimpleNamespace(headers=headers, chunks=lambda: iter([table])))
+            else:
+                if kind == "developers" and verify_rows:
+                    min_rows = self._transport.run(teams.developer_count_call()) or 0
+                request = teams.people_request(kind)
+                opened = self._transport.stream(request, description, backoff=_ONE_TRY)
+            expected = ExpectedFile(description=f"the table of {kind}", min_rows=min_rows)
+            return deliver(lambda: opened, replace(target, timeout=timeout), expected, clock=time.monotonic)
 
         return self._deliver(deliver_once, destination, description, scope)
 

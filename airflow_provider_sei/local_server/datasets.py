@@ -114,10 +114,21 @@ class CsvFile:
     rows: int
 
 
-def _csv_bytes(records: Iterable[Sequence[str]]) -> bytes:
+def csv_bytes(records: Iterable[Sequence[str]]) -> bytes:
+    """Return records as CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(records)
     return text.getvalue().encode(errors="replace")
+
+
+def people(organisation: Organisation, kind: str) -> list[tuple[str, ...]]:
+    """Return the header and the records of ``developers``, or of their ``identities`` in two integrations."""
+    found = [(team, one) for team in organisation.teams.values() for one in team.developers]
+    if kind == "developers":
+        rows = [(one.name, one.email, f"manager.{team.ref_id}@company.example") for team, one in found]
+        return [("Name", "Email", "Manager_Email"), *rows]
+    identities = [(one.email, number, f"{one.email.partition('@')[0]}-{number}") for _, one in found for number in "12"]
+    return [("email", "integrationId", "identity"), *identities]
 
 
 def teams_in_scope(organisation: Organisation, scope: dict[str, Any]) -> list[Team] | None:
@@ -186,7 +197,7 @@ def export_csv(family: ExportFamily, request: dict[str, Any], organisation: Orga
             for subject in _subjects(team, level, number):
                 key = (mode, aggregation, team.ref_id, *subject, first)
                 records.append([*common, *subject, *(_value(metric, *key) for metric in metrics)])
-    return CsvFile(Body.of(_csv_bytes(records)), len(records) - 1)
+    return CsvFile(Body.of(csv_bytes(records)), len(records) - 1)
 
 
 def _subjects(team: Team, level: str, period: int) -> list[list[str]]:
@@ -242,12 +253,12 @@ def sized(file: CsvFile, size: int) -> CsvFile:
     header, *records = csv.reader(io.StringIO(file.body.content().decode(), newline=""))
     if not records:
         return file
-    samples = [_csv_bytes([record]) for record in records]
+    samples = [csv_bytes([record]) for record in records]
     columns = len(header)
     block = b"".join(samples)
     repeats = max(1, _BLOCK // len(block))
     block *= repeats
-    first = _csv_bytes([header])
+    first = csv_bytes([header])
     left = max(size - len(first), columns)  # the padding needs at least the commas and the line end
     times = max(0, left - 2 * columns) // len(block)
     left -= times * len(block)
@@ -281,7 +292,7 @@ def legacy_report(request: Mapping[str, Any], organisation: Organisation) -> tup
             ]
     kind = "contributor" if contributors else "team"
     name = f"{kind}-report-{team_id}-{request['dateStart']}-{request['dateEnd']}.csv"
-    return name, CsvFile(Body.of(_csv_bytes(records)) if len(records) > 1 else Body(), len(records) - 1)
+    return name, CsvFile(Body.of(csv_bytes(records)) if len(records) > 1 else Body(), len(records) - 1)
 
 
 def _legacy_columns(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,10 +10,11 @@ from airflow_provider_sei.protocol.families import did_you_mean, get_family
 __all__ = ["EFFECTS", "HOSTILE_FILENAMES", "OPERATIONS", "TEAM_OPERATIONS", "ActiveFaults", "Effect", "Fault", "Faults"]
 
 TEAM_OPERATIONS = ("search_teams", "list_teams", "org_tree_teams", "search_org_trees", "list_org_trees")
-OPERATIONS = ("create", "status", "download", "list", "legacy", *TEAM_OPERATIONS)
+PEOPLE = ("developers", "identities")
+OPERATIONS = ("create", "status", "download", "list", "legacy", *TEAM_OPERATIONS, *PEOPLE)
 """The calls of the API; a fault may also name ``teams`` (these five) or ``any``."""
 
-_FILES = ("download", "legacy")
+_FILES = ("download", "legacy", *PEOPLE)
 
 
 @dataclass(frozen=True)

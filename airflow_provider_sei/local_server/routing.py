@@ -19,6 +19,8 @@ _FIXED = {
     "v2/teams/list": {"POST": "search_teams", "GET": "list_teams"},
     "v2/org-trees/list": {"POST": "search_org_trees"},
     "v2/org-trees": {"GET": "list_org_trees"},
+    "v2/developers": {"GET": "developers"},
+    "v2/developers/identities": {"GET": "identities"},
 }
 _TREE_TEAMS = re.compile(r"v2/org-trees/([^/]+)/teams")
 

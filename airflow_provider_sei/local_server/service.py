@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import Any
 
 from airflow_provider_sei.local_server.bodies import Body, content_disposition, with_faults
-from airflow_provider_sei.local_server.datasets import legacy_report
-from airflow_provider_sei.local_server.faults import HOSTILE_FILENAMES, ActiveFaults
+from airflow_provider_sei.local_server.datasets import csv_bytes, legacy_report, people
+from airflow_provider_sei.local_server.faults import HOSTILE_FILENAMES, PEOPLE, ActiveFaults
 from airflow_provider_sei.local_server.organisation import OrgTree, Team
 from airflow_provider_sei.local_server.request_log import LegacyRecord, describe_file
 from airflow_provider_sei.local_server.routing import ITEM_ALIASES, ApiError, Call, Response, Route
@@ -43,8 +43,8 @@ def is_slow(state: ServerState, route: Route) -> bool:
 def answer(state: ServerState, call: Call, faults: ActiveFaults) -> Response:
     """Do what ``call`` asks for and return the response, or raise 400 or 404."""
     family, operation = call.route.family, call.route.operation
-    if operation == "legacy":
-        return _legacy(state, call, faults)
+    if operation in {"legacy", *PEOPLE}:
+        return (_legacy if operation == "legacy" else _people)(state, call, faults)
     if family is None:
         return _json(_teams(state, call, faults))
     if operation == "create":
@@ -101,7 +101,7 @@ def error_response(operation: str, status: int, message: str) -> Response:
     if operation == "legacy":
         return _text(message, status)
     answer: dict[str, Any] = {"status": status, "error": HTTPStatus(status).phrase, "message": message}
-    if "team" in operation or "tree" in operation:
+    if any(word in operation for word in ("team", "tree", *PEOPLE)):
         answer["errorId"] = "e38c1f02-936d-4cf7-a63b-cc93189dbe60"
     return _json(answer, status)
 
@@ -284,6 +284,20 @@ def _teams(state: ServerState, call: Call, faults: ActiveFaults) -> Any:
 def _page(call: Call, items: list[Any], number: str) -> tuple[list[Any], int, int]:
     page, size = int(call.parameter(number) or 0), int(call.parameter("pageSize") or _DEFAULT_PAGE_SIZE)
     return items[page * size : (page + 1) * size], page, size
+
+
+def _people(state: ServerState, call: Call, faults: ActiveFaults) -> Response:
+    """Return developers or their identities: all of them as CSV, or a page as JSON, by the Accept header."""
+    kind, accept = call.route.operation, call.headers.get("Accept")
+    header, *rows = people(state.organisation, kind)
+    if accept == "text/csv":
+        file = Body.of(csv_bytes([header, *rows]))
+        return _file(file, file, f"{kind}.csv", faults)
+    if accept != "application/json":
+        raise ApiError(406, "Acceptable representations: [text/csv, application/json]")
+    shown, page, size = _page(call, [dict(zip(header, row, strict=True)) for row in rows], "pageIndex")
+    answer = {"records": shown, "totalRecords": len(rows), "pageIndex": page, "pageSize": size}
+    return _json(_changed(answer, faults))
 
 
 def _search(state: ServerState, body: dict[str, Any]) -> list[dict[str, Any]]:

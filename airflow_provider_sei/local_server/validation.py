@@ -20,6 +20,7 @@ _PLAIN_HEADERS = {header.casefold(): header for header in (SEI_API_KEY, X_API_KE
 _IDENTIFIERS = ("projectIdentifier", "orgIdentifier")
 _ACCOUNTS = ("account", "accountIdentifier")
 _PAGE = ("pageIndex", "pageSize")
+_PEOPLE = ("searchKey", "searchValue", "sortKey", "sortOrder", "developerRefIds", "emails")
 # Query parameters per call: required ones, optional ones.
 _PARAMETERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     **dict.fromkeys(("create", "status", "download"), (_IDENTIFIERS, ())),
@@ -32,6 +33,7 @@ _PARAMETERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "list_teams": (("account",), (*_IDENTIFIERS, "leafTeamsOnly", "page", "pageSize")),
     "org_tree_teams": ((), _IDENTIFIERS),
     "search_org_trees": (_IDENTIFIERS, _PAGE),
+    **dict.fromkeys(("developers", "identities"), ((), (*_IDENTIFIERS, *_PEOPLE, *_PAGE))),
     "list_org_trees": (("accountIdentifier", "projectIdentifier"), ("orgIdentifier", "orgIdentifer", *_PAGE)),
 }
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

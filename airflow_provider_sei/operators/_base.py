@@ -49,7 +49,7 @@ OPTIONS: dict[str, Callable[..., Any]] = {
 _TELLS = {
     "period": ("date_start", "date_end", "export_id"),
     "team_id": ("collection_id", "scope", "export_id"),
-    "family": ("report_type",),
+    "family": ("report_type", "kind"),
     "scope": (*CONNECTION_FIELDS, "extra_body"),
     **{name.partition("_")[0]: (name,) for name in CONNECTION_FIELDS},
 }

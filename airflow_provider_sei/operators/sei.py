@@ -26,7 +26,7 @@ from airflow_provider_sei.operators._base import (
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.periods import run_dates
-from airflow_provider_sei.protocol.arguments import is_missing, parse_export_id
+from airflow_provider_sei.protocol.arguments import is_missing, parse_boolean, parse_export_id, parse_reference_data
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
@@ -49,6 +49,7 @@ __all__ = [
     "SEILegacyReportOperator",
     "SEIListExportsOperator",
     "SEIListTeamsOperator",
+    "SEIReferenceDataOperator",
 ]
 
 
@@ -438,3 +439,39 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         scope = {"family": request.family, "team_id": request.collection_id, **days}
         self._set_scope(context, "productivity", scope)
         return self._build_result(context, self.hook.download_report(request, destination))
+
+
+class SEIReferenceDataOperator(SEIDeliveryOperator):
+    """Deliver a table that exports are joined with, as it is now: developers, their identities, or the teams.
+
+    The task's result is that of ``SEIExportOperator`` without an export id and a period; ``family`` is the kind. In a
+    folder, the file is called after the kind, and so replaces that of the last run; a template (``.../{{ ds }}/``)
+    keeps each.
+
+    :param kind: ``developers`` and ``identities`` (their accounts in other systems) are the server's own CSV, with
+        personal data, which stay in the file; the key needs access to developer records. ``teams`` is made of the
+        organisation trees: a row for each team, with ``org_tree_id``, ``org_tree_name``, ``team_id``, ``team_name``,
+        ``parent_team_id``, ``path`` (names from the root, joined by slashes), ``leaf`` and ``developers`` (a number).
+    :param org_tree_name: for ``teams``: only this organisation tree.
+    :param verify_rows: for ``developers``: whether the file must have as many rows as the server's list of developers,
+        because the vendor does not document whether the CSV is ever paged.
+
+    All other arguments: :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
+    """
+
+    template_fields: Sequence[str] = ("kind", "org_tree_name", *SEIDeliveryOperator.template_fields)
+
+    def __init__(self, *, kind: str, org_tree_name: str | None = None, verify_rows: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kind, self.org_tree_name = kind, org_tree_name
+        self.verify_rows = parse_boolean(verify_rows, "verify_rows")
+        if is_known([kind, org_tree_name]):
+            parse_reference_data(kind, org_tree_name)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Request the table and deliver it."""
+        kind, tree = parse_reference_data(self.kind, self.org_tree_name)
+        self._set_scope(context, None, {"family": kind, "org_tree_name": tree})
+        destination, verify = self._parse_destination(context), self.verify_rows
+        delivered = self.hook.download_reference_data(kind, destination, org_tree_name=tree, verify_rows=verify)
+        return self._build_result(context, delivered)

@@ -1,4 +1,4 @@
-"""Teams of an organisation tree, from whichever of the vendor's three endpoints serves.
+"""Teams of an organisation tree, from whichever of the vendor's three endpoints serves; and tables of people.
 
 Sources: the vendor's OpenAPI document (``/v2/teams/list``, ``/v2/org-trees/list``, ``/v2/org-trees/{id}/teams``) and
 its prose, which shows an array where the OpenAPI document has a tree; read 2026-11-23.
@@ -6,8 +6,12 @@ its prose, which shows an array where the OpenAPI document has a tree; read 2026
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,14 +19,26 @@ from urllib.parse import quote
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEINotFoundError
 from airflow_provider_sei.protocol.families import did_you_mean
-from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, excerpt, json_value, printable, unusable
+from airflow_provider_sei.protocol.http import (
+    Call,
+    HttpRequest,
+    HttpResponse,
+    check_status,
+    excerpt,
+    json_value,
+    printable,
+    unusable,
+)
 from airflow_provider_sei.protocol.listing import Page, Pager, find_records, more_pages
 
 Record = Mapping[str, Any]
+_PEOPLE = {"developers": "v2/developers", "identities": "v2/developers/identities"}  # developer hub, read 2026-11-26
+_COLUMNS = ("org_tree_id", "org_tree_name", "team_id", "team_name", "parent_team_id", "path", "leaf", "developers")
 _PAGE_SIZE = 50  # the vendor's default
 _MAX_PAGES = 2_000  # 100,000 teams
 PAUSE_BETWEEN_PAGES = 0.2
 """Seconds. The vendor asks for a short delay without a figure; this one stays below 400 calls a minute."""
+_MAX_DEPTH = 100  # names in a path
 _MAX_NAMES = 10  # in a message
 _MAX_NAME = 1000  # characters; names are shown in XCom, logs and the grid
 
@@ -57,20 +73,20 @@ def teams_page_call(org_tree_name: str | None, page: int, size: int = _PAGE_SIZE
     return Call(HttpRequest(method="POST", path="v2/teams/list", query=query, body=body), parse, description)
 
 
-def org_trees_page_call(name: str, page: int) -> Call[Page[Record]]:
-    """Return the call that searches organisation trees by name, or lists them (``POST /v2/org-trees/list``)."""
-    description = f"find the organisation tree {name!r}"
+def org_trees_page_call(name: str | None, page: int) -> Call[Page[Record]]:
+    """Return the call that searches organisation trees by name, or lists all (``POST /v2/org-trees/list``)."""
+    description = f"find the organisation tree {name!r}" if name else "list organisation trees"
     query = (("pageIndex", str(page)), ("pageSize", str(_PAGE_SIZE)))
     body = {"searchKey": "name", "searchValue": name} if name else {}
     request = HttpRequest(method="POST", path="v2/org-trees/list", query=query, body=body)
     return Call(request, lambda response: _read_page(response, description, page), description)
 
 
-def org_tree_teams_call(tree_id: str) -> Call[list[Record]]:
+def org_tree_teams_call(tree_id: str) -> Call[Sequence[Record]]:
     """Return the call for a tree's teams (``GET /v2/org-trees/{id}/teams``), roots first."""
     description = f"list the teams of organisation tree {tree_id}"
 
-    def parse(response: HttpResponse) -> list[Record]:
+    def parse(response: HttpResponse) -> Sequence[Record]:
         value = json_value(response, description)
         return [value] if isinstance(value, dict) and "refId" in value else _records(value, description)
 
@@ -89,17 +105,64 @@ def similar_name(records: Iterable[Record], value: str, *, is_tree: bool) -> str
     return f": did you mean {name!r}?" if is_tree else f": did you mean {ids[name]!r}, which is called {name!r}?"
 
 
-def org_tree_id(records: Iterable[Record], name: str) -> str:
-    """Return the id of the tree called exactly ``name``; the server's search may return similar ones."""
-    names = []
-    for record in records:
-        tree_id = record.get("id")
-        if record.get("name") == name and isinstance(tree_id, int | str) and not isinstance(tree_id, bool):
-            return str(tree_id)
-        names.append(excerpt(str(record.get("name"))))
-    found = f"; found: {', '.join(sorted(names)[:_MAX_NAMES])}" if names else ""
-    msg = f"there is no organisation tree called {name!r}{found}"
+def org_trees(records: Iterable[Record], name: str | None) -> list[Record]:
+    """Return the tree called exactly ``name``, for which the server's search may return similar ones, or all trees."""
+    trees = [record for record in records if type(record.get("id")) in (int, str)]
+    if matching := [tree for tree in trees if tree.get("name") == name][:1] if name else trees:
+        return matching
+    names = sorted(excerpt(str(tree.get("name"))) for tree in trees)[:_MAX_NAMES]
+    found = f"; found: {', '.join(names)}" if names else ""
+    msg = f"there is no organisation tree{f' called {name!r}' if name else ''}{found}"
     raise SEINotFoundError(msg)
+
+
+def people_request(kind: str) -> HttpRequest:
+    """Return the request for the CSV of all people. Its parameters and paging are not documented, so it has none."""
+    return HttpRequest(method="GET", path=_PEOPLE[kind], accept="text/csv", identifiers_required=False)
+
+
+def developer_count_call() -> Call[int | None]:
+    """Return the call for the number of developers (``totalRecords``); ``None`` if the response does not have it."""
+
+    def parse(response: HttpResponse) -> int | None:
+        check_status(response, description)
+        with suppress(ValueError, AttributeError, RecursionError):  # not quoted: it may have people's data
+            total = json.loads(response.body).get("totalRecords")
+            return total if type(total) is int else None
+        return None
+
+    description, query = "count the developers", (("pageIndex", "0"), ("pageSize", "1"))
+    request = HttpRequest(method="GET", path=_PEOPLE["developers"], query=query, identifiers_required=False)
+    return Call(request, parse, description)
+
+
+def hierarchy_csv(trees: Iterable[tuple[Record, Sequence[Record]]]) -> bytes:
+    """Return every team of every tree as CSV, with its parent and its path, in an order that depends on them alone.
+
+    :param trees: each tree's record, and its teams as :func:`org_tree_teams_call` returns them.
+    """
+    rows: list[tuple[str, ...]] = []
+    for tree, records in trees:
+        teams: dict[str, Record] = {}
+        parents: dict[str, str] = {}
+        for team in _walk(records):
+            team_id, above, children = str(team["refId"]), team.get("parentRefId"), team.get("children")
+            teams.setdefault(team_id, team)
+            if above is not None:
+                parents[team_id] = str(above)
+            nested = [child for child in children if isinstance(child, Mapping)] if isinstance(children, list) else ()
+            parents |= {str(child.get("refId")): team_id for child in nested}
+        leaves = {team.team_id for team in leaf_teams(records)}
+        for team_id, team in teams.items():
+            path, above = [str(team.get("name"))], parents.get(team_id)
+            while above in teams and len(path) < _MAX_DEPTH:  # the server chooses the depth, and may send a cycle
+                path.insert(0, str(teams[above].get("name")))
+                above = parents.get(above)
+            row = (str(tree.get("id")), str(tree.get("name")), team_id, path[-1], parents.get(team_id, ""))
+            rows.append((*row, "/".join(path), str(team_id in leaves).lower(), str(team.get("developerCount", ""))))
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([_COLUMNS, *sorted(rows)])
+    return table.getvalue().encode(errors="replace")
 
 
 def leaf_teams(records: Iterable[Record], org_tree_name: str | None = None) -> list[Team]:

@@ -54,6 +54,7 @@ _MAX_PAGES = 20
 _OWN_FACTOR = 3.0  # a wait polls so much less often while the list works
 _LAST_POLL_SECONDS = 120.0  # after its deadline, for which a wait goes on for its last poll
 
+_OVERRIDES = ("project_identifier", "org_identifier", "auth_header", "account_id")
 _LOOK_UP_FAILED = Backoff(attempts=4, base=3.0)
 
 
@@ -235,8 +236,7 @@ class Poller:
     @contextmanager
     def _joined(self, wait: ExportWait, settings: SEISettings) -> Iterator[_Waiter]:
         plan = wait.plan
-        names = ("project_identifier", "org_identifier", "auth_header", "account_id")
-        key = (plan.family, *(getattr(settings, name) for name in names))
+        key = (plan.family, *(getattr(settings, name) for name in _OVERRIDES))
         group = self._groups.setdefault(key, _Group(plan.family, settings))
         group.youngest = max(group.youngest, plan.started_at)
         waiters = group.waiters.setdefault(plan.export_id, [])
@@ -333,8 +333,7 @@ async def look_up(trigger: Any) -> SEISettings:
         await asyncio.to_thread(load_modules)  # on the event loop, it would hold up every trigger
     from airflow_provider_sei.connection import async_settings
 
-    names = ("project_identifier", "org_identifier", "auth_header", "account_id")
-    overrides = {name: getattr(trigger, name, None) for name in names}  # an asset's watcher has no account_id
+    overrides = {name: getattr(trigger, name, None) for name in _OVERRIDES}  # an asset's watcher has no account_id
     attempt = 0
     while True:
         try:

@@ -297,6 +297,17 @@ def test_an_org_tree_is_found_by_name_and_has_a_hierarchy(api: Any, server: Runn
     assert [tree["name"] for tree in api.call("GET", "v2/org-trees", query).json()["records"]] == ["Support"]
 
 
+def test_people_are_a_page_or_a_file_by_the_accept_header(api: Any) -> None:
+    """Developers and their identities; nothing else is documented."""
+    for path, total in (("v2/developers", 40), ("v2/developers/identities", 80)):
+        page = api.call("GET", path, {"pageSize": 3, "pageIndex": 1}, headers={"Accept": "application/json"}).json()
+        file = api.call("GET", path, {}, headers={"Accept": "text/csv"})
+        assert (len(page["records"]), page["totalRecords"], file.headers["Content-Type"]) == (3, total, "text/csv")
+        assert file.text.splitlines()[0].split(",") == list(page["records"][0])
+        refused = api.call("GET", path, {}), api.call("GET", path, {"page": 1}), api.call("POST", path)
+        assert [answer.status_code for answer in refused] == [406, 400, 405]
+
+
 def test_an_unknown_org_tree_is_404(api: Any) -> None:
     """These errors have an errorId."""
     answer = api.call("GET", "v2/org-trees/77/teams")

@@ -18,6 +18,7 @@ from airflow_provider_sei.operators.sei import (
     SEILegacyReportOperator,
     SEIListExportsOperator,
     SEIListTeamsOperator,
+    SEIReferenceDataOperator,
 )
 from airflow_provider_sei.sensors.sei import SEIExportSensor
 
@@ -29,9 +30,10 @@ MINIMUM: dict[type, dict[str, Any]] = {
     SEILegacyReportOperator: {"collection_id": "1", "destination": "/x/"},
     SEIListExportsOperator: {"family": "ba"},
     SEIListTeamsOperator: {},
+    SEIReferenceDataOperator: {"kind": "teams", "destination": "/x/"},
 }
 NOT_TEMPLATES = {
-    *("deferrable", "verify_size", "wait_timeout", "poll_interval", "download_timeout", "create_jitter"),
+    *("deferrable", "verify_size", "verify_rows", "wait_timeout", "poll_interval", "download_timeout", "create_jitter"),
     *("reused_failed", "layout", "compression", "overwrite", "empty", "fail_on_failed_teams", "trigger_rule"),
 }
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}

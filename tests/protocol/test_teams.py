@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import Any
 
@@ -18,9 +19,10 @@ from airflow_provider_sei.protocol.http import HttpResponse
 from airflow_provider_sei.protocol.listing import Page
 from airflow_provider_sei.protocol.teams import (
     Team,
+    hierarchy_csv,
     leaf_teams,
-    org_tree_id,
     org_tree_teams_call,
+    org_trees,
     org_trees_page_call,
     record_pager,
     select_teams,
@@ -222,7 +224,7 @@ class TestLeafTeams:
         assert leaf_teams([tree]) == [Team(team_id="0", name="leaf")]
 
 
-class TestOrgTreeId:
+class TestOrgTrees:
     """A tree by its name."""
 
     def test_the_name_must_match_exactly(self) -> None:
@@ -232,7 +234,8 @@ class TestOrgTreeId:
             {"id": None, "name": "Engineering"},
             {"id": 2, "name": "Engineering"},
         ]
-        assert org_tree_id(trees, "Engineering") == "2"
+        assert org_trees(trees, "Engineering") == [trees[2]]
+        assert org_trees(trees, None) == [trees[0], trees[2]]
 
     @pytest.mark.parametrize(
         ("names", "words"),
@@ -246,17 +249,35 @@ class TestOrgTreeId:
     def test_an_unknown_tree_is_reported_with_some_that_exist(self, names: list[str], words: str) -> None:
         """In a message of bounded length."""
         with pytest.raises(SEINotFoundError, match=words) as caught:
-            org_tree_id([{"id": 1, "name": name} for name in names], "Enginering")
+            org_trees([{"id": 1, "name": name} for name in names], "Enginering")
         assert len(str(caught.value)) < 2500
 
     @ANYTHING
     @given(json_values, texts)
     def test_any_id_is_one_segment_of_a_path(self, tree_id: Any, name: str) -> None:
         """The server chooses it."""
-        found = outcome(SEINotFoundError, org_tree_id, [{"id": tree_id, "name": name}], name)
-        if isinstance(found, str):
-            first, second, _, last = org_tree_teams_call(found).request.path.split("/")
+        found = outcome(SEINotFoundError, org_trees, [{"id": tree_id, "name": name}], name)
+        if isinstance(found, list):
+            first, second, _, last = org_tree_teams_call(str(found[0]["id"])).request.path.split("/")
             assert (first, second, last) == ("v2", "org-trees", "teams")
+
+
+class TestHierarchy:
+    """Every team with its parent."""
+
+    def test_parents_are_those_that_a_team_names_or_is_nested_in(self) -> None:
+        """The vendor's example has no parentRefId; a cycle and any depth end."""
+        nested = {"refId": 100, "name": "E", "children": [{"refId": 101, "name": "a,b", "leaf": True}, {}, None]}
+        flat = [{"refId": 1, "parentRefId": 2, "name": "x"}, {"refId": 2, "parentRefId": 1, "name": "y"}]
+        table = hierarchy_csv([({"id": 7, "name": "T"}, [nested]), ({"id": "6", "name": "S"}, flat)])
+        header, *rows = csv.reader(table.decode().splitlines(), strict=True)
+        assert [row[:4] for row in rows] == [
+            *(["6", "S", "1", "x"], ["6", "S", "2", "y"]),
+            *(["7", "T", "100", "E"], ["7", "T", "101", "a,b"]),
+        ]
+        assert [row[4:] for row in rows[2:]] == [["", "E", "false", ""], ["100", "E/a,b", "true", ""]]
+        assert header[4:] == ["parent_team_id", "path", "leaf", "developers"]
+        assert {row[5].count("/") for row in rows[:2]} == {99}
 
 
 SOME = [
