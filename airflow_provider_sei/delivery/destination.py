@@ -15,7 +15,7 @@ from airflow_provider_sei.protocol.families import did_you_mean
 
 FIELDS = (
     *("family", "team_id", "org_tree_name", "date_start", "date_end", "period", "export_id"),
-    *("account", "project", "org", "scope", "fingerprint"),
+    *("account", "project", "org", "manager", "scope", "fingerprint"),
 )
 # The file's name says whose data it has, but not which: a query reads every file of a partition, so a changed request
 # has to replace the file that an earlier one left.
@@ -132,16 +132,18 @@ def _parse_url(url: object) -> str:
 
 
 def _default_name(fields: Mapping[str, str | None], *, is_hive: bool) -> str:
-    tree, team = fields.get("org_tree_name"), fields.get("team_id")
+    tree, team, manager = (fields.get(name) for name in ("org_tree_name", "team_id", "manager"))
     has_period = fields.get("date_start", "unknown")  # reference data have none
     if is_hive:
-        scope = "team={team_id}" if team else "org_tree={org_tree_name}" if tree else "team=__HIVE_DEFAULT_PARTITION__"
-        return (_HIVE % scope).replace("" if has_period else "period={period}/", "")
+        levels = ["team={team_id}"] if team else ["org_tree={org_tree_name}"] if tree else []
+        levels += ["manager={manager}"] if manager else []
+        pattern = _HIVE % ("/".join(levels) or "team=__HIVE_DEFAULT_PARTITION__")
+        return pattern if has_period else pattern.replace("period={period}/", "")
     if not fields.get("fingerprint"):
         return "{family}_{export_id}.csv"
     # The fingerprint keeps requests apart that differ in less visible ways, such as their metrics.
     words = ["{family}"]
-    for prefix, name in (("", tree), ("team-", team)):
+    for prefix, name in (("", tree), ("team-", team), ("manager-", manager)):
         if name:
             word = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")
             words.append(prefix + (word.encode()[:40].decode(errors="ignore") or "unnamed"))

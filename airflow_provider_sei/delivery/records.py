@@ -93,7 +93,7 @@ class RecordCounter:
             return [[], []]
 
     def problem(self, min_rows: int = 0) -> str:
-        """Return whether rows are missing, or what the last one is instead if the server has failed there; or nothing."""
+        """Return what is missing, or what the last record is instead if the server has failed there; or nothing."""
         if (rows := max(0, self.records - 1)) < min_rows:
             return f"it has {rows} of {min_rows} records"
         header, last = self.ends()

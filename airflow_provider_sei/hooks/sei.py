@@ -258,7 +258,6 @@ class SEIHook(BaseHook):
         return teams.leaf_teams(found, org_tree_name)
 
     def _list_trees(self, name: str | None) -> list[Record]:
-        """Return the organisation tree of that name, or all."""
         found = self._all_records("list organisation trees", partial(teams.org_trees_page_call, name))
         return teams.org_trees(found, name)
 
@@ -296,7 +295,7 @@ class SEIHook(BaseHook):
             # Whose data they are, the status says only of a team or a tree.
             scope = fingerprint([self.settings.source, {}]) if found.team_id or found.org_tree_name else None
             fields |= {**self.settings.destination_fields, "scope": scope}
-            target = destination.resolve({**fields, "fingerprint": None})
+            target = destination.resolve({**fields, "fingerprint": None, "manager": None})
             if "{" in target.url:  # only then must the period be known
                 days = zip(("date_start", "date_end"), exports.export_period(found), strict=True)
                 target = target.resolve(dict(days))
@@ -338,16 +337,14 @@ class SEIHook(BaseHook):
         target, description = destination.resolve(fields), f"get the table of {kind}"
 
         def deliver_once(timeout: float) -> DeliveryResult:
-            min_rows = 0
+            is_counted = kind == "developers" and verify_rows
+            min_rows = self._transport.run(teams.developer_count_call()) if is_counted else 0
             if kind == "teams":
                 table = teams.hierarchy_csv([(tree, self._tree(tree)) for tree in self._list_trees(tree_name)])
                 headers = {"content-length": str(len(table))}
                 opened: Any = nullcontext(SimpleNamespace(headers=headers, chunks=lambda: iter([table])))
             else:
-                if kind == "developers" and verify_rows:
-                    min_rows = self._transport.run(teams.developer_count_call()) or 0
-                request = teams.people_request(kind)
-                opened = self._transport.stream(request, description, backoff=_ONE_TRY)
+                opened = self._transport.stream(teams.people_request(kind), description, backoff=_ONE_TRY)
             expected = ExpectedFile(description=f"the table of {kind}", min_rows=min_rows)
             return deliver(lambda: opened, replace(target, timeout=timeout), expected, clock=time.monotonic)
 

@@ -50,7 +50,8 @@ _TELLS = {
     "period": ("date_start", "date_end", "export_id"),
     "team_id": ("collection_id", "scope", "export_id"),
     "family": ("report_type", "kind"),
-    "scope": (*CONNECTION_FIELDS, "extra_body"),
+    "scope": (*CONNECTION_FIELDS, "manager_email_id", "extra_body"),
+    "manager": ("manager_email_id", "scope"),
     **{name.partition("_")[0]: (name,) for name in CONNECTION_FIELDS},
 }
 """The arguments that a field of a destination tells apart, besides that of its own name."""
@@ -188,7 +189,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
         Airflow connection if the store needs one (``s3://aws_default@lake/sei/``), or a local path. A folder gets a
         file named after the request. The name may have fields in single braces: ``{family}``, ``{team_id}``,
         ``{org_tree_name}``, ``{date_start}``, ``{date_end}``, ``{period}``, ``{export_id}``, ``{account}``,
-        ``{project}``, ``{org}``, ``{scope}``, ``{fingerprint}``.
+        ``{project}``, ``{org}``, ``{manager}``, ``{scope}``, ``{fingerprint}``.
     :param layout: name of the files in a folder. ``flat``: all in one folder, each named after its whole request.
         ``hive``: one in each folder of family, period and team, which query engines read as columns
         (``family=productivity/period=2024-01/team=456/productivity_3f9a1c2e.csv``, with ``{scope}``). The rest of the

@@ -67,8 +67,8 @@ class SEICreateExportOperator(SEIBaseOperator):
     :param date_end: last day of the period, inclusive.
     :param org_tree_name: the organisation tree to export.
     :param team_id: the team to export. The vendor advises exports of single teams.
-    :param manager_email_id: e-mail address of a manager, to export only the teams of that manager. Airflow shows it
-        among the task's rendered fields.
+    :param manager_email_id: e-mail address of a manager, to export only the teams of that manager. Names, logs and
+        results have a pseudonym in its place, ``{manager}``; Airflow's rendered fields show the address.
     :param scope: further keys of the request's ``scope``, sent as written (``developerIds``, ``developerAttributes``).
     :param metric_groups: names of metric groups; the vendor advises them over long lists of metrics.
     :param metrics: names of single metrics; for efficiency, in place of groups.
@@ -444,17 +444,15 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
 class SEIReferenceDataOperator(SEIDeliveryOperator):
     """Deliver a table that exports are joined with, as it is now: developers, their identities, or the teams.
 
-    The task's result is that of ``SEIExportOperator`` without an export id and a period; ``family`` is the kind. In a
-    folder, the file is called after the kind, and so replaces that of the last run; a template (``.../{{ ds }}/``)
-    keeps each.
+    The task's result is that of ``SEIExportOperator`` without export id and period; ``family`` is the kind. The file in
+    a folder is called after the kind, so each run replaces the last one's, unless the folder has ``{{ ds }}``.
 
     :param kind: ``developers`` and ``identities`` (their accounts in other systems) are the server's own CSV, with
         personal data, which stay in the file; the key needs access to developer records. ``teams`` is made of the
         organisation trees: a row for each team, with ``org_tree_id``, ``org_tree_name``, ``team_id``, ``team_name``,
         ``parent_team_id``, ``path`` (names from the root, joined by slashes), ``leaf`` and ``developers`` (a number).
     :param org_tree_name: for ``teams``: only this organisation tree.
-    :param verify_rows: for ``developers``: whether the file must have as many rows as the server's list of developers,
-        because the vendor does not document whether the CSV is ever paged.
+    :param verify_rows: for ``developers``: whether the file must have as many rows as their list; it may be paged.
 
     All other arguments: :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
     """

@@ -17,7 +17,6 @@ from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.families import did_you_mean
 
 REUSED_FAILED = ("fail", "retry")
-REFERENCE_DATA = ("developers", "identities", "teams")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -162,7 +161,8 @@ def parse_export_id(export_id: object) -> str:
 
 def parse_reference_data(kind: object, org_tree_name: object) -> tuple[str, str | None]:
     """Return the kind of a table, and the organisation tree that it is limited to."""
-    kind, tree = parse_choice(kind, REFERENCE_DATA, "kind"), parse_text(org_tree_name, "org_tree_name")
+    kind = parse_choice(kind, ("developers", "identities", "teams"), "kind")
+    tree = parse_text(org_tree_name, "org_tree_name")
     if tree and kind != "teams":
         msg = f"org_tree_name is for teams only: SEI lists the {kind} of all trees together"
         raise SEIArgumentError(msg, field="org_tree_name")

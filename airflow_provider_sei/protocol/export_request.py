@@ -98,15 +98,18 @@ class ExportRequest:
             body["options"] = dict(self.options)
         return merged(body, self.extra_body)
 
-    def fingerprints(self, source: Mapping[str, str | None]) -> dict[str, str]:
-        """Return what identifies the request: 64 hexadecimal characters, the same whoever sends it and whenever.
+    def fingerprints(self, source: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Return what identifies the request: hexadecimal characters, the same whoever sends it and whenever.
 
-        :return: ``fingerprint``: of source and request; ``scope``: of the source and a scope beyond team and tree.
+        :return: ``fingerprint``: of source and request, 64 characters; ``scope``: likewise, of the source and a scope
+            beyond team and tree; ``manager``: eight for a manager's address, which is personal data.
         """
         scope = {key: value for key, value in self.scope.items() if key not in ("teamId", "orgTreeName")}
         scope |= {key: value for key, value in self.extra_body.items() if key not in _CONTENT}
         whole = fingerprint([source, self.family.name, self.body()])
-        return {"scope": fingerprint([source, scope]), "fingerprint": whole}
+        address = str(self.scope.get("managerEmailId") or "").lower()
+        manager = hashlib.sha256(address.encode()).hexdigest()[:8] if address else None
+        return {"scope": fingerprint([source, scope]), "fingerprint": whole, "manager": manager}
 
     @property
     def level(self) -> str | None:

@@ -121,15 +121,15 @@ def people_request(kind: str) -> HttpRequest:
     return HttpRequest(method="GET", path=_PEOPLE[kind], accept="text/csv", identifiers_required=False)
 
 
-def developer_count_call() -> Call[int | None]:
-    """Return the call for the number of developers (``totalRecords``); ``None`` if the response does not have it."""
+def developer_count_call() -> Call[int]:
+    """Return the call for the number of developers (``totalRecords``); 0 if the response does not have it."""
 
-    def parse(response: HttpResponse) -> int | None:
+    def parse(response: HttpResponse) -> int:
         check_status(response, description)
+        total = 0
         with suppress(ValueError, AttributeError, RecursionError):  # not quoted: it may have people's data
             total = json.loads(response.body).get("totalRecords")
-            return total if type(total) is int else None
-        return None
+        return total if type(total) is int else 0
 
     description, query = "count the developers", (("pageIndex", "0"), ("pageSize", "1"))
     request = HttpRequest(method="GET", path=_PEOPLE["developers"], query=query, identifiers_required=False)

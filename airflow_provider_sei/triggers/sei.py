@@ -79,8 +79,7 @@ class SEIExportTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger again."""
         # An earlier release, on a triggerer that is not upgraded yet, would warn of an argument that it does not know.
-        names = [name for name in _ARGUMENTS if name != "account_id" or self.account_id]
-        arguments = {name: getattr(self, name) for name in names}
+        arguments = {name: getattr(self, name) for name in _ARGUMENTS if name != "account_id" or self.account_id}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -41,10 +41,10 @@ class TestPattern:
     def test_every_field_is_replaced(self) -> None:
         """The two fingerprints have eight characters, and the period is its shortest name."""
         pattern = "s3://aws_default@lake/" + "/".join(f"{name}={{{name}}}" for name in FIELDS) + ".csv"
-        assert resolved(pattern).partition("lake/")[2].split("/") == [
+        assert resolved(pattern, manager="91d5b20c").partition("lake/")[2].split("/") == [
             *("family=ba", "team_id=456", "org_tree_name=Engineering", "date_start=2024-01-01"),
             *("date_end=2024-01-31", "period=2024-01", "export_id=exp_1", "account=acc", "project=proj"),
-            *("org=default", "scope=5d41402a", "fingerprint=3f9a1c2e.csv"),
+            *("org=default", "manager=91d5b20c", "scope=5d41402a", "fingerprint=3f9a1c2e.csv"),
         ]
 
     @pytest.mark.parametrize(

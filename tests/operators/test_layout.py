@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -55,7 +57,7 @@ class TestHiveLayout:
         "changes",
         [
             [{"account_id": "a"}, {"account_id": "b"}],
-            [{"scope": {"managerEmailId": "a@example.com"}}, {"scope": {"managerEmailId": "b@example.com"}}],
+            [{"manager_email_id": f"manager.{team}@company.example"} for team in ("456", "1000001")],
             [{}, {"scope": {"developerIds": ["d1"]}}, {"scope": {"developerIds": ["d2"]}}],
             [{"extra_body": {"scope": {"teamId": team}}} for team in ("456", "123")],
             [{"extra_body": {"dateRange": {"end": f"2024-01-{day}"}}} for day in ("30", "31")],
@@ -69,6 +71,27 @@ class TestHiveLayout:
         for change in changes:
             export_operator(layout=layout, **change).execute({})
         assert len(files(tmp_path)) == len(changes)
+
+    def test_a_manager_has_a_column_under_a_pseudonym(
+        self, export_operator: MakeOperator, tmp_path: Path, task_log: Any
+    ) -> None:
+        """An address is personal data, so neither names nor log and result have it; its hash can be joined with."""
+        address, own = "Manager.456@company.example", {"manager_email_id": " manager.456@company.example"}
+        manager = hashlib.sha256(address.lower().encode()).hexdigest()[:8]
+        for change in ({"team_id": None}, {"layout": "flat"}, {}, {"team_id": None, "org_tree_name": "Engineering"}):
+            result = export_operator(**{"layout": "hive", **own, **change}).execute({})
+            assert "@" not in f"{result}{task_log.text}"
+        found = [re.sub("_[0-9a-f]{8}[.]csv$", "", name) for name in files(tmp_path)]
+        assert found == [
+            f"family=productivity/period=2024-01/manager={manager}/productivity",
+            f"family=productivity/period=2024-01/org_tree=Engineering/manager={manager}/productivity",
+            f"family=productivity/period=2024-01/team=456/manager={manager}/productivity",
+            f"productivity_team-456_manager-{manager}_2024-01-01_2024-01-31",
+        ]
+        destination = f"{tmp_path}/{{family}}/{{manager}}/"
+        assert f"/{manager}/" in export_operator(destination=destination, **own).execute({})["uri"]
+        with pytest.raises(exceptions.SEIArgumentError, match=r"needs \{manager\}, but this request has none"):
+            export_operator(destination=destination).execute({})
 
     @pytest.mark.parametrize("layout", ["flat", "hive"])
     def test_reports_of_two_accounts_or_scopes_are_two_files(
