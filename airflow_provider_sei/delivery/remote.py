@@ -118,8 +118,8 @@ class TempNameSink(SpooledSink):
         self._fs.makedirs(parent, exist_ok=True)
         try:
             self._fs.put_file(spooled, temporary)
-            self._fs.mv(temporary, self._name)
-        except BaseException:
+            # fsspec's own move is a copy and a removal, which may fail when the object is published.
+            (self._fs.copy if self._fs.mv.__module__ == "fsspec.spec" else self._fs.mv)(temporary, self._name)
+        finally:
             with suppress(Exception):
-                self._fs.rm_file(temporary)
-            raise
+                self._fs.rm(temporary)

@@ -7,6 +7,7 @@ called again. A plain ``with path.open("wb")`` is not enough: fsspec commits a p
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -83,32 +84,46 @@ class LocalSink:
             view = view[os.write(self._fd, view) :]
 
     def commit(self, *, replace: bool) -> None:
-        """Link the file to its name, once its bytes are on the disk."""
-        os.fsync(self._fd)
-        folder = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
+        """Link the file to its name, once its bytes are on the disk. Nothing is an error after that."""
         try:
-            if not (replace and self._is_named):
-                name = self._temporary if replace else self._target
-                source = self._temporary if self._is_named else DESCRIPTORS / str(self._fd)
-                # A folder's descriptor makes Python call linkat, which follows the link in /proc to the unnamed file.
-                os.link(source, name.name, src_dir_fd=folder, dst_dir_fd=folder)
-            if replace:
-                self._is_named = True
-                self._temporary.replace(self._target)
-                self._is_named = False
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-            self.close()
+            os.fsync(self._fd)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:  # of mounted file systems
+                raise
+        os.close(os.dup(self._fd))  # NFS, SMB and FUSE report some failed writes only here; the lock remains
+        if not (replace and self._is_named):
+            name = self._temporary if replace else self._target
+            source = self._temporary if self._is_named else DESCRIPTORS / str(self._fd)
+            try:
+                # A descriptor, whichever it is, makes Python call linkat, which follows the link in /proc to the
+                # unnamed file.
+                os.link(source, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            except OSError:
+                if not self._is_named or self._target.exists():
+                    raise
+                replace = True  # FAT, SMB and some FUSE have no links
+        if replace:
+            self._is_named = True
+            self._temporary.replace(self._target)
+            self._is_named = False
+        self.close()
+        with suppress(OSError):
+            folder = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def close(self) -> None:
         """Remove what was not committed."""
-        if self._fd < 0:
+        fd, self._fd = self._fd, -1
+        if fd < 0:
             return
-        if self._is_named:
-            self._temporary.unlink(missing_ok=True)
-        os.close(self._fd)
-        self._fd = -1
+        with suppress(OSError):  # the next delivery tries again
+            if self._is_named:
+                self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.close(fd)
 
     def existing_size(self, name: str | None = None) -> int | None:
         """Return the size of the file that has the name now, or of another one in its folder, if any."""

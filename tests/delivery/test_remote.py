@@ -56,17 +56,18 @@ def test_nothing_has_the_final_name_before_it_is_moved(fs: Any, monkeypatch: pyt
     assert objects(fs) == {"/folder/sei/x.csv": b"a\n"}
 
 
+@pytest.mark.parametrize("call", ["mv", "copy"])
 def test_a_move_that_fails_leaves_the_older_object(
-    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
+    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """And nothing beside it."""
+    """And nothing beside it. A store without a move of its own gets a copy."""
 
     def fail(*_arguments: object) -> None:
         msg = "the store is read-only"
         raise OSError(msg)
 
     fs.pipe_file("/folder/sei/request.csv", b"older")
-    monkeypatch.setattr(fs, "mv", fail)
+    monkeypatch.setattr(MemoryFileSystem, call, fail)
     with pytest.raises(SEIDownloadError, match=r"could not be stored at memory://.*read-only"):
         deliver(body(b"a\n"), Destination.from_arguments(f"{URL}request.csv"), expected)
     assert objects(fs) == {"/folder/sei/request.csv": b"older"}
@@ -100,3 +101,17 @@ def test_what_another_delivery_publishes_meanwhile_is_not_removed(
     monkeypatch.setattr(fs, "mv", lambda *names: (move(*names), fs.pipe_file("/folder/sei/x.csv.gz", b"newer")))
     deliver(body(b"a\n"), Destination.from_arguments(f"{URL}x.csv"), expected)
     assert objects(fs).keys() == {"/folder/sei/x.csv", "/folder/sei/x.csv.gz"}
+
+
+def test_a_copy_whose_source_cannot_be_removed_is_a_success(
+    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object is published by then; a policy may forbid every removal."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(MemoryFileSystem, "rm", refuse)
+    monkeypatch.setattr(MemoryFileSystem, "rm_file", refuse)
+    assert deliver(body(b"a\n1\n"), Destination.from_arguments(f"{URL}request.csv"), expected).rows == 1
+    assert objects(fs)["/folder/sei/request.csv"] == b"a\n1\n"

@@ -270,6 +270,15 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return str(request.param)
 
 
+def _fail(code: int) -> Any:
+    """Return a system call that fails."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 def hidden(folder: Path) -> list[Path]:
     """Return the temporary files in ``folder``."""
     return list(folder.glob(".sei-*"))
@@ -330,17 +339,67 @@ class TestLocalSink:
 
     def test_a_failed_commit_leaves_no_trace(self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Not even of a file that had a hidden name already."""
-
-        def fail(*_arguments: object) -> None:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
         (tmp_path / "x.csv").write_bytes(b"older")
         sink = LocalSink(tmp_path / "x.csv")
-        monkeypatch.setattr(Path, "replace", fail)
+        monkeypatch.setattr(Path, "replace", _fail(errno.EIO))
         with pytest.raises(OSError, match="Input/output error"):
             sink.commit(replace=True)
         sink.close()
         assert [path.name for path in tmp_path.iterdir()] == ["x.csv"], kind
+
+    @pytest.mark.parametrize("replace", [True, False])
+    @pytest.mark.parametrize("unsupported", [errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS])
+    def test_a_mounted_file_system_may_lack_calls(
+        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, *, replace: bool, unsupported: int
+    ) -> None:
+        """SMB and some FUSE do not sync or lock, FAT has no links, and a folder may be writable but not readable."""
+        refuse, open_file = _fail(unsupported), os.open
+        monkeypatch.setattr(os, "fsync", refuse)
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        if kind == "named":
+            monkeypatch.setattr(os, "link", refuse)
+        sink = LocalSink(tmp_path / "x.csv")
+        unreadable = _fail(errno.EACCES)
+        monkeypatch.setattr(
+            os, "open", lambda path, *rest: (unreadable if path == tmp_path else open_file)(path, *rest)
+        )
+        LocalSink(tmp_path / "x.csv").close()
+        sink.write(b"a\n")
+        sink.commit(replace=replace)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": b"a\n"}
+
+    @pytest.mark.parametrize("call", ["fsync", "close", "unlink"])
+    def test_nothing_fails_once_it_is_published(
+        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        """The file is there: an error would tell that nothing was published."""
+        target = tmp_path / "x.csv"
+        original = getattr(os, call)
+
+        def fail_late(*arguments: Any) -> None:
+            original(*arguments)
+            if target.exists():
+                _fail(errno.EIO)()
+
+        monkeypatch.setattr(os, call, fail_late)
+        sink = LocalSink(target)
+        sink.commit(replace=False)
+        sink.close()
+        assert target.exists(), kind
+
+    @pytest.mark.parametrize("call", ["fsync", "close"])
+    def test_bytes_that_are_not_stored_are_not_published(
+        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        """A full quota may show only when bytes are flushed: by ``fsync`` or, on NFS, by ``close``."""
+        sink = LocalSink(tmp_path / "x.csv")
+        sink.write(b"a\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, _fail(errno.EDQUOT))
+            with pytest.raises(OSError, match="quota"):
+                sink.commit(replace=True)
+        sink.close()
+        assert list(tmp_path.iterdir()) == [], kind
 
     def test_the_next_delivery_of_the_same_name_removes_it(self, tmp_path: Path) -> None:
         """Its writer's lock has died with it."""
@@ -363,20 +422,6 @@ class TestLocalSink:
             sink.write(data)
             sink.commit(replace=True)
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": b"3", "y.csv": b"2"}
-
-    def test_a_file_system_without_locks_serves(
-        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Then nothing is ever taken for abandoned."""
-
-        def refuse(*_arguments: object) -> None:
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-        monkeypatch.setattr(fcntl, "flock", refuse)
-        sink = LocalSink(tmp_path / "x.csv")
-        LocalSink(tmp_path / "x.csv").close()
-        sink.commit(replace=True)
-        assert [path.name for path in tmp_path.iterdir()] == ["x.csv"], kind
 
 
 FULL_DISK = """
