@@ -7,7 +7,7 @@
     |-- SEIConnectionError                  no response: unreachable, timed out, connection cut
     |-- SEIResponseError                    the response cannot be used
     |   |-- SEIAuthError                    401, 403                                                           permanent
-    |   |-- SEINotFoundError                404                                                                permanent
+    |   |-- SEINotFoundError                404, 410                                                           permanent
     |   |-- SEIBadRequestError              any other 4xx                                                      permanent
     |   |-- SEIRateLimitError               429
     |   |-- SEIServerError                  5xx
@@ -19,7 +19,8 @@
     |   |-- SEIExportNotFoundError          deleted at the server after it was created                         permanent
     |   |-- SEITeamExportsError             some of many teams' exports failed                                 permanent
     |   `-- SEIExportTimeoutError           not completed in time
-    `-- SEIDownloadError                    the file is incomplete, or not what was announced
+    `-- SEIDownloadError                    the file could not be delivered
+        `-- SEIFileError                    the server has no usable file for the export or report
 
 Permanent errors are also ``AirflowFailException``, so they fail the task without further retries. Messages say what was
 attempted, on which export, what came back and what to do next. They contain neither the API key nor whole responses.
@@ -43,6 +44,7 @@ __all__ = [
     "SEIExportFailedError",
     "SEIExportNotFoundError",
     "SEIExportTimeoutError",
+    "SEIFileError",
     "SEINotFoundError",
     "SEIRateLimitError",
     "SEIResponseError",
@@ -108,7 +110,7 @@ class SEIAuthError(SEIResponseError, AirflowFailException):
 
 
 class SEINotFoundError(SEIResponseError, AirflowFailException):
-    """404: the path, the export or the file does not exist (or, for a file, not yet)."""
+    """404 or 410: the path, the export or the file does not exist (or, for a file, not yet)."""
 
 
 class SEIBadRequestError(SEIResponseError, AirflowFailException):
@@ -156,4 +158,8 @@ class SEIExportTimeoutError(SEIExportError):
 
 
 class SEIDownloadError(SEIError):
-    """The received file is not the announced one. Nothing was published."""
+    """The file could not be received in whole or stored. Nothing was published."""
+
+
+class SEIFileError(SEIDownloadError):
+    """The server has no usable file: it is missing, damaged or not the announced one. A retry exports anew."""

@@ -27,7 +27,7 @@ from airflow_provider_sei.delivery.records import RecordCounter
 from airflow_provider_sei.delivery.remote import DeferredCommitSink, SpooledSink, TempNameSink
 from airflow_provider_sei.delivery.s3 import S3Sink
 from airflow_provider_sei.delivery.sinks import LocalSink, Worker
-from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError, SEIError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError, SEIError, SEIFileError
 from airflow_provider_sei.protocol.http import excerpt, looks_like_markup, quotable
 
 Sink = LocalSink | S3Sink | DeferredCommitSink | SpooledSink
@@ -75,9 +75,9 @@ class ExpectedFile:
     min_rows: int = 0
     """CSV records that it must have at least, without the header."""
 
-    def error(self, words: str) -> SEIDownloadError:
-        """Return the error that says how the file differs."""
-        return SEIDownloadError(f"{self.description} {words}; nothing was published", export_id=self.export_id)
+    def error(self, words: str, kind: type[SEIDownloadError] = SEIFileError) -> SEIDownloadError:
+        """Return the error that says how the file differs, or, of another kind, why it was not delivered."""
+        return kind(f"{self.description} {words}; nothing was published", export_id=self.export_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def deliver(
         except Exception as error:  # each client library has its own classes
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             words = f"could not be stored at {destination.url}: {reason}"
-            raise expected.error(words) from error
+            raise expected.error(words, SEIDownloadError) from error
     return DeliveryResult(
         uri=sink.uri,
         bytes=pipeline.stored,
@@ -280,7 +280,8 @@ class ContentPipeline:
             progress = f"{received / _MB:.1f}{total} MB received{percent}"
             if is_late:
                 words = f"was not complete in time: {progress} in {now - self._started:.0f} s"
-                raise self._expected.error(words + "; raise download_timeout if the server is that slow")
+                words += "; raise download_timeout if the server is that slow"
+                raise self._expected.error(words, SEIDownloadError)
             log.info("%s: %s", self._expected.description, progress)
 
     def _receive(self, body: Any) -> Iterator[bytes]:
@@ -292,7 +293,7 @@ class ContentPipeline:
             yield chunk
         if announced not in {None, received}:
             words = f"is cut off: Content-Length announced {announced} bytes, {received} were received"
-            raise expected.error(words)
+            raise expected.error(words, SEIDownloadError)
         # The transport notices if the last chunk of a chunked body is missing.
         is_chunked = "chunked" in body.headers.get("transfer-encoding", "").casefold()
         if announced is None and not is_chunked and expected.size_bytes is None:
@@ -380,14 +381,14 @@ class Gunzip:
                 piece = self._member.decompress(rest, _PIECE)
             except (igzip_lib.error, ValueError) as error:  # type: ignore[misc]  # isal's stub declares an instance
                 msg = f"{self._name} is damaged: its gzip data do not unpack after {self._given} bytes ({error})"
-                raise SEIDownloadError(msg) from error
+                raise SEIFileError(msg) from error
             self._given += len(piece)
             if self._given > max(_SUSPICIOUS_BYTES, _SUSPICIOUS_RATIO * self._taken):
                 msg = (
                     f"{self._name} may be a decompression bomb: {self._taken} bytes of gzip decompressed to"
                     f" {self._given} so far, more than {_SUSPICIOUS_RATIO} times as many"
                 )
-                raise SEIDownloadError(msg)
+                raise SEIFileError(msg)
             if piece:
                 yield piece
             rest = b""
@@ -398,7 +399,7 @@ class Gunzip:
         """Check that the last member is complete."""
         if self._member or self._header:
             msg = f"{self._name} is cut off: its gzip data end in the middle, after {self._taken} bytes"
-            raise SEIDownloadError(msg)
+            raise SEIFileError(msg)
 
 
 def _gzip_header_end(data: bytes) -> int:
@@ -432,4 +433,5 @@ def check_is_csv(start: bytes, name: str, encoding: str = "") -> None:
         _, message = (None, None) if found.startswith("binary") else quotable(start)
         quoted = f': "{message}"' if message else ""
         msg = f"{name} is not a CSV file: the server sent {found} instead{quoted}"
-        raise SEIDownloadError(msg)
+        # A page is a gateway's: the file itself may be all right.
+        raise (SEIDownloadError if found == "an HTML page" else SEIFileError)(msg)

@@ -27,6 +27,7 @@ from airflow_provider_sei.exceptions import (
     SEIDownloadError,
     SEIError,
     SEIExportFailedError,
+    SEIFileError,
     SEINotFoundError,
     SEIResponseError,
     SEIReusedExportFailedError,
@@ -399,8 +400,8 @@ class SEIHook(BaseHook):
                         description += f" from {requests[number].path}, nor from its other address ({reason})"
                     elif isinstance(error, SEINotFoundError):
                         # The vendor also answers 404 for a file that is not there yet.
-                        msg = f"{error}; its status said completed, so the file may not be available yet"
-                        raise SEIDownloadError(msg, status_code=404, export_id=export.export_id) from error
+                        msg = f"{error}; its status said completed, so the file may not be there yet, or not any more"
+                        raise SEIFileError(msg, status_code=error.status_code, export_id=export.export_id) from error
                     else:
                         raise
             yield body

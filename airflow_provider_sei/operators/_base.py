@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.delivery.destination import FIELDS, Destination
-from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEINotFoundError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEIFileError, SEINotFoundError
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
@@ -135,6 +135,15 @@ def stored_export(context: Mapping[str, Any], identity: Mapping[str, Any]) -> di
     return record if identity.items() <= record.items() else None
 
 
+def _store_record(export: Export, context: Mapping[str, Any], record: dict[str, Any]) -> None:
+    if (store := context.get("task_state_store")) is not None:
+        try:
+            store.set(_STORE_KEY, record)
+        except Exception:
+            words = "Could not save in the task state store what became of export %s: a retry would not know"
+            log.warning(words, export.export_id, exc_info=True)
+
+
 def create_or_resume(
     hook: SEIHook, request: ExportRequest, context: Mapping[str, Any], identity: Mapping[str, Any], reused_failed: str
 ) -> tuple[Export, bool]:
@@ -156,12 +165,7 @@ def create_or_resume(
             words = "Export %s of an earlier try is not usable (status: %s); creating it again"
             hook.log.warning(words, export.export_id, export.status_word)
     export = hook.submit(request)
-    if (store := context.get("task_state_store")) is not None:
-        try:
-            store.set(_STORE_KEY, {**identity, "export_id": export.export_id, "reused": export.reused})
-        except Exception:
-            words = "Could not save export %s in the task state store; a retry would create it again"
-            log.warning(words, export.export_id, exc_info=True)
+    _store_record(export, context, {**identity, "export_id": export.export_id, "reused": export.reused})
     if not export.reused:
         hook.log.info("Created %s", export.description)
         return export, False
@@ -178,6 +182,18 @@ def create_or_resume(
         hook.explain(error, request.scope)
         raise
     return replace(current, reused=True), True
+
+
+def forget_export(export: Export, context: Mapping[str, Any], error: SEIFileError) -> None:
+    """Let the next try create another export, because this one's file cannot be had, and log when it can."""
+    from airflow_provider_sei.protocol.exports import reusable_seconds
+
+    error.retry_after = reusable_seconds(export, time.time())
+    _store_record(export, context, {})
+    words = (
+        "%s is forgotten, because its file cannot be had: the next try creates another (for %s s, SEI returns this one)"
+    )
+    log.warning(words, export.description, error.retry_after)
 
 
 class SEIDeliveryOperator(SEIBaseOperator):

@@ -15,12 +15,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError
+from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError, SEIFileError
 from airflow_provider_sei.operators._base import (
     OPTIONS,
     SEIBaseOperator,
     SEIDeliveryOperator,
     create_or_resume,
+    forget_export,
     is_known,
     stored_export,
 )
@@ -283,10 +284,15 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         return self._deliver(context, export, Destination(**decisions["destination"]))
 
     def _deliver(self, context: Context, export: Export, destination: Destination) -> dict[str, Any]:
+
         self._export = None  # it does not keep running any more
         for warning in export.mismatches(self._scope):
             self.log.warning("%s", warning)
-        delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
+        try:
+            delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
+        except SEIFileError as error:
+            forget_export(export, context, error)
+            raise
         return self._build_result(context, delivered, export)
 
 

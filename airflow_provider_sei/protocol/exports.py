@@ -202,14 +202,18 @@ def check_reused(export: Export, policy: str, *, now: float) -> None:
     error = failed_export_error(replace(export, reused=True))
     if policy == "fail":
         raise error
+    details = {name: getattr(error, name) for name in ("export_id", "vendor_code", "vendor_message")}
+    raise exceptions.SEIReusedExportFailedError(str(error), retry_after=reusable_seconds(export, now), **details)
+
+
+def reusable_seconds(export: Export, now: float) -> str:
+    """Return for how many more seconds after ``now`` (epoch) an identical request returns this export."""
     wait = float(_REUSE_SECONDS)
     with suppress(ValueError):
         created = datetime.fromisoformat(str(export.created_at))
         created = created if created.tzinfo else created.replace(tzinfo=UTC)
         wait = created.timestamp() + _REUSE_SECONDS - now + 1
-    retry_after = str(int(max(0.0, min(wait, _REUSE_SECONDS))))
-    details = {name: getattr(error, name) for name in ("export_id", "vendor_code", "vendor_message")}
-    raise exceptions.SEIReusedExportFailedError(str(error), retry_after=retry_after, **details)
+    return str(int(max(0.0, min(wait, _REUSE_SECONDS))))
 
 
 def export_period(export: Export) -> tuple[str, str]:

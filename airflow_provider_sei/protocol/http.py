@@ -31,6 +31,7 @@ _ERRORS: dict[int, type[exceptions.SEIResponseError]] = {
     401: exceptions.SEIAuthError,
     403: exceptions.SEIAuthError,
     404: exceptions.SEINotFoundError,
+    410: exceptions.SEINotFoundError,
     **dict.fromkeys((408, 421, 425), exceptions.SEIServerError),  # RFC 9110 and 8470: the client may try again
     429: exceptions.SEIRateLimitError,
 }
@@ -124,7 +125,7 @@ def check_file_status(response: HttpResponse, description: str, *, export_id: st
     check_status(response, description, export_id=export_id)
     if response.status != HTTPStatus.OK:
         msg = f"could not {description}: the server answered {response.status}, but only 200 comes with a whole file"
-        raise exceptions.SEIDownloadError(msg, status_code=response.status, export_id=export_id)
+        raise exceptions.SEIFileError(msg, status_code=response.status, export_id=export_id)
 
 
 def json_value(response: HttpResponse, description: str, *, export_id: str | None = None) -> Any:

@@ -145,11 +145,13 @@ SCENES: dict[str, tuple[Scene, ...]] = {
     "SEIExportNotFoundError": (fault("create", "outcome", {"never": True, "vanishes_after_seconds": 20}),),
     "SEITeamExportsError": (_team_has_failed,),
     "SEIExportTimeoutError": (fault("create", "outcome", {"never": True}, wait_timeout=60),),
-    "SEIDownloadError": (
+    "SEIFileError": (
         fault("status", "size_bytes", {"delta": 1}),
         fault("download", "corrupt_gzip", {"where": "data"}),
-        fault("download", "answer", UNAVAILABLE, verify_size=False),
         fault("download", "answer", FAILED_MIDWAY, verify_size=False),
+    ),
+    "SEIDownloadError": (
+        fault("download", "answer", UNAVAILABLE, verify_size=False),
         _store_fails,
     ),
 }

@@ -129,15 +129,6 @@ def test_a_passing_refusal_of_the_file_does_not_end_the_task(
     assert hook.download_export(completed(hook), destination).rows == sei_server.exports[0].rows
 
 
-def test_a_file_that_stays_away_is_an_error(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
-    """It is retryable, and says what the status had said."""
-    sei_server.faults.add("download", "answer", status=404, times=None)
-    with pytest.raises(exceptions.SEIDownloadError, match="its status said completed") as caught:
-        hook.download_export(completed(hook), destination)
-    assert caught.value.status_code == 404
-    assert not Path(destination.url).exists()
-
-
 @pytest.mark.sei_server(seconds_to_complete=60.0)
 def test_an_export_without_a_file_is_not_downloaded(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
     """Its state is told, with the way to wait for it."""

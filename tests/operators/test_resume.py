@@ -156,6 +156,69 @@ class TestReused:
         assert [export.requested for export in sei_server.exports] == [2]
 
 
+class TestFile:
+    """The export is completed, and its file cannot be delivered."""
+
+    @staticmethod
+    def deliver(operator: Any, task: Task, *, retryable: bool | None = None) -> Any:
+        """Run a try, which must fail if ``retryable`` is given; return its result or its error."""
+        context = {"ti": SimpleNamespace(max_tries=3, xcom_push=print), "task_state_store": task.store}
+        if retryable is None:
+            return operator.execute(context)
+        with pytest.raises(exceptions.SEIError) as caught:
+            operator.execute(context)
+        assert caught.value.retryable is retryable
+        return caught.value
+
+    @pytest.fixture(autouse=True)
+    def _at_once(self, sei_server: Any, worker_clock: Any) -> None:
+        sei_server.reset(clock_speed=0.0, seconds_to_complete=0.0, queued_seconds=0.0, reuse_seconds=1800.0)
+        worker_clock.now = sei_server.clock()
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            *(("answer", {"status": status}) for status in (404, 410, 204)),
+            *(("corrupt_gzip", {"where": where}) for where in ("data", "trailer")),
+            *(("answer", {"status": 200, "body": body}) for body in ("oops", {"error": "no"})),
+            ("empty", {}),
+        ],
+    )
+    def test_a_lost_one_is_forgotten(  # noqa: PLR0917 - fixtures
+        self, task: Task, export_operator: Any, sei_server: Any, worker_clock: Any, task_log: Any, fault: Any
+    ) -> None:
+        """After five downloads. SEI repeats the same export for 30 minutes; the next try after that gets another."""
+        sei_server.faults.add("download", fault[0], times=10, **fault[1])
+        error = self.deliver(export_operator(), task, retryable=True)
+        assert isinstance(error, exceptions.SEIFileError)
+        assert operations(sei_server).count("download") == 5
+        [first] = ids(sei_server)
+        assert f"productivity export {first} is forgotten: its file cannot be had. For 17" in task_log.text
+        assert 1700 < float(error.retry_after) <= 1801
+        self.deliver(export_operator(), task, retryable=True)
+        assert ids(sei_server) == [first]
+        worker_clock.sleep(1800)
+        second = self.deliver(export_operator(), task)["export_id"]
+        assert ids(sei_server) == [first, second]
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            *(("answer", {"status": status, "body": "<html>Unavailable"}) for status in (200, 503)),
+            ("cut", {"after_bytes": 10}),
+        ],
+    )
+    def test_another_trouble_keeps_the_export(
+        self, task: Task, export_operator: Any, sei_server: Any, worker_clock: Any, fault: Any
+    ) -> None:
+        """A server that is down, a gateway's page, or a store that fails, says nothing about the file."""
+        sei_server.faults.add("download", fault[0], times=5, **fault[1])
+        self.deliver(export_operator(), task, retryable=True)
+        self.deliver(export_operator(destination="/dev/fd/sei/x.csv"), task, retryable=True)
+        worker_clock.sleep(1800)
+        assert [self.deliver(export_operator(), task)["export_id"]] == ids(sei_server)
+
+
 def test_a_cleared_task_creates_a_fresh_export(task: Task, sei_server: Any) -> None:
     """Airflow raises ``max_tries`` and 3.3 keeps the store; the retries that follow resume the fresh export."""
     first = task.run()
@@ -183,7 +246,7 @@ class TestStore:
         task.store = BrokenStore()
         assert [task.run()] == ids(sei_server)
         assert "Could not read the task state store" in task_log.text
-        assert "in the task state store; a retry would create it again" in task_log.text
+        assert "Could not save in the task state store" in task_log.text
 
     @pytest.mark.parametrize(
         "changes", [{"version": 2}, {"export_id": None}, {"export_id": 7}, {"fingerprint": "?"}, {"max_tries": None}]
