@@ -6,6 +6,7 @@ gzip is detected by its magic bytes, never by a name or header, and decompressio
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import itertools
 import logging
@@ -37,6 +38,7 @@ _STORES: dict[str, tuple[Callable[[Any], Sink], str]] = {
     **dict.fromkeys(("gs", "gcs"), (DeferredCommitSink, "gcs")),
     **dict.fromkeys(("abfs", "abfss", "adl", "az"), (SpooledSink, "azure")),
 }
+_LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _PROGRESS_SECONDS = 30.0
 _MB = 1_000_000
 _MIN_BLOCK = 128 * 1024  # bytes; smaller blocks cost more calls, larger ones fall out of the processor's cache
@@ -104,17 +106,21 @@ def deliver(
 ) -> DeliveryResult:
     """Write one body (``headers`` with lower-case names, ``chunks()`` of undecoded bytes) to a resolved destination."""
     folder, slash, name = destination.url.rpartition("/")
-    open_sink = open_folder(folder + slash or "./")
+    kind, path = find_store(folder + slash or "./")
     with open_body() as body:
         pipeline = ContentPipeline(body, destination, expected, clock)
         plain = re.sub(r"(?<=.)\.gz$", "", name, flags=re.IGNORECASE)
         names = plain, (f"{name}.gz" if plain == name else name)
         try:
-            with closing(open_sink(names[pipeline.stores_gzip])) as sink:
+            with closing(kind(path / names[pipeline.stores_gzip])) as sink:
                 written = _write(pipeline, sink, names[not pipeline.stores_gzip], destination.overwrite)
         except (SEIError, AirflowSkipException):
             raise
         except Exception as error:  # each client library has its own classes
+            if isinstance(error, FileNotFoundError):
+                check_destination(destination)  # says so if it is the bucket that was not found
+            if _lasts(error):
+                raise _refusal(destination.url, error) from error
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             words = f"could not be stored at {destination.url}: {reason}"
             raise expected.error(words, SEIDownloadError) from error
@@ -128,23 +134,47 @@ def deliver(
     )
 
 
-def open_folder(folder: str) -> Callable[[str], Sink]:
-    """Return the function that opens a sink for an object of a given name in a folder (with a slash at its end)."""
+def check_destination(destination: Destination) -> None:
+    """Refuse a destination that cannot be written to, as far as that shows without writing; doubts do not count."""
+    known, brace, _ = destination.url.partition("{")  # the rest is not known yet
+    folder, slash, name = (known + brace).rpartition("/")
+    kind, path = find_store(folder + slash or "./")
+    try:
+        if kind is LocalSink:
+            LocalSink.check(path / (name or "{"))
+        elif kind is not TempNameSink:
+            bucket = path.path.lstrip("/").partition("/")[0]  # gcsfs's info() says of an empty one that there is none
+            path.fs.call("GET", f"b/{bucket}") if kind is DeferredCommitSink else path.fs.info(bucket)
+    except Exception as error:  # a bucket that may not be looked at can perhaps be written to
+        if isinstance(error, FileNotFoundError) or (kind is LocalSink and _lasts(error)):
+            raise _refusal(destination.url, error) from error
+
+
+def find_store(folder: str) -> tuple[Callable[[Any], Sink], Any]:
+    """Return the sink for a folder's objects, and the path of the folder (which has a slash at its end)."""
     if "://" not in folder:
-        return lambda name: LocalSink(Path(folder).absolute() / name)
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+        return LocalSink, Path(folder).absolute()
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
     sink, extra = _STORES.get(folder.partition("://")[0], (TempNameSink, ""))
     try:
         path = ObjectStoragePath(folder)
         path.fs  # noqa: B018 - created on first use, which may fail
-    except (ImportError, ValueError) as error:
-        advice = f"; install airflow-provider-sei[{extra}]" if extra else ""
-        msg = f"destination {folder!r} cannot be written to: {error}{advice}"
-        raise SEIArgumentError(msg, field="destination") from error
-    if path.protocol in {"file", "local", ""}:
-        return lambda name: LocalSink(Path((path / name).path))
-    return lambda name: sink(path / name)
+    except (ImportError, ValueError, AirflowNotFoundException) as error:
+        raise _refusal(folder, error, f"; install airflow-provider-sei[{extra}]" if extra else "") from error
+    return (LocalSink, Path(path.path)) if path.protocol in {"file", "local", ""} else (sink, path)
+
+
+def _lasts(error: Exception) -> bool:
+    """Return whether a store refuses for good, in the words of the operating system, s3fs, Azure or gcsfs."""
+    is_denied = isinstance(error, PermissionError) or getattr(error, "status_code", 0) in {401, 403}
+    is_denied = is_denied or str(error).startswith("Forbidden: ")
+    return (is_denied and "expired" not in str(error)) or getattr(error, "errno", 0) in _LASTING
+
+
+def _refusal(url: str, error: Exception, advice: str = "") -> SEIArgumentError:
+    msg = f"destination {url!r} cannot be written to: {' '.join(str(error).split())[:300]}{advice}"
+    return SEIArgumentError(msg, field="destination")
 
 
 def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) -> bool:

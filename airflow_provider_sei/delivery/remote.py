@@ -74,10 +74,9 @@ class DeferredCommitSink(RemoteObject):
         self._is_closed = True
         self._sender.shutdown(cancel_futures=True)
         # fsspec cannot discard an open writer; closing it sends what it holds, still invisible.
-        with suppress(Exception):
-            self._file.close()
-        with suppress(Exception):  # the store itself discards it after a week
-            self._file.discard()
+        for end in (self._file.close, self._file.discard):  # if this fails, the store discards it after a week
+            with suppress(Exception):
+                end()
 
 
 class SpooledSink(RemoteObject):

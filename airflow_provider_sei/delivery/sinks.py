@@ -19,8 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_sei.exceptions import SEIArgumentError
-
 DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -51,13 +49,9 @@ class LocalSink:
     """
 
     def __init__(self, target: Path) -> None:
+        self.check(target)
         self._target = target
         self.uri = f"file://{target}"
-        if target.exists() and not target.is_file():
-            # Linking would replace the device: /dev/null, for every process on this machine.
-            kind = "folder: end it with a slash, or" if target.is_dir() else "device, a pipe or a socket:"
-            msg = f"destination {str(target)!r} is a {kind} name a file"
-            raise SEIArgumentError(msg, field="destination")
         target.parent.mkdir(parents=True, exist_ok=True)
         # A hash, because the name itself may be too long to add to.
         prefix = f".sei-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
@@ -77,6 +71,20 @@ class LocalSink:
         with suppress(OSError):  # without locks, nothing is ever considered abandoned
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    @staticmethod
+    def check(target: Path) -> None:
+        """Raise an error that writing ``target`` would end with, as far as that shows without writing."""
+        if target.exists() and not target.is_file():
+            # Linking would replace the device: /dev/null, for every process on this machine.
+            kind = "folder: end it with a slash, or" if target.is_dir() else "device, a pipe or a socket:"
+            raise IsADirectoryError(errno.EISDIR, f"it is a {kind} name a file")
+        existing = next(parent for parent in target.parents if parent.exists())
+        for name in target.relative_to(existing).parts:
+            with suppress(FileNotFoundError):  # but not: the name is too long, or the parent is a file
+                os.lstat(existing / name)
+        if not os.access(existing, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
+
     def write(self, data: bytes) -> None:
         """Write the next bytes."""
         view = memoryview(data)
@@ -95,8 +103,7 @@ class LocalSink:
             name = self._temporary if replace else self._target
             source = self._temporary if self._is_named else DESCRIPTORS / str(self._fd)
             try:
-                # A descriptor, whichever it is, makes Python call linkat, which follows the link in /proc to the
-                # unnamed file.
+                # Any descriptor makes Python call linkat, which follows the link in /proc to the unnamed file.
                 os.link(source, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
             except OSError:
                 if not self._is_named or self._target.exists():
@@ -109,21 +116,17 @@ class LocalSink:
         self.close()
         with suppress(OSError):
             folder = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
-            try:
+            with suppress(OSError):
                 os.fsync(folder)
-            finally:
-                os.close(folder)
+            os.close(folder)
 
     def close(self) -> None:
         """Remove what was not committed."""
         fd, self._fd = self._fd, -1
-        if fd < 0:
-            return
-        with suppress(OSError):  # the next delivery tries again
-            if self._is_named:
-                self._temporary.unlink(missing_ok=True)
-        with suppress(OSError):
-            os.close(fd)
+        if fd >= 0:
+            with suppress(OSError), os.fdopen(fd, "wb"):
+                if self._is_named:
+                    self._temporary.unlink(missing_ok=True)
 
     def existing_size(self, name: str | None = None) -> int | None:
         """Return the size of the file that has the name now, or of another one in its folder, if any."""

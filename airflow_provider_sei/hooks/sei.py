@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_sei.assets import report_lineage, scope_uri
 from airflow_provider_sei.connection import field_behaviour, form_widgets, sync_settings
 from airflow_provider_sei.delivery.destination import FIELDS, Destination
-from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, deliver
+from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, check_destination, deliver
 from airflow_provider_sei.exceptions import (
     SEIAuthError,
     SEIBadRequestError,
@@ -325,7 +325,7 @@ class SEIHook(BaseHook):
         def deliver_once(timeout: float) -> DeliveryResult:
             return deliver(open_report, replace(target, timeout=timeout), expected, clock=time.monotonic)
 
-        return self._deliver(deliver_once, destination, description, scope)
+        return self._deliver(deliver_once, target, description, scope)
 
     def download_reference_data(
         self, kind: str, destination: Destination, *, org_tree_name: str | None = None, verify_rows: bool = True
@@ -364,6 +364,7 @@ class SEIHook(BaseHook):
 
         from airflow_provider_sei.transports._common import retry_arguments
 
+        check_destination(destination)
         arguments = retry_arguments(_TRIES, self._seconds_left, may_pass=may_pass)
         self._thread_id = threading.get_ident()
         try:

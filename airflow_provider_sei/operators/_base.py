@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_sei.delivery.destination import FIELDS, Destination
-from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEIFileError, SEINotFoundError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEINotFoundError
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
@@ -130,12 +130,12 @@ def stored_export(context: Mapping[str, Any], identity: Mapping[str, Any]) -> di
     except Exception:
         log.warning("Could not read the task state store; an earlier try's export is unknown", exc_info=True)
         return None
-    if not isinstance(record, dict) or not isinstance(record.get("export_id"), str):
-        return None
-    return record if identity.items() <= record.items() else None
+    is_record = isinstance(record, dict) and isinstance(record.get("export_id"), str)
+    return record if is_record and identity.items() <= record.items() else None
 
 
-def _store_record(export: Export, context: Mapping[str, Any], record: dict[str, Any]) -> None:
+def store_record(export: Export, context: Mapping[str, Any], record: dict[str, Any]) -> None:
+    """Store what the next try is to know of an export."""
     if (store := context.get("task_state_store")) is not None:
         try:
             store.set(_STORE_KEY, record)
@@ -165,15 +165,12 @@ def create_or_resume(
             words = "Export %s of an earlier try is not usable (status: %s); creating it again"
             hook.log.warning(words, export.export_id, export.status_word)
     export = hook.submit(request)
-    _store_record(export, context, {**identity, "export_id": export.export_id, "reused": export.reused})
+    store_record(export, context, {**identity, "export_id": export.export_id, "reused": export.reused})
     if not export.reused:
         hook.log.info("Created %s", export.description)
         return export, False
     current = hook.get_export(export.family, export.export_id)
-    words = (
-        "Reusing %s (created %s, status: %s, possibly another user's): SEI returns the same export for identical"
-        " requests within 30 minutes"
-    )
+    words = "Reusing %s (created %s, status: %s, possibly another user's): identical requests return it for 30 minutes"
     created_at = current.created_at or "within the last 30 minutes"
     hook.log.info(words, export.description, created_at, current.status_word)
     try:
@@ -182,18 +179,6 @@ def create_or_resume(
         hook.explain(error, request.scope)
         raise
     return replace(current, reused=True), True
-
-
-def forget_export(export: Export, context: Mapping[str, Any], error: SEIFileError) -> None:
-    """Let the next try create another export, because this one's file cannot be had, and log when it can."""
-    from airflow_provider_sei.protocol.exports import reusable_seconds
-
-    error.retry_after = reusable_seconds(export, time.time())
-    _store_record(export, context, {})
-    words = (
-        "%s is forgotten, because its file cannot be had: the next try creates another (for %s s, SEI returns this one)"
-    )
-    log.warning(words, export.description, error.retry_after)
 
 
 class SEIDeliveryOperator(SEIBaseOperator):

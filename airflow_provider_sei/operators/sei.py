@@ -21,8 +21,8 @@ from airflow_provider_sei.operators._base import (
     SEIBaseOperator,
     SEIDeliveryOperator,
     create_or_resume,
-    forget_export,
     is_known,
+    store_record,
     stored_export,
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
@@ -214,11 +214,13 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         self, context: Context, event: Any = None, *, deadline: float | None = None, delay: bool = False
     ) -> dict[str, Any]:
         """Create the export; ``deadline`` (epoch seconds) is that of the try, if ``create_jitter`` has deferred it."""
+        from airflow_provider_sei.delivery.pipeline import check_destination
         from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
         # All arguments are parsed first: nothing waits or is created if one is invalid.
         request, identity = self._prepare(context)
         destination = self._resolve_destination(context, request)
+        check_destination(destination)
         deadline = self._execution_deadline(context) if deadline is None else deadline
         if delay:
             self._wait_to_create(context, identity, deadline)
@@ -284,14 +286,16 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         return self._deliver(context, export, Destination(**decisions["destination"]))
 
     def _deliver(self, context: Context, export: Export, destination: Destination) -> dict[str, Any]:
-
         self._export = None  # it does not keep running any more
         for warning in export.mismatches(self._scope):
             self.log.warning("%s", warning)
         try:
             delivered = self.hook.download_export(export, destination, verify_size=self.verify_size)
         except SEIFileError as error:
-            forget_export(export, context, error)
+            error.retry_after = export.reusable_seconds(time.time())
+            store_record(export, context, {})
+            words = "%s is forgotten: its file cannot be had. For %s s, SEI returns it to a retry; later, a new export"
+            self.log.warning(words, export.description, error.retry_after)
             raise
         return self._build_result(context, delivered, export)
 

@@ -81,6 +81,15 @@ class Export:
         """For messages: ``productivity export exp_7a8b9c0d``."""
         return f"{self.family} export {self.export_id}"
 
+    def reusable_seconds(self, now: float) -> str:
+        """Return for how many more seconds after ``now`` (epoch) an identical request returns this export."""
+        wait = float(_REUSE_SECONDS)
+        with suppress(ValueError):
+            created = datetime.fromisoformat(str(self.created_at))
+            created = created if created.tzinfo else created.replace(tzinfo=UTC)
+            wait = created.timestamp() + _REUSE_SECONDS - now + 1
+        return str(int(max(0.0, min(wait, _REUSE_SECONDS))))
+
     def mismatches(self, requested: Mapping[str, str | None]) -> list[str]:
         """Return a warning for each field that the server repeats differently from what was requested."""
         return [
@@ -203,17 +212,7 @@ def check_reused(export: Export, policy: str, *, now: float) -> None:
     if policy == "fail":
         raise error
     details = {name: getattr(error, name) for name in ("export_id", "vendor_code", "vendor_message")}
-    raise exceptions.SEIReusedExportFailedError(str(error), retry_after=reusable_seconds(export, now), **details)
-
-
-def reusable_seconds(export: Export, now: float) -> str:
-    """Return for how many more seconds after ``now`` (epoch) an identical request returns this export."""
-    wait = float(_REUSE_SECONDS)
-    with suppress(ValueError):
-        created = datetime.fromisoformat(str(export.created_at))
-        created = created if created.tzinfo else created.replace(tzinfo=UTC)
-        wait = created.timestamp() + _REUSE_SECONDS - now + 1
-    return str(int(max(0.0, min(wait, _REUSE_SECONDS))))
+    raise exceptions.SEIReusedExportFailedError(str(error), retry_after=export.reusable_seconds(now), **details)
 
 
 def export_period(export: Export) -> tuple[str, str]:

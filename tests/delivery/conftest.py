@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sei.delivery.pipeline import ExpectedFile
+from airflow_provider_sei.delivery.pipeline import ExpectedFile, find_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves a test's own folder out
 
@@ -90,6 +90,12 @@ def google(google_emulator: tuple[str, dict[str, Any]], monkeypatch: pytest.Monk
 def store(request: pytest.FixtureRequest) -> Any:
     """Each store in turn."""
     return request.getfixturevalue(request.param)
+
+
+def open_sink(folder: str, name: str) -> Any:
+    """Open an object of a folder."""
+    kind, path = find_store(folder)
+    return kind(path / name)
 
 
 class FakeBody:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.pipeline import deliver, open_folder
+from airflow_provider_sei.delivery.pipeline import deliver
 from airflow_provider_sei.delivery.remote import TempNameSink
-from airflow_provider_sei.exceptions import SEIDownloadError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError
+from tests.delivery.conftest import open_sink
 
 URL = "memory://folder/sei/"
 
@@ -47,7 +49,7 @@ def test_nothing_has_the_final_name_before_it_is_moved(fs: Any, monkeypatch: pyt
     uploads: list[str] = []
     put = fs.put_file
     monkeypatch.setattr(fs, "put_file", lambda source, name: uploads.append(name) or put(source, name))
-    sink = open_folder(URL)("x.csv")
+    sink = open_sink(URL, "x.csv")
     assert isinstance(sink, TempNameSink)
     sink.write(b"a\n")
     sink.commit(replace=True)
@@ -115,3 +117,30 @@ def test_a_copy_whose_source_cannot_be_removed_is_a_success(
     monkeypatch.setattr(MemoryFileSystem, "rm_file", refuse)
     assert deliver(body(b"a\n1\n"), Destination.from_arguments(f"{URL}request.csv"), expected).rows == 1
     assert objects(fs)["/folder/sei/request.csv"] == b"a\n1\n"
+
+
+class _AzureError(Exception):
+    status_code = 403
+
+
+@pytest.mark.parametrize(
+    ("error", "lasts"),
+    [
+        *((error, True) for error in (PermissionError("no"), _AzureError("no"), OSError("Forbidden: b/x\nno"))),
+        *((OSError(code, "no"), True) for code in (errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR)),
+        *((OSError(code, "no"), False) for code in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOENT)),
+        *((error, False) for error in (ConnectionResetError("no"), TimeoutError("no"), ValueError("no"))),
+    ],
+)
+def test_a_refusal_that_lasts_is_not_retried(
+    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, *, error: Exception, lasts: bool
+) -> None:
+    """In the words of the libraries of S3, Azure and Google, and of the operating system."""
+
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(fs, "put_file", fail)
+    with pytest.raises(SEIArgumentError if lasts else SEIDownloadError, match="no") as caught:
+        deliver(body(b"a\n1\n"), Destination.from_arguments(f"{URL}x.csv"), expected)
+    assert caught.value.retryable is not lasts

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_sei.delivery import s3 as s3_module
-from airflow_provider_sei.delivery.pipeline import open_folder
 from airflow_provider_sei.delivery.s3 import S3Sink
+from tests.delivery.conftest import open_sink
 
 MIB = 1024 * 1024
 
@@ -39,7 +39,7 @@ class Calls:
 @pytest.fixture
 def opened(s3: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[S3Sink, Calls]:
     """A sink, and the calls that it makes from now on."""
-    sink = open_folder(s3.url)("x.csv")
+    sink = open_sink(s3.url, "x.csv")
     assert isinstance(sink, S3Sink)
     calls = Calls(sink._fs)
     monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
@@ -112,9 +112,9 @@ class TestLeftBehind:
         """Once it has succeeded, and says so."""
         caplog.set_level(logging.INFO, "airflow_provider_sei")
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        self.leave(open_folder(s3.url)("x.csv"))
+        self.leave(open_sink(s3.url, "x.csv"))
         assert s3.unfinished() == ["sei/x.csv"]
-        sink = open_folder(s3.url)("x.csv")
+        sink = open_sink(s3.url, "x.csv")
         sink.write(b"a\n")
         assert s3.unfinished() == ["sei/x.csv"]
         sink.commit(replace=True)
@@ -124,15 +124,15 @@ class TestLeftBehind:
     def test_uploads_to_other_objects_are_nobody_elses_business(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also when their names begin alike."""
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        self.leave(open_folder(s3.url)("x.csv.gz"))
-        sink = open_folder(s3.url)("x.csv")
+        self.leave(open_sink(s3.url, "x.csv.gz"))
+        sink = open_sink(s3.url, "x.csv")
         sink.commit(replace=True)
         assert s3.unfinished() == ["sei/x.csv.gz"]
 
     def test_a_delivery_begun_later_is_left_alone(self, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is not one that was left behind."""
         monkeypatch.setattr(s3_module, "_PART", 5 * MIB)
-        first, second = open_folder(s3.url)("x.csv"), open_folder(s3.url)("x.csv")
+        first, second = open_sink(s3.url, "x.csv"), open_sink(s3.url, "x.csv")
         second.write(b"x" * 6 * MIB)
         first.commit(replace=True)
         assert s3.unfinished() == ["sei/x.csv"]
@@ -141,10 +141,10 @@ class TestLeftBehind:
 
     def test_a_key_that_may_not_list_uploads_delivers_nevertheless(self, s3: Any) -> None:
         """The right is not needed for anything else."""
-        probe = open_folder(s3.url)("x.csv")
+        probe = open_sink(s3.url, "x.csv")
         assert isinstance(probe, S3Sink)
         calls = Calls(probe._fs)
         calls.fail["list_multipart_uploads"] = PermissionError("denied")
-        sink = open_folder(s3.url)("x.csv")
+        sink = open_sink(s3.url, "x.csv")
         sink.commit(replace=True)
         assert calls.names == ["list_multipart_uploads", "put_object"]

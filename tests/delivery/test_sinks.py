@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.pipeline import deliver, open_folder
+from airflow_provider_sei.delivery.pipeline import check_destination, deliver
 from airflow_provider_sei.delivery.sinks import LocalSink
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.hooks.sei import SEIHook
+from tests.delivery.conftest import open_sink
 
 OLDER = b"older,content\n1,2\n"
 LARGE = 15_000_000  # bytes: three parts of a multipart upload
@@ -225,7 +227,7 @@ class TestEveryStore:
     def test_a_sink_that_is_closed_twice_minds_not(self, store: Any) -> None:
         """Before a commit and after it."""
         for commits in (False, True):
-            sink = open_folder(store.url)("x.csv")
+            sink = open_sink(store.url, "x.csv")
             sink.write(b"a\n")
             if commits:
                 sink.commit(replace=True)
@@ -233,19 +235,27 @@ class TestEveryStore:
             sink.close()
         assert store.objects() == {"x.csv": b"a\n"}
 
-    def test_a_store_that_fails_is_an_error_that_names_it(self, store: Any, body: Any, expected: Any) -> None:
-        """The destination is in the sentence; a retry may help."""
+    def test_a_bucket_or_a_folder_that_is_none_is_refused(self, store: Any, body: Any, expected: Any) -> None:
+        """Before anything is asked of SEI, and after it, without another try."""
         url = store.url.replace("bucket-", "absent-").replace("/store/", "/store/x.csv/y/") + "z.csv"
         store.put("x.csv", OLDER)
-        with pytest.raises(Exception, match="could not be stored at") as caught:
-            deliver(body(b"a\n1\n"), Destination.from_arguments(url), expected)
-        assert type(caught.value).__name__ == "SEIDownloadError"
+        destination = Destination.from_arguments(url)
+        for check in (partial(check_destination, destination), lambda: deliver(body(b"a\n1\n"), destination, expected)):
+            with pytest.raises(SEIArgumentError, match="cannot be written to") as caught:
+                check()
+            assert (caught.value.field, caught.value.retryable) == ("destination", False)
+
+    def test_a_place_that_can_be_written_to_is_not_refused(self, store: Any) -> None:
+        """Nothing is written for that. A part of the name that is not known yet counts as nothing."""
+        for name in ("", "x.csv", "new/x.csv", f"{{export_id}}/{'x' * 2000}.csv"):
+            check_destination(Destination.from_arguments(store.url + name))
+        assert (store.objects(), store.unfinished()) == ({}, [])
 
 
 @pytest.mark.parametrize("store", ["s3", "azure"], indirect=True)
 def test_a_store_that_can_refuses_by_itself_to_replace(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes between the look and the publishing loses nothing."""
-    sink = open_folder(store.url)("x.csv")
+    sink = open_sink(store.url, "x.csv")
     sink.write(b"a\n1\n")
     store.put("x.csv", OLDER)
     monkeypatch.setattr(sink, "existing_size", lambda: None)
@@ -401,6 +411,12 @@ class TestLocalSink:
         sink.close()
         assert list(tmp_path.iterdir()) == [], kind
 
+    def test_a_folder_without_permission_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The nearest one that exists; these tests may run as root, who has every permission."""
+        monkeypatch.setattr(os, "access", lambda path, *_, **__: path != tmp_path)
+        with pytest.raises(SEIArgumentError, match="Permission denied"):
+            check_destination(Destination.from_arguments(f"{tmp_path}/new/x/"))
+
     def test_the_next_delivery_of_the_same_name_removes_it(self, tmp_path: Path) -> None:
         """Its writer's lock has died with it."""
         killed = LocalSink(tmp_path / "x.csv")
@@ -454,14 +470,14 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path) -> None:
 
 def test_a_folder_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     """A task that runs as root could put a file in the place of /dev/null, under every process's feet."""
-    with pytest.raises(SEIArgumentError, match="end it with a slash"):
+    with pytest.raises(IsADirectoryError, match="end it with a slash"):
         LocalSink(tmp_path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     link = tmp_path / "link"
     link.symlink_to(pipe)
     for target in (pipe, link):
-        with pytest.raises(SEIArgumentError, match="is a device, a pipe or a socket: name a file"):
+        with pytest.raises(IsADirectoryError, match="is a device, a pipe or a socket: name a file"):
             LocalSink(target)
     assert stat.S_ISFIFO(pipe.lstat().st_mode)
     assert sorted(tmp_path.iterdir()) == [link, pipe]

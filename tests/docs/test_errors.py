@@ -128,7 +128,12 @@ def _store_fails(_: Stage) -> None:
 
 
 SCENES: dict[str, tuple[Scene, ...]] = {
-    "SEIArgumentError": (export(date_start="2024-05-01"), _project_is_missing, _object_exists),
+    "SEIArgumentError": (
+        export(date_start="2024-05-01"),
+        _project_is_missing,
+        _object_exists,
+        export(destination="moon://lake/sei/"),
+    ),
     "SEIConnectionError": (_server_is_down, fault("download", "cut", {"after_bytes": 100})),
     "SEIAuthError": (_key_is_wrong, _key_has_another_role),
     "SEINotFoundError": (lambda _: SEIHook().get_export("productivity", "exp_7a8b9c0d"),),

@@ -15,7 +15,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_sei import exceptions
-from airflow_provider_sei.operators.sei import SEIExportOperator
+from airflow_provider_sei.hooks.sei import SEIHook
+from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator, SEILegacyReportOperator
 from airflow_provider_sei.protocol.families import FAMILIES
 from tests.operators.conftest import REQUEST, operations
 
@@ -25,6 +26,38 @@ Fire = Callable[[Any], dict[str, Any]]
 JANUARY = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 DECISIONS = {"scope": {"family": "ba"}, "destination": {"url": "/x/a.csv"}, "reused": False}
 COMPLETED = {"family": "ba", "export_id": "exp_1", "status": "completed"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "words"),
+    [
+        ("{folder}/file/{{family}}/x.csv", "Not a directory"),
+        (f"{{folder}}/new/{'x' * 300}/", "File name too long"),
+        ("file://{folder}/a.csv", "is a folder"),
+        ("moon://lake/sei/", "Unsupported filesystem"),
+        ("sftp://lake/sei/", "No filesystem registered"),
+        ("abfs://nobody@lake/sei/", "isn't defined"),
+    ],
+)
+@pytest.mark.parametrize("kind", [SEIExportOperator, SEIDownloadExportOperator, SEILegacyReportOperator])
+def test_a_destination_that_cannot_be_written_to_is_refused_first(  # noqa: PLR0917 - fixtures
+    sei_connection: str, sei_server: Any, tmp_path: Path, kind: Any, destination: str, words: str
+) -> None:
+    """Nothing is created, downloaded or written, and there is no other try."""
+    (tmp_path / "file").touch()
+    (tmp_path / "a.csv").mkdir()
+    made = SEIHook(sei_connection).create_export(**REQUEST)
+    request = {
+        SEIExportOperator: REQUEST,
+        SEIDownloadExportOperator: {"family": made.family, "export_id": made.export_id},
+        SEILegacyReportOperator: {"collection_id": "456", **JANUARY},
+    }[kind]
+    operator = kind(task_id="x", sei_conn_id=sei_connection, destination=destination.format(folder=tmp_path), **request)
+    with pytest.raises(exceptions.SEIArgumentError, match=words) as caught:
+        operator.execute({})
+    assert caught.value.field == "destination"
+    assert set(operations(sei_server)[1:]) <= {"status"}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "file"]
 
 
 class TestResult:

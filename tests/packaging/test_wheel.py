@@ -115,10 +115,10 @@ def test_airflow_shows_its_parts(environment: Environment, what: str, column: st
 def test_a_missing_extra_is_named(environment: Environment) -> None:
     """The error says what to install."""
     code = (
-        "from airflow_provider_sei.delivery.pipeline import open_folder\n"
+        "from airflow_provider_sei.delivery.pipeline import find_store\n"
         "from airflow_provider_sei.exceptions import SEIArgumentError\n"
         "for url in ('s3://bucket/sei/', 'gs://bucket/sei/', 'abfs://container/sei/'):\n"
-        "    try:\n        open_folder(url)\n"
+        "    try:\n        find_store(url)\n"
         "    except SEIArgumentError as error:\n        print(error)\n"
     )
     output = environment.run("-c", code)
