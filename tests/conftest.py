@@ -115,6 +115,8 @@ def _read_request(connection: Any) -> bytes:
     while b"\r\n\r\n" not in data and (chunk := connection.recv(65536)):
         data += chunk
     head, _, body = data.partition(b"\r\n\r\n")
+    if b"100-continue" in head:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     lengths = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
     while lengths and len(body) < int(lengths[0]) and (chunk := connection.recv(65536)):
         body += chunk

@@ -39,6 +39,10 @@ _STORES: dict[str, tuple[Callable[[Any], Sink], str]] = {
     **dict.fromkeys(("abfs", "abfss", "adl", "az"), (SpooledSink, "azure")),
 }
 _LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+_S3_ADVICE = (
+    "; its key needs s3:PutObject. If the bucket's policy demands encryption, a storage class or an ACL, set it in the"
+    ' connection\'s extra: {"service_config": {"s3": {"extra_args": {"ServerSideEncryption": "aws:kms"}}}}'
+)
 _PROGRESS_SECONDS = 30.0
 _MB = 1_000_000
 _MIN_BLOCK = 128 * 1024  # bytes; smaller blocks cost more calls, larger ones fall out of the processor's cache
@@ -173,6 +177,7 @@ def _lasts(error: Exception) -> bool:
 
 
 def _refusal(url: str, error: Exception, advice: str = "") -> SEIArgumentError:
+    advice = _S3_ADVICE if url.startswith("s3") and isinstance(error, PermissionError) else advice
     msg = f"destination {url!r} cannot be written to: {' '.join(str(error).split())[:300]}{advice}"
     return SEIArgumentError(msg, field="destination")
 
@@ -310,8 +315,7 @@ class ContentPipeline:
             progress = f"{received / _MB:.1f}{total} MB received{percent}"
             if is_late:
                 words = f"was not complete in time: {progress} in {now - self._started:.0f} s"
-                words += "; raise download_timeout if the server is that slow"
-                raise self._expected.error(words, SEIDownloadError)
+                raise self._expected.error(words + "; raise download_timeout if the server is slow", SEIDownloadError)
             log.info("%s: %s", self._expected.description, progress)
 
     def _receive(self, body: Any) -> Iterator[bytes]:
@@ -463,5 +467,4 @@ def check_is_csv(start: bytes, name: str, encoding: str = "") -> None:
         _, message = (None, None) if found.startswith("binary") else quotable(start)
         quoted = f': "{message}"' if message else ""
         msg = f"{name} is not a CSV file: the server sent {found} instead{quoted}"
-        # A page is a gateway's: the file itself may be all right.
-        raise (SEIDownloadError if found == "an HTML page" else SEIFileError)(msg)
+        raise (SEIDownloadError if found == "an HTML page" else SEIFileError)(msg)  # a page is a gateway's

@@ -5,6 +5,7 @@ s3fs's own writer waits for each part before it accepts more, and uses a multipa
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 from contextlib import suppress
@@ -25,9 +26,13 @@ class S3Sink(RemoteObject):
     """Write one object; a successful delivery aborts the uploads that killed ones of the same object left behind."""
 
     def __init__(self, path: Any) -> None:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
         super().__init__(path)
         bucket, key, _ = self._fs.split_path(self._name)
-        self._object = {"Bucket": bucket, "Key": key}
+        # Called as S3Hook's own argument is, which a connection cannot set. s3fs sends what a method knows of them.
+        extra_args = S3Hook(aws_conn_id=path.conn_id).service_config.get("extra_args", {})
+        self._object = {**extra_args, "Bucket": bucket, "Key": key}
         self._unfinished = self._list_unfinished()
         self._upload: dict[str, Any] = {}
         self._parts: list[dict[str, Any]] = []
@@ -44,10 +49,9 @@ class S3Sink(RemoteObject):
 
     def commit(self, *, replace: bool) -> None:
         """Complete the upload, which makes the object visible; a small object is sent in one call."""
-        # S3 answers 412 if another writer was faster; stores without conditions ignore the header.
+        # S3 answers 412 if another writer was faster; stores without conditions ignore the header or answer 501.
         condition = {} if replace else {"IfNoneMatch": "*"}
         if not self._parts:
-            self._part.seek(0)
             self._call("put_object", Body=self._part, **condition)
         else:
             if self._part.tell():
@@ -83,11 +87,17 @@ class S3Sink(RemoteObject):
         # Created in this thread: a signal interrupts the main thread only, so it cannot come before the id is known.
         if not self._upload:
             self._upload = {"UploadId": self._call("create_multipart_upload")["UploadId"]}
-        body.seek(0)
         part["ETag"] = self._call("upload_part", **self._upload, **part, Body=body)["ETag"]
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        return self._fs.call_s3(method, **self._object, **arguments)
+        if body := arguments.get("Body"):
+            body.seek(0)
+        try:
+            return self._fs.call_s3(method, **self._object, **arguments)
+        except OSError as error:
+            if error.errno != errno.ENOSYS or not arguments.pop("IfNoneMatch", None):
+                raise
+        return self._call(method, **arguments)
 
     def _abort(self, upload_id: str) -> None:
         # If that fails, the bucket's lifecycle rule for incomplete uploads remains.

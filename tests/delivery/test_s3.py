@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from airflow_provider_sei import exceptions
 from airflow_provider_sei.delivery import s3 as s3_module
+from airflow_provider_sei.delivery.destination import Destination
+from airflow_provider_sei.delivery.pipeline import check_destination, deliver
 from airflow_provider_sei.delivery.s3 import S3Sink
 from tests.delivery.conftest import open_sink
 
@@ -139,12 +144,87 @@ class TestLeftBehind:
         second.commit(replace=True)
         assert len(s3.objects()["x.csv"]) == 6 * MIB
 
-    def test_a_key_that_may_not_list_uploads_delivers_nevertheless(self, s3: Any) -> None:
-        """The right is not needed for anything else."""
-        probe = open_sink(s3.url, "x.csv")
-        assert isinstance(probe, S3Sink)
-        calls = Calls(probe._fs)
-        calls.fail["list_multipart_uploads"] = PermissionError("denied")
-        sink = open_sink(s3.url, "x.csv")
+
+class TestPolicy:
+    """A bucket that demands headers, and a store that knows no conditions."""
+
+    EXTRA_ARGS: ClassVar = {
+        "ServerSideEncryption": "aws:kms",
+        "StorageClass": "STANDARD_IA",
+        "ACL": "bucket-owner-read",
+    }
+
+    @staticmethod
+    def connect(monkeypatch: pytest.MonkeyPatch, address: str, extra_args: dict[str, str]) -> None:
+        """Define the connection ``strict``."""
+        extra = {
+            "endpoint_url": address,
+            "region_name": "us-east-1",
+            "service_config": {"s3": {"extra_args": extra_args}},
+        }
+        connection = {"conn_type": "aws", "login": "x", "password": "x", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_STRICT", json.dumps(connection))
+
+    @pytest.mark.parametrize("size", [10, 6 * MIB])
+    def test_what_the_connection_says_is_sent(
+        self, s3: Any, s3_address: str, monkeypatch: pytest.MonkeyPatch, size: int
+    ) -> None:
+        """By each call that knows it: with one call, and with several."""
+        self.connect(monkeypatch, s3_address, self.EXTRA_ARGS)
+        sink = open_sink(s3.url.replace("lake@", "strict@"), "x.csv")
+        sink.write(b"x" * size)
         sink.commit(replace=True)
-        assert calls.names == ["list_multipart_uploads", "put_object"]
+        found = sink._fs.call_s3("head_object", **sink._object)
+        assert {name: found.get(name) for name in self.EXTRA_ARGS if name != "ACL"}.items() <= self.EXTRA_ARGS.items()
+        assert len(s3.objects()["x.csv"]) == size
+
+    @pytest.mark.parametrize("extra_args", [{}, EXTRA_ARGS])
+    def test_a_policy_is_satisfied_or_told_once(
+        self, raw_server: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, extra_args: dict[str, str]
+    ) -> None:
+        """Bucket and unfinished uploads may not even be looked at, which is no reason to refuse."""
+
+        def answer(request: bytes) -> bytes:
+            if request.startswith(b"PUT /lake/x.csv") and b"x-amz-server-side-encryption: aws:kms" in request:
+                return b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+            error = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(error)
+            return head if request.startswith(b"HEAD") else head + error
+
+        server = raw_server(answer)
+        self.connect(monkeypatch, server.origin, extra_args)
+        destination = Destination.from_arguments("s3://strict@lake/x.csv")
+        check_destination(destination)
+        if extra_args:
+            assert deliver(body(b"a\n1\n"), destination, expected).rows == 1
+            return
+        with pytest.raises(exceptions.SEIArgumentError, match=r'Access Denied.*"extra_args"') as caught:
+            deliver(body(b"a\n1\n"), destination, expected)
+        assert not caught.value.retryable
+        assert sum(request.startswith(b"PUT") for request in server.received) == 1
+
+    @pytest.mark.parametrize("size", [10, 6 * MIB])
+    def test_a_store_without_conditions_is_looked_at_instead(self, opened: Any, s3: Any, size: int) -> None:
+        """Some answer 501 to ``If-None-Match``."""
+        sink, calls = opened
+        made = calls._call
+
+        def refuse(method: str, **arguments: Any) -> Any:
+            if "IfNoneMatch" in arguments:
+                arguments["Body"].read() if "Body" in arguments else None
+                raise OSError(errno.ENOSYS, "A header implies functionality that is not implemented")
+            return made(method, **arguments)
+
+        calls._call = refuse
+        sink.write(b"x" * size)
+        sink.commit(replace=False)
+        assert len(s3.objects()["x.csv"]) == size
+
+    def test_a_token_that_has_expired_is_not_the_last_word(
+        self, opened: Any, body: Any, expected: Any, s3: Any
+    ) -> None:
+        """The next try gets another from the connection."""
+        _, calls = opened
+        calls.fail["put_object"] = PermissionError("The provided token has expired.")
+        with pytest.raises(exceptions.SEIDownloadError, match="expired"):
+            deliver(body(b"a\n1\n"), Destination.from_arguments(f"{s3.url}x.csv"), expected)
