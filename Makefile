@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer and make. Everything is installed into .venv, once; later runs need no network.
 #   make demo PYTHON=python3.12           with another Python
 #   make test PYTEST_ARGS="-k filenames"  some of the tests
-#   make matrix CELLS="airflow-2.11-py3.11 airflow-3.3-py3.13"
+#   make matrix CELLS="airflow-2.11-py3.11 airflow-3.4-py3.13"
 
 PYTHON ?= python3
 PYTEST_ARGS ?=

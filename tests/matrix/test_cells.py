@@ -6,9 +6,11 @@ import re
 import sys
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tests.matrix import __main__ as runner
-from tests.matrix.cells import CELLS, Cell
+from tests.matrix.cells import CELLS, FLOORS, Cell
 
 NAMES = [cell.name for cell in CELLS]
 
@@ -25,19 +27,35 @@ def test_constraints_pin_all_requirements(cell: Cell) -> None:
 
 def test_every_constraints_file_belongs_to_a_cell() -> None:
     """No file is left of a version that is no longer tested."""
-    assert sorted(path.stem for path in runner.CONSTRAINTS.glob("airflow-*.txt")) == sorted(NAMES)
+    assert sorted(path.stem for path in runner.CONSTRAINTS.glob("*-py3.*.txt")) == sorted(NAMES)
+
+
+def test_one_cell_has_the_floor_of_every_direct_dependency() -> None:
+    """What ``pyproject.toml`` accepts is tested, not just the newest."""
+    [cell] = [cell for cell in CELLS if set(FLOORS) <= set(cell.requirements)]
+    lines = (runner.CONSTRAINTS / f"{cell.name}.txt").read_text().splitlines()
+    pinned = {name: Version(version) for name, _, version in (line.partition("==") for line in lines)}
+    assert {line: pinned[(floor := Requirement(line)).name] in floor.specifier for line in FLOORS} == dict.fromkeys(
+        FLOORS, True
+    )
+
+
+def test_the_readme_names_the_exact_versions() -> None:
+    """Each with its Python, and no other."""
+    rows = re.findall(r"^\| (\d\.\d+\.\w+) +\| (\d\.\d+) ", (runner.ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows == [(cell.airflow, cell.python) for cell in CELLS]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=NAMES)
 def test_a_failed_cell_fails_the_run(
     cell: Cell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Except a pre-release. The others are run, too, and each has its line."""
+    """The others are run, too, and each has its line."""
     monkeypatch.setattr(sys, "argv", ["matrix"])
     monkeypatch.setattr(
         runner, "run", lambda each: runner.Outcome(cell=each, word="failed" if each == cell else "passed")
     )
-    assert runner.main() == (0 if cell.informational else 1)
+    assert runner.main() == 1
     table = capsys.readouterr().out
     assert [name for name in NAMES if name in table] == NAMES
 
