@@ -1,4 +1,4 @@
-"""A ``retry_policy`` for Airflow 3.3 and newer: no retries of permanent errors, and the server's ``Retry-After``.
+"""A ``retry_policy`` for Airflow 3.3 and newer: no retries of permanent errors, and waits as long as the server asks.
 
 ::
 
@@ -14,21 +14,38 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
 
-from airflow_provider_sei.exceptions import SEIError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEIRateLimitError, SEIReusedExportFailedError
 from airflow_provider_sei.protocol.retry import retry_after_seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 _MAX_DELAY = 6 * 60 * 60.0  # seconds
+_PASSING = (SEIRateLimitError, SEIReusedExportFailedError)
 
 
 class SEIRetryPolicy(RetryPolicy):
-    """Decides about this provider's errors; all others follow the task's own settings."""
+    """Decides about this provider's errors; all others follow the task's own settings.
+
+    On Airflow 3.4 and newer, what only takes time uses up no retry, and needs no ``retries``: after a 429, a 503, or a
+    failed export that SEI still returns for the same request (``reused_failed="retry"``), the task is rescheduled by
+    the time that the server asks for, or else by the task's ``retry_delay``.
+
+    :param reschedule_timeout: time after a try's first reschedule from which on such errors use up retries, too;
+        default 6 hours. ``None``: they always do, as on Airflow 3.3.
+    :raises SEIArgumentError: it is not positive.
+    """
+
+    def __init__(self, *, reschedule_timeout: timedelta | None = timedelta(hours=6)) -> None:
+        if reschedule_timeout is not None and reschedule_timeout <= timedelta(0):
+            msg = f"reschedule_timeout must be positive or None, not {reschedule_timeout}"
+            raise SEIArgumentError(msg, field="reschedule_timeout")
+        self.reschedule_timeout = reschedule_timeout
 
     def evaluate(
         self,
@@ -46,15 +63,21 @@ class SEIRetryPolicy(RetryPolicy):
         if not error.retryable:
             return RetryDecision.fail(reason=f"{type(error).__name__}: a retry cannot help")
         seconds = retry_after_seconds(error.retry_after, time.time(), cap=_MAX_DELAY)
-        if seconds is None:
-            return RetryDecision.default()
-        return RetryDecision.retry(delay=timedelta(seconds=seconds), reason=f"the server asks to wait {seconds:.0f} s")
+        delay = None if seconds is None else timedelta(seconds=seconds)
+        reason = "the server asks to wait" + ("" if seconds is None else f" {seconds:.0f} s")
+        takes_time = error.status_code == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, _PASSING)
+        reschedule: Any = getattr(RetryDecision, "reschedule", None)  # from Airflow 3.4 on
+        if takes_time and reschedule and self.reschedule_timeout:
+            decision: RetryDecision = reschedule(delay, reschedule_timeout=self.reschedule_timeout, reason=reason)
+            return decision
+        return RetryDecision.retry(delay=delay, reason=reason) if delay is not None else RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Return nothing: the policy has no settings."""
-        return {}
+        """Return the setting, in seconds."""
+        return {"reschedule_timeout": self.reschedule_timeout and self.reschedule_timeout.total_seconds()}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> SEIRetryPolicy:  # noqa: ARG003 - Airflow's signature
-        """Return the policy."""
-        return cls()
+    def deserialize(cls, data: dict[str, Any]) -> SEIRetryPolicy:
+        """Return the policy with that setting."""
+        seconds = data["reschedule_timeout"]
+        return cls(reschedule_timeout=seconds and timedelta(seconds=seconds))

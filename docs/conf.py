@@ -50,6 +50,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(str|int|float|bool|bytes|dict|list|tuple|set|frozenset|object|type|None|True|False|Any|optional)"),
     ("py:.*", r"(ValueError|TypeError|RuntimeError|LookupError|ImportError|FileExistsError|OSError|Exception)"),
     ("py:.*", r"(Context|DAG|Asset|AssetAlias|BaseOperator|TaskDeferred|AirflowNotFoundException|BaseException)"),
+    ("py:class", "timedelta"),
 ]
 
 autodoc_member_order = "bysource"

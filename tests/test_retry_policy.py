@@ -13,6 +13,8 @@ retry_policy = pytest.importorskip(
 from airflow_provider_sei import exceptions  # noqa: E402 - after the check of the version
 
 POLICY = retry_policy.SEIRetryPolicy()
+WAIT = "reschedule" if hasattr(retry_policy.RetryDecision, "reschedule") else "retry"  # Airflow 3.4 and newer
+WAIT_OR_DEFAULT = "reschedule" if WAIT == "reschedule" else "default"
 
 
 def caused_by(error: Exception) -> Exception:
@@ -27,9 +29,13 @@ def caused_by(error: Exception) -> Exception:
     [
         (exceptions.SEIExportFailedError("failed"), "fail", None),
         (caused_by(exceptions.SEIAuthError("wrong key")), "fail", None),
-        (exceptions.SEIRateLimitError("slow down", retry_after="90"), "retry", timedelta(seconds=90)),
-        (exceptions.SEIReusedExportFailedError("old", retry_after="1700"), "retry", timedelta(seconds=1700)),
-        (exceptions.SEIServerError("down", retry_after="999999"), "retry", timedelta(hours=6)),
+        (exceptions.SEIRateLimitError("slow down", retry_after="90"), WAIT, timedelta(seconds=90)),
+        (exceptions.SEIRateLimitError("slow down"), WAIT_OR_DEFAULT, None),
+        (exceptions.SEIReusedExportFailedError("old", retry_after="1700"), WAIT, timedelta(seconds=1700)),
+        (caused_by(exceptions.SEIServerError("down", status_code=503, retry_after="9")), WAIT, timedelta(seconds=9)),
+        (exceptions.SEIServerError("down", status_code=503), WAIT_OR_DEFAULT, None),
+        (exceptions.SEIServerError("broken", status_code=500), "default", None),
+        (exceptions.SEIServerError("broken", retry_after="999999"), "retry", timedelta(hours=6)),
         (exceptions.SEIConnectionError("cut off"), "default", None),
         (RuntimeError("another error"), "default", None),
     ],
@@ -42,6 +48,28 @@ def test_it_fails_permanent_errors_and_delays_as_the_server_asks(
     assert (decision.action.value, decision.retry_delay) == (action, delay)
 
 
-def test_it_can_be_serialized() -> None:
-    """Airflow keeps it with the DAG."""
-    assert isinstance(retry_policy.SEIRetryPolicy.deserialize(POLICY.serialize()), retry_policy.SEIRetryPolicy)
+def test_a_reschedule_is_bounded_and_optional() -> None:
+    """Airflow needs a bound; without one, what only takes time uses up retries, as on Airflow 3.3."""
+    error = exceptions.SEIRateLimitError("slow down", retry_after="90")
+    assert getattr(POLICY.evaluate(error, 1, 3), "reschedule_timeout", None) in (None, timedelta(hours=6))
+    assert retry_policy.SEIRetryPolicy(reschedule_timeout=None).evaluate(error, 1, 3).action.value == "retry"
+    with pytest.raises(exceptions.SEIArgumentError, match="reschedule_timeout"):
+        retry_policy.SEIRetryPolicy(reschedule_timeout=timedelta(0))
+
+
+def test_a_policy_before_it_in_a_chain_decides_first() -> None:
+    """And it decides where the first one does not."""
+    from airflow.providers.common.compat.sdk import ChainRetryPolicy, ExceptionRetryPolicy, RetryAction, RetryRule
+
+    own = ExceptionRetryPolicy([RetryRule(KeyError, RetryAction.FAIL)])
+    chain = ChainRetryPolicy([own, POLICY])
+    errors = (KeyError("own"), exceptions.SEIRateLimitError("slow down"), RuntimeError("another error"))
+    assert [chain.evaluate(error, 1, 3).action.value for error in errors] == ["fail", WAIT_OR_DEFAULT, "default"]
+
+
+@pytest.mark.parametrize("timeout", [timedelta(minutes=5), None])
+def test_it_can_be_serialized(timeout: timedelta | None) -> None:
+    """With its setting."""
+    policy = retry_policy.SEIRetryPolicy(reschedule_timeout=timeout)
+    again = retry_policy.SEIRetryPolicy.deserialize(policy.serialize())
+    assert again.reschedule_timeout == timeout
