@@ -69,6 +69,7 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
     :param project_identifier: Harness project, instead of the connection's.
     :param org_identifier: Harness organisation, instead of the connection's.
     :param auth_header: header that carries the key, instead of the connection's.
+    :param queue: the triggerer queue that it runs on (Airflow 3.4 and newer).
     """
 
     def __init__(
@@ -83,11 +84,16 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
         project_identifier: str | None = None,
         org_identifier: str | None = None,
         auth_header: str | None = None,
+        queue: str | None = None,
     ) -> None:
         if BaseEventTrigger is BaseTrigger:  # on Airflow 2, where nothing would ever run this trigger
             msg = "SEIExportCompletedTrigger is for asset watchers, which Airflow has from 3.0 on"
             raise NotImplementedError(msg)
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
+        arguments = {} if queue is None else {"queue": queue}
+        super().__init__(**arguments)  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
+        if queue is not None and getattr(self, "queue", None) != queue:
+            msg = f"only Airflow 3.4 and newer can put a watcher on a triggerer queue; leave out {queue=}"
+            raise NotImplementedError(msg)
         self.family, self.team_id, self.org_tree_name = family, team_id, org_tree_name
         self.since, self.poll_interval, self.sei_conn_id = since, poll_interval, sei_conn_id
         self.project_identifier, self.org_identifier = project_identifier, org_identifier

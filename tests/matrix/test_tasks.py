@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from airflow.models.trigger import Trigger
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, AssetAlias, TaskDeferred
 from fsspec.implementations.memory import MemoryFileSystem
+from packaging.version import Version
 
 from airflow_provider_sei.assets import scope_asset
 from airflow_provider_sei.hooks.sei import SEIHook
@@ -24,6 +26,7 @@ from airflow_provider_sei.operators.sei import (
 )
 from airflow_provider_sei.sensors.sei import SEIExportSensor
 from airflow_provider_sei.triggers.sei import SEIExportTrigger
+from airflow_provider_sei.triggers.watcher import SEIExportCompletedTrigger
 
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 REQUEST = {"family": "productivity", "team_id": "456", **PERIOD}
@@ -187,3 +190,17 @@ def test_a_permanent_error_fails_the_task_without_retries(
     with pytest.raises(AirflowFailException, match="401"):
         SEIExportOperator(task_id="export", destination=folder, **REQUEST).execute({})
     assert sei_server.exports == []
+
+
+def test_a_watcher_can_be_put_on_a_triggerers_queue(airflow_version: Version) -> None:
+    """Airflow reads it when it parses the DAG, and keeps it apart from the trigger's arguments."""
+    make = partial(SEIExportCompletedTrigger, family="ba", queue="reports")
+    if airflow_version < Version("3.4"):
+        with pytest.raises(NotImplementedError, match=r"3\.0 on|Airflow 3\.4 and newer"):
+            make()
+        return
+    from airflow.serialization.encoders import encode_trigger
+
+    encoded = encode_trigger(make())
+    assert (encoded["queue"], "queue" in encoded["kwargs"]) == ("reports", False)
+    assert "queue" not in encode_trigger(SEIExportCompletedTrigger(**encoded["kwargs"]))
