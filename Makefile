@@ -59,6 +59,7 @@ mutation: $(INSTALLED) ## change protocol/ in small ways, and report changes tha
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select AIR .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 

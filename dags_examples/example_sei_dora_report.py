@@ -40,7 +40,7 @@ with DAG("sei_dora_report", schedule=None, params=PARAMS, tags=["sei"], doc_md=_
     )
 
     # If a team fails, the page says so; the group's summary fails, and with it the run.
-    @task(trigger_rule="all_done")
+    @task(trigger_rule="all_done", multiple_outputs=False)
     def write_report(params: dict[str, Any], ti: Any) -> dict[str, Any]:
         """Write the page from what was delivered."""
         import dora_report
