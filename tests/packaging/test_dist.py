@@ -65,6 +65,8 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> N
     """No tests, demo or documentation; but its data, the type marker and the licence."""
     names = {Path(name) for name in wheel.namelist()}
     package = {path.relative_to(ROOT) for path in (ROOT / "airflow_provider_sei").rglob("*.py")}
+    examples = (ROOT / "dags_examples").glob("*.py")
+    package |= {Path("airflow_provider_sei", "example_dags", path.name) for path in examples}
     assert {path for path in names if path.suffix == ".py"} == package
     assert {path.parts[0] for path in names} == {"airflow_provider_sei", f"{NAME}.dist-info"}
     assert {path.name for path in names - package} == {

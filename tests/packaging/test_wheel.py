@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,12 +58,10 @@ def test_nothing_comes_from_this_tree(environment: Environment) -> None:
 
 
 def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path: Path) -> None:
-    """Created, deferred, downloaded: the server's file."""
-    dags = environment.home / "dags"
-    dags.mkdir()
-    shutil.copy(ROOT / "dags_examples" / "example_sei_export.py", dags)
+    """One of those inside the package: created, deferred, downloaded; the server's file."""
+    shown = environment.run("-c", "import airflow_provider_sei.example_dags as examples; print(*examples.__path__)")
     environment.environment |= {
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__DAGS_FOLDER": shown.strip(),
         "AIRFLOW_CONN_SEI_DEFAULT": json.dumps(
             {
                 "conn_type": "harness_sei",
