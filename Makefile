@@ -63,8 +63,9 @@ lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning is an error
-	@$(BIN)/python -m sphinx -M html docs docs/_build -W --keep-going -n -q --fresh-env
+docs: $(INSTALLED) ## build the documentation into docs/_build/html, also as plain text; a warning is an error
+	@$(BIN)/python -m sphinx -b html -d docs/_build/doctrees docs docs/_build/html -W --keep-going -n -q --fresh-env
+	@$(BIN)/python -m sphinx -b text -d docs/_build/doctrees docs docs/_build/html/text -W --keep-going -n -q
 	@echo "docs/_build/html/index.html"
 
 dist: $(INSTALLED) ## build the wheel and the source distribution into dist/, and check their metadata

@@ -8,7 +8,9 @@ import os
 import shutil
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
@@ -26,8 +28,9 @@ import airflow_provider_sei  # noqa: E402 - likewise
 tables.write(DOCS / "_build" / "tables")
 
 project = "airflow-provider-sei"
-author = "the airflow-provider-sei contributors"
-copyright = "the airflow-provider-sei contributors, Apache License 2.0"  # noqa: A001 - Sphinx's name
+about = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
+author = about["authors"][0]["name"]
+copyright = f"{author}, Apache License 2.0"  # noqa: A001 - Sphinx's name
 version = release = airflow_provider_sei.__version__
 
 extensions = [
@@ -63,5 +66,21 @@ html_title = f"airflow-provider-sei {release}"
 html_static_path = ["_static"]
 html_css_files = ["sei.css"]
 html_show_sphinx = False
+if source := about["urls"].get("Source"):  # then each page links to its source, to view and to edit it
+    html_theme_options = {"source_repository": source, "source_branch": "main", "source_directory": "docs/"}
 html_copy_source = False
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def list_texts(app: Any, error: Exception | None) -> None:
+    """Write ``llms.txt``: the title of each page, and where its plain text is, which ``make docs`` builds as well."""
+    if error is None and app.builder.name == "html":
+        titles = {name: app.env.titles[name].astext() for name in app.env.collect_relations()}
+        lines = [f"# {project} {release}", "", f"> {about['description']}", ""]
+        lines += [f"- [{title}](text/{name}.txt)" for name, title in titles.items()]
+        Path(app.outdir, "llms.txt").write_text("\n".join(lines) + "\n")
+
+
+def setup(app: Any) -> None:
+    """Register what is not an extension of its own."""
+    app.connect("build-finished", list_texts)

@@ -19,9 +19,10 @@ DESTINATIONS = ("s3://aws_default@lake/sei/", "/tmp/sei/")  # noqa: S108 - as on
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the documentation as ``make docs`` does; a warning is an error."""
     folder = tmp_path_factory.mktemp("docs")
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-n", "-q", str(DOCS), str(folder)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    for builder, into in (("html", folder), ("text", folder / "text")):
+        command = [sys.executable, "-m", "sphinx", "-b", builder, "-d", f"{folder}/.doctrees", DOCS, into]
+        done = subprocess.run([*command, "-W", "--keep-going", "-n", "-q"], check=False, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
     return folder
 
 

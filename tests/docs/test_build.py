@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from sphinx.util.inventory import InventoryFile
 
-from tests.docs.pages import PAGES, README, ROOT, links, name_of
+from tests.docs.pages import DOCS, PAGES, README, ROOT, links, name_of
 from tests.test_public_names import PUBLIC
 
 # Fixtures are not Python objects of the reference; docs/testing.md describes them.
@@ -30,6 +30,7 @@ class _Page(HTMLParser):
         super().__init__()
         self.ids: set[str] = set()
         self.links: set[str] = set()
+        self.loaded: set[str] = set()
         self.feed(file.read_text())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -38,8 +39,10 @@ class _Page(HTMLParser):
             self.ids.add(given["id"])
         if tag == "a" and "href" in given:
             self.links.add(given["href"])
-        elif tag == "img" and "src" in given:
-            self.links.add(given["src"])
+        elif tag in {"img", "script"} and "src" in given:
+            self.loaded.add(given["src"])
+        elif tag == "link" and given.get("rel") != "canonical":
+            self.loaded.add(given["href"])
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def test_every_internal_link_resolves(pages: dict[Path, _Page]) -> None:
     """To an existing page, and to an existing id on it."""
     broken = []
     for file, page in pages.items():
-        for link in page.links:
+        for link in page.links | page.loaded:
             parts = urlsplit(link)
             if parts.scheme:
                 continue
@@ -61,6 +64,26 @@ def test_every_internal_link_resolves(pages: dict[Path, _Page]) -> None:
             if not target.exists() or (has_id and unquote(parts.fragment) not in pages[target].ids):
                 broken.append((file.name, link))
     assert broken == []
+
+
+def test_it_works_without_a_network(pages: dict[Path, _Page]) -> None:
+    """Pages, search and pictures load nothing from elsewhere."""
+    assert {
+        link for page in pages.values() for link in page.loaded if urlsplit(link).scheme not in {"", "data"}
+    } == set()
+
+
+def test_the_index_and_the_list_of_plain_texts_have_every_page(built: Path, pages: dict[Path, _Page]) -> None:
+    """``llms.txt`` names each page and its text."""
+    names = {
+        path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md") if "_build" not in path.parts
+    }
+    assert {f"{name}.html" for name in names - {"index"}} <= {
+        link.partition("#")[0] for link in pages[built / "index.html"].links
+    }
+    listed = re.findall(r"^- \[.+\]\((.+)\)$", (built / "llms.txt").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(f"text/{name}.txt" for name in names)
+    assert [name for name in listed if not (built / name).read_text().strip()] == []
 
 
 @pytest.mark.parametrize(("module", "names"), REFERENCE.items())

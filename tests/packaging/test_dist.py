@@ -103,6 +103,7 @@ def test_its_metadata_is_complete(metadata: email.message.Message) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata.get_all("License-File") == ["LICENSE"]
     assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["Author"] == "the airflow-provider-sei contributors"
     assert {"Framework :: Apache Airflow :: Provider", "Typing :: Typed"} <= set(metadata.get_all("Classifier"))
 
 
