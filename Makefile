@@ -16,7 +16,7 @@ MODULES := $(basename $(notdir $(wildcard airflow_provider_sei/protocol/[a-z]*.p
 NOT_BESIDE_GOOGLE := tenacity|openai|importlib-metadata
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test live-test screenshots coverage mutation lint docs dist wheel-test extras-test bench matrix cluster-test constraints matrix-constraints clean
+.PHONY: help demo up down test live-test screenshots coverage mutation lint docs dist release-check wheel-test extras-test bench matrix cluster-test constraints matrix-constraints clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -72,6 +72,12 @@ dist: $(INSTALLED) ## build the wheel and the source distribution into dist/, an
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build
 	@exec $(BIN)/python -m twine check --strict dist/*
+
+release-check: dist ## check that dist/ can be published as it is: version, changelog, builds, the wheel on an Airflow
+	@$(BIN)/python -m pytest -q -m "live or not live" tests/packaging/release_checks.py tests/packaging/test_dist.py \
+	  tests/packaging/test_wheel.py $(PYTEST_ARGS)
+	@cd dist && sha256sum *
+	@echo "Nothing was published. To publish: $(BIN)/python -m twine upload dist/*"
 
 wheel-test: $(INSTALLED) ## install the wheel into an empty environment, and run an example DAG
 	@exec $(BIN)/python -m pytest -m live tests/packaging/test_wheel.py $(PYTEST_ARGS)

@@ -13,12 +13,14 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 import airflow_provider_sei
 from tests.packaging.conftest import ROOT
+from tests.packaging.release_checks import unfinished
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAME = f"airflow_provider_sei-{airflow_provider_sei.__version__}"
@@ -117,3 +119,22 @@ def test_every_extra_is_declared(metadata: email.message.Message) -> None:
     """Among them those that an error advises to install."""
     assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
     assert {"s3", "gcs", "azure"} <= set(metadata.get_all("Provides-Extra"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "left"),
+    [
+        ("## [Unreleased]\n\n## [0.2.0] - 2026-01-31\n\n- x\n\n## [0.1.0] - 2025-01-31\n", ""),
+        ("## [Unreleased]\n\n- z\n\n## [0.2.0] - 2026-01-31\n\n- x\n", "without an entry"),
+        ("## [0.2.0] - 2026-01-31\n\n- x\n", "[Unreleased]"),
+        ("## [Unreleased]\n\n## [0.1.0] - 2026-01-31\n\n- x\n", "must be [0.2.0]"),
+        ("## [Unreleased]\n\n## [0.2.0] - 2026-02-02\n\n- x\n", "not in the future"),
+        ("## [Unreleased]\n\n## [0.2.0] - 2026-01-31\n\n## [0.1.0] - 2025-01-31\n", "nothing is said"),
+        ("## [Unreleased]\n", "must be [0.2.0]"),
+    ],
+)
+def test_an_unfinished_changelog_stops_a_release(sections: str, left: str) -> None:
+    """``make release-check`` says what is left to do."""
+    found = unfinished(f"# Changelog\n\n{sections}", "0.2.0", date(2026, 2, 1))
+    assert left in found
+    assert bool(left) == bool(found)
