@@ -57,11 +57,12 @@ mutation: $(INSTALLED) ## change protocol/ in small ways, and report changes tha
 	@$(BIN)/python -m mutmut run $(MODULES:%='airflow_provider_sei.protocol.%.*')
 	@exec $(BIN)/python -m mutmut results
 
-lint: $(INSTALLED) ## check style and types
+lint: $(INSTALLED) ## check style, types and the workflow file
 	$(BIN)/ruff check .
 	$(BIN)/ruff check --preview --select AIR .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 docs: $(INSTALLED) ## build the documentation into docs/_build/html, also as plain text; a warning is an error
 	@$(BIN)/python -m sphinx -b html -d docs/_build/doctrees docs docs/_build/html -W --keep-going -n -q --fresh-env
@@ -112,7 +113,7 @@ screenshots: $(INSTALLED) ## take the pictures in docs/images/ again; needs chro
 cluster-test: $(CLUSTER)/installed ## kill processes of a Celery cluster while twenty exports are running
 	@exec $(CLUSTER)/bin/python -m pytest -s -p no:cacheprovider --tb=short -m live tests/cluster $(PYTEST_ARGS)
 
-constraints: $(INSTALLED) ## update constraints.txt, with one version of each package for Python 3.11 to 3.13
+constraints: $(INSTALLED) ## update constraints.txt, with one version of each package for Python 3.11 to 3.14
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --group dev --group bench --group mutation \
 	  pyproject.toml -o .venv/resolved.txt

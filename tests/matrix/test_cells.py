@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -44,6 +45,15 @@ def test_the_readme_names_the_exact_versions() -> None:
     """Each with its Python, and no other."""
     rows = re.findall(r"^\| (\d\.\d+\.\w+) +\| (\d\.\d+) ", (runner.ROOT / "README.md").read_text(), re.MULTILINE)
     assert rows == [(cell.airflow, cell.python) for cell in CELLS]
+
+
+def test_the_workflow_runs_every_piece_and_every_cell() -> None:
+    """A fork checks what ``.ci/run`` checks, and the whole matrix."""
+    jobs = yaml.safe_load((runner.ROOT / ".github" / "workflows" / "checks.yml").read_text())["jobs"]
+    pieces = re.findall(r"^  ([a-z-]+) +#", (runner.ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert {*jobs["piece"]["strategy"]["matrix"]["piece"], "matrix"} == set(pieces)
+    cells = jobs["matrix"]["strategy"]["matrix"]["include"]
+    assert [(cell["cell"], cell["python"]) for cell in cells] == [(cell.name, cell.python) for cell in CELLS]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=NAMES)
