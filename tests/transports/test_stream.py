@@ -89,7 +89,7 @@ def test_opening_is_retried(
         (305, errors.SEIUnexpectedResponseError),
         (401, errors.SEIAuthError),
         (404, errors.SEINotFoundError),
-        (410, errors.SEIBadRequestError),
+        (410, errors.SEINotFoundError),
     ],
 )
 def test_a_refusal_is_not_retried(
