@@ -35,11 +35,11 @@ def records(content: bytes) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("family", "sha256"),
     [
-        ("productivity", "ce80ab1f85b9169c1e940728998eaa695b88f7d3dfe1ba9c8c60bc95de0936d8"),
-        ("efficiency", "4b4d2318ca25a59578d8bbe4806f3a2f0753e3a1ddd46bac435b9affe942160b"),
-        ("sprint", "4c8ec642d4b4aadffc18ffb6de1206ee5cbaa61d65a4814db6bd991799648b88"),
-        ("ba", "42d15ceadc5f5efcaec4d16671ee50ef2324432e09f6ff15cde14e65d0efeb81"),
-        ("ticket-data", "d533a0a59d73d8c1ab46f93049de3e5739e9e2065b169867bac2fd01772448a9"),
+        ("productivity", "568b71ab845702e1605b22deb297937a797317ea723eeee1d018f78fa265fd05"),
+        ("efficiency", "e8ace37d54f91747c8f7acd34fb5f2ebed62834ad97077458703197fe06b7437"),
+        ("sprint", "045e8dd42fe5684b191739e2ad814d5a437341b89f7a5b48039db2f49fb2f132"),
+        ("ba", "03670ad94ec1dd82cb1a5d3f5bf1f27cdde7a25a69ac48079beb0347d1a7f6ca"),
+        ("ticket-data", "45524744d0668194450a8746113b8f005ff046335b46c65d3d9faec7a8ac9011"),
     ],
 )
 def test_the_same_request_gives_the_same_bytes(family: str, sha256: str) -> None:
@@ -63,6 +63,17 @@ def test_efficiency_is_split_by_work_category_and_limited_to_a_manager() -> None
     assert teams_in_scope(ORGANISATION, manager | {"teamId": "1"}) == managed[:1]
     assert teams_in_scope(ORGANISATION, manager | {"orgTreeName": "Support"}) == []
     assert teams_in_scope(ORGANISATION, {"managerEmailId": "nobody@company.example"}) is None
+
+
+def test_figures_have_a_trend_that_the_rating_follows() -> None:
+    """From month to month they change little, over the years a lot."""
+    years = {"start": "2023-01-01", "end": "2028-12-31"}
+    file = export("efficiency", scope={"teamId": "456"}, dateRange=years, metricGroups=["cfr", "rating"])
+    found = [(float(row[-2]), row[-1]) for row in records(file.body.content())[1:] if row[-2]]
+    rates = [rate for rate, _ in found]
+    assert max(rates) - min(rates) > 5 * max(abs(after - before) for before, after in itertools.pairwise(rates))
+    assert max(rate for rate, rating in found if rating == "Elite") < 20
+    assert min(rate for rate, rating in found if rating == "Low") > 40
 
 
 def test_names_have_what_breaks_careless_scripts() -> None:
