@@ -22,14 +22,20 @@ NOT_BESIDE_GOOGLE := tenacity|openai|importlib-metadata
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# pip uses the machine's own configuration: index, proxy and certificates.
+# pip uses the machine's own configuration: index, proxy and certificates. Its output is shortened to one line per stage.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=...") if sys.version_info < (3, 11) else None'
-	@echo "Installing into .venv (about a minute) ..."
+	@echo "Installing Airflow and the tools into .venv, once: two to five minutes ..."
 	@$(PYTHON) -m venv .venv
+	@rm -f $@
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt pip
-	@$(BIN)/python -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt --group dev --editable .
-	@touch $@
+	@{ PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --progress-bar off --constraint constraints.txt \
+	  --build-constraint constraints.txt --group dev --editable . && touch $@; } | { found=0; while read -r line; do \
+	  case "$$line" in \
+	    Collecting*) found=$$((found + 1)); [ $$((found % 50)) -ne 0 ] || echo "  $$found packages found" ;; \
+	    "Installing collected"*) echo "  installing $$found packages" ;; \
+	  esac; done; }
+	@test -e $@
 
 demo: $(INSTALLED) ## run the example DAGs on a real Airflow, and check every delivered file
 	@exec $(BIN)/python -m demo run
