@@ -1,4 +1,4 @@
-"""Deliver the DORA metrics of several teams, and make one HTML page of them.
+"""Deliver the DORA metrics of several teams, and make one HTML page of ratings, figures and charts.
 
 The page works offline and needs no other file. Copy `dora_report.py` along with this file, and install `duckdb` and
 `matplotlib` where the tasks run.
@@ -16,8 +16,8 @@ from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 PARAMS = {
     "org_tree_name": Param("Engineering", type=["null", "string"], description="Organisation tree; none means all"),
     "team_ids": Param([], type="array", items={"type": "string"}, description="Only these of its leaf teams"),
-    "date_start": Param("2024-01-01", type="string", format="date", description="First day"),
-    "date_end": Param("2024-06-30", type="string", format="date", description="Last day (inclusive)"),
+    "date_start": Param("2025-01-01", type="string", format="date", description="First day"),
+    "date_end": Param("2025-12-31", type="string", format="date", description="Last day (inclusive)"),
     "destination": Param("/tmp/sei/", type="string", description="Folder for files and page; ends with a slash"),
 }
 
@@ -30,12 +30,13 @@ with DAG("sei_dora_report", schedule=None, params=PARAMS, tags=["sei"], doc_md=_
         family="efficiency",
         date_start="{{ params.date_start }}",
         date_end="{{ params.date_end }}",
-        metric_groups=["lttc", "df", "cfr", "mttr"],
+        metric_groups=["lttc", "df", "cfr", "mttr", "rating"],
         granularity="MONTHLY",
         aggregation="mean",
         destination="{{ params.destination }}",
         retries=2,
         retry_delay=timedelta(seconds=30),
+        doc_md="Delivers the DORA metrics of **one team**; *Mapped task instances* lists the teams.",
         create_jitter=0,  # for a few dozen teams; with more, use the default
     )
 

@@ -16,7 +16,7 @@ def test_the_page_is_made_of_what_was_delivered(run: Any, sei_server: Any) -> No
     assert dag_run.state == "success"
     [returned] = results(dag_run, "write_report")
     empty = sei_server.organisation.teams["1007"].name
-    assert (returned["files"], returned["warnings"]) == (2, [f"{empty} (1007): its file has no records"])
+    assert (returned["files"], returned["warnings"]) == (2, [f"{empty} (1007): SEI has no data in this period"])
     page = Path(returned["page"].removeprefix("file://")).read_text("utf-8")
     shas = {record.request["scope"]["teamId"]: record.csv_sha256 for record in sei_server.exports}
     assert {team for team, sha256 in shas.items() if sha256 in page} == {"456", "123"}
@@ -29,14 +29,14 @@ def test_a_failed_team_is_named_and_the_others_are_shown(run: Any, sei_server: A
     assert run("sei_dora_report", team_ids=TEAMS).state == "failed"
     [page] = [file.read_text("utf-8") for file in tmp_path.glob("*.html")]
     failed, *others = sei_server.exports
-    assert f"({failed.request['scope']['teamId']}): its export failed" in page
+    assert f"({failed.request['scope']['teamId']}): the export failed" in page
     assert all((other.csv_sha256 in page) == bool(other.rows) for other in others)
 
 
 def test_without_a_single_file_there_is_no_page(run: Any, sei_server: Any, tmp_path: Path) -> None:
     """An older one is kept."""
     sei_server.faults.add("create", "outcome", status="failed", error="Out of memory", times=None)
-    older = tmp_path / "dora_2024-01-01_2024-06-30.html"
+    older = tmp_path / "dora_2025-01-01_2025-12-31.html"
     older.write_text("older")
     assert run("sei_dora_report", team_ids=["456"]).state == "failed"
     assert older.read_text() == "older"

@@ -18,6 +18,7 @@ from tests.delivery import store_servers
 
 HEADER = "Granularity,Team,Team_Hierarchy,Start_Date,End_Date,"
 METRICS = "LTTC_Mean_Days,DF_Deployment_Count,CFR_Percent,MTTR_Mean_Hours"
+RATED = f"{METRICS},Overall_Rating"
 
 
 def csv(*records: str, columns: str = METRICS) -> bytes:
@@ -69,9 +70,9 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def show(tmp_path: Path) -> Callable[..., Page]:
-    """Deliver files for the teams 0, 1, ..., make the page for January to March 2024, and read it."""
+    """Deliver files for the teams 0, 1, ..., make the page for months of 2024, and read it."""
 
-    def make(*files: bytes | None, compress: bool = False) -> Page:
+    def make(*files: bytes | None, compress: bool = False, end: str = "2024-03-31") -> Page:
         results = []
         for number, content in enumerate(files):
             path = tmp_path / f"delivered [{number}]*.csv"
@@ -80,9 +81,9 @@ def show(tmp_path: Path) -> Callable[..., Page]:
             rows = max((content or b"").count(b"\n") - 1, 0)
             results.append(None if content is None else result_of(f"file://{path}", stored, rows))
         teams = [{"team_id": str(number), "name": f"Team {number}"} for number in range(len(files))]
-        params = {"destination": f"{tmp_path}/", "date_start": "2024-01-01", "date_end": "2024-03-31"}
-        returned = write_report(teams, results, params)
-        assert returned["page"] == f"file://{tmp_path}/dora_2024-01-01_2024-03-31.html"
+        dates = {"date_start": "2024-01-01", "date_end": end, "org_tree_name": "R&D"}
+        returned = write_report(teams, results, {"destination": f"{tmp_path}/", **dates})
+        assert returned["page"] == f"file://{tmp_path}/dora_2024-01-01_{end}.html"
         return Page(Path(returned["page"].removeprefix("file://")).read_text("utf-8"))
 
     return make
@@ -93,25 +94,40 @@ class TestFigures:
 
     @pytest.mark.parametrize("compress", [False, True])
     def test_each_team_has_its_figures_by_month(self, show: Any, *, compress: bool) -> None:
-        """With a dash where there are none; tiles have the newest median and its change; each metric has a chart."""
+        """With a dash where there are none; deployments by day; each metric has a chart with a line for elite."""
         page = show(
-            csv("B|2024-01-01|1.5,10,20,3", "B|2024-02-01|2,12,,4"), csv("a|2024-01-01|3.5,4,30,5"), compress=compress
+            csv("B|2024-01-01|1.5,31,20,3", "B|2024-02-01|2,58,,4"), csv("a|2024-01-01|3.5,6.2,30,5"), compress=compress
         )
-        assert "a Jan 2024 3.5 4 30 5 a Feb 2024 – – – – a Mar 2024 – – – – B Jan 2024 1.5 10 20 3" in page.text
-        assert "Lead time for changes 2 days February 2024, -20% on January (better)" in page.text
-        assert "Deployment frequency 12 per month February 2024, +71% on January (better)" in page.text
-        assert "Change failure rate 25 % January 2024 Time to restore" in page.text
-        assert len(page.charts) == 4
+        empty = "– – – – –"
+        assert (
+            f"a Jan 2024 – 3.5 0.20 30.0 5.0 a Feb 2024 {empty} a Mar 2024 {empty} B Jan 2024 – 1.5 1.00" in page.text
+        )
+        assert "B Feb 2024 – 2.0 2.00 – 4.0" in page.text
+        assert [chart.count(">elite</text>") for chart in page.charts] == [1] * 4
+        assert page.text.startswith("DORA metrics of R&D, January to March 2024 ")
         assert "Missing data" not in page.text
+
+    def test_ratings_come_first(self, show: Any) -> None:
+        """The best teams first, with the rating of three months before and the averages of three months."""
+        months = [f"2024-{month:02}-01" for month in range(1, 7)]
+        a = csv(
+            *(f"a|{day}|9,{day[6]}0,20,3,{'LOW' if day < '2024-04' else 'Medium'}" for day in months), columns=RATED
+        )
+        b = csv(*(f"b|{day}|{day[6]},,20,,Elite" for day in months), columns=RATED)
+        page = show(a, b, csv("c|2024-06-01|,,,,—", columns=RATED), end="2024-06-30")
+        assert page.text.index("June 2024: 1 Elite 1 Medium Team") < page.text.index("Deployment frequency per day")
+        assert "b Elite Elite 5.0 – 20.0 – a Medium Low 9.0 1.65 20.0 3.0 c – – – – – –" in page.text
+        assert "Lead time for changes 7.0 days up 27% from January to March 2024 (worse)" in page.text
+        assert "Change failure rate 20.0% as before" in page.text
 
     @pytest.mark.parametrize(
         ("column", "shown"),
         [
-            ("LTTC", "Lead time for changes 7 in LTTC"),
-            ("lttc_p90_days", "Lead time for changes 7 days"),
-            ("DEPLOYMENT_FREQUENCY", "Deployment frequency 7 in DEPLOYMENT_FREQUENCY"),
-            ("CFR_Percent", "Change failure rate 7 %"),
-            ("MTTR_Mean_Days", "Time to restore 7 days"),
+            ("LTTC", "Lead time for changes 7.0 in LTTC"),
+            ("lttc_p90_days", "Lead time for changes 7.0 days"),
+            ("DEPLOYMENT_FREQUENCY", "Deployment frequency 7.00 in DEPLOYMENT_FREQUENCY"),
+            ("CFR_Percent", "Change failure rate 7.0%"),
+            ("MTTR_Mean_Days", "Time to restore 7.0 days"),
         ],
     )
     def test_columns_are_found_by_metric(self, show: Any, column: str, shown: str) -> None:
@@ -128,21 +144,21 @@ class TestFigures:
     def test_units_are_not_mixed(self, show: Any) -> None:
         """Of two columns for one metric, one is shown."""
         page = show(csv("a|2024-01-01|7", columns="MTTR_Mean_Hours"), csv("b|2024-01-01|8", columns="MTTR_Mean_Days"))
-        assert "a Jan 2024 – – – 7" in page.text
-        assert "b Jan 2024 – – – – b" in page.text
+        assert "a Jan 2024 – – – – 7.0" in page.text
+        assert "b Jan 2024 – – – – – b" in page.text
 
     def test_teams_with_the_same_name_stay_apart(self, show: Any) -> None:
         """They are shown with their path."""
         content = csv("Core|2024-01-01|7", columns="CFR")
         page = show(content, content.replace(b"Engineering >", b"Support >"))
-        assert "Engineering > Core Jan 2024 – – 7" in page.text
-        assert "Support > Core Jan 2024 – – 7" in page.text
+        assert "Engineering > Core Jan 2024 – – – 7.0" in page.text
+        assert "Support > Core Jan 2024 – – – 7.0" in page.text
 
     @pytest.mark.parametrize("teams", [1, 8, 9, 30])
     def test_many_teams_are_grey_with_a_median(self, show: Any, teams: int) -> None:
         """Nobody can tell twenty colours apart."""
         page = show(*(csv(f"Squad {number}|2024-01-01|4,10,20,3") for number in range(teams)))
-        assert all(f"Squad {number} Jan 2024 4 10" in page.text for number in range(teams))
+        assert all(f"Squad {number} Jan 2024 – 4.0 0.32" in page.text for number in range(teams))
         assert (f"median of {teams} teams" in page.text) == (teams > 8)
         assert {COLOURS[0] in chart for chart in page.charts} == {True}
         assert {GREY in chart for chart in page.charts} == {teams > 8}
@@ -158,29 +174,29 @@ class TestMissing:
     """What the page says about missing data."""
 
     def test_teams_without_data_are_named(self, show: Any) -> None:
-        """With the reason, below the charts."""
+        """With the reason, below the figures."""
         page = show(csv("a|2024-01-01|7", columns="CFR"), None, b"")
-        assert "Team 1 (1): its export failed" in page.text
-        assert "Team 2 (2): its file has no records" in page.text
-        assert page.text.index("Missing data") > page.text.index("below 15%")
+        assert "Team 1 (1): the export failed" in page.text
+        assert "Team 2 (2): SEI has no data" in page.text
+        assert page.text.index("Missing data") > page.text.index("Figures by month")
 
     def test_a_page_without_any_records_says_so(self, show: Any) -> None:
-        """All files were empty."""
+        """All files were empty: four tiles and a warning."""
         page = show(b"")
-        assert (page.text.count("no data"), page.charts) == (4, [])
+        assert (page.text.count("no data"), page.charts) == (5, [])
 
     @pytest.mark.parametrize("cell", ["n/a", "nan", "-inf", "12 %"])
     def test_figures_that_are_not_numbers_are_counted(self, show: Any, cell: str) -> None:
         """They are shown as missing."""
         text = show(csv(f"a|2024-01-01|{cell}", columns="CFR_Percent")).text
-        assert "a, Jan 2024: 1 figures that are not numbers" in text
+        assert "a, January 2024: figures that are not numbers were left out (1)" in text
         assert "No data: the column CFR_Percent has no numbers" in text
 
     def test_records_outside_the_period_are_counted(self, show: Any) -> None:
         """Or without a readable date."""
         text = show(csv("a|2023-12-31|7", "a|soon|7", "a|2024-02-01|7", columns="CFR")).text
-        assert "a Jan 2024 – – – – a Feb 2024 – – 7" in text
-        assert text.count("a: 1 records outside the period") == 2
+        assert "a Jan 2024 – – – – – a Feb 2024 – – – 7.0" in text
+        assert text.count("a: records outside of the period were left out (1)") == 2
 
     def test_nothing_delivered_is_an_error(self, show: Any) -> None:
         """No page is written."""
@@ -206,7 +222,7 @@ class TestMissing:
 def test_a_name_is_only_text(show: Any, name: str) -> None:
     """Whatever it means to HTML, templates, SQL or charts. The page loads nothing and has no script."""
     page = show(csv(f"{name}|2024-01-01|4,10,20,3"))
-    assert " ".join(f"{name} Jan 2024 4 10 20 3".split()) in page.text
+    assert " ".join(f"{name} Jan 2024 – 4.0 0.32 20.0 3.0".split()) in page.text
     assert page.tags.isdisjoint({"script", "link", "iframe", "object", "form"})
     assert not any(name.startswith("on") for name in page.attributes)
     assert not any(re.search(r"<script|href=.http", chart) for chart in page.charts)
@@ -231,4 +247,4 @@ def test_files_and_page_can_be_in_an_object_store(bucket: store_servers.Store) -
     uri = re.sub("//.*@", "//", f"{bucket.url}a.csv")
     params = {"destination": bucket.url, "date_start": "2024-01-01", "date_end": "2024-01-31"}
     write_report([{"team_id": "1", "name": "A"}], [result_of(uri, content, 1)], params)
-    assert b"a<td>Jan 2024<td>4<td>10" in bucket.objects()["dora_2024-01-01_2024-01-31.html"].replace(b"\n", b"")
+    assert b"a<td>Jan 2024<td>" in bucket.objects()["dora_2024-01-01_2024-01-31.html"].replace(b"\n", b"")
