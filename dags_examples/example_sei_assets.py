@@ -22,7 +22,7 @@ from airflow_provider_sei.triggers.watcher import SEIExportCompletedTrigger
 PARAMS = {
     "org_tree_name": Param("Engineering", type="string", description="Organisation tree, as SEI names it"),
     "team_id": Param(None, type=["null", "string"], description="Team, from the address of its Insights page"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day; none: the run's period"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day (default: the run's)"),
     "date_end": Param(None, type=["null", "string"], format="date", description="Last day (inclusive)"),
     "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
 }
@@ -43,6 +43,7 @@ with DAG("sei_assets_export", schedule=None, params=PARAMS, tags=["sei"], doc_md
         granularity="monthly",
         destination="{{ params.destination }}",
         outlets=[DELIVERED],
+        doc_md="Delivers the file and updates the asset, which starts `sei_assets_report`.",
     )
     # [END howto_asset_sei_outlet]
 
@@ -89,7 +90,9 @@ with DAG(
         exports = [event.extra["payload"] for event in triggering_asset_events[COMPLETED]]
         return [{"family": export["family"], "export_id": export["export_id"]} for export in exports]
 
-    SEIDownloadExportOperator.partial(task_id="download", destination="{{ params.destination }}").expand_kwargs(
-        completed_exports()
-    )
+    SEIDownloadExportOperator.partial(
+        task_id="download",
+        destination="{{ params.destination }}",
+        doc_md="Delivers a completed export.",
+    ).expand_kwargs(completed_exports())
 # [END howto_asset_sei_watcher]

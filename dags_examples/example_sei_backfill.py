@@ -26,7 +26,7 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_sei.operators.sei import SEIExportOperator
 
-PARAMS = {"destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash")}
+PARAMS = {"destination": Param("s3://aws_default@lake/sei/", type="string", description="Folder; ends with a slash")}
 TEAMS = os.environ.get("SEI_TEAMS", "456,123").split(",")
 
 with DAG(
@@ -50,6 +50,7 @@ with DAG(
         layout="hive",
         overwrite="skip",
         pool=os.environ.get("SEI_POOL", "default_pool"),
+        doc_md="Delivers the month of **one team** into a folder of its own.",
         map_index_template="team {{ task.team_id }}",
     ).expand(team_id=TEAMS)
     # [END howto_sei_backfill]

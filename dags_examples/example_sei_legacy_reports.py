@@ -8,7 +8,7 @@ from airflow_provider_sei.operators.sei import SEILegacyReportOperator
 
 PARAMS = {
     "team_id": Param("1", type="string", description="The team's collection id, from the address of its Insights page"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day; none: the run's period"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day (default: the run's)"),
     "date_end": Param(None, type=["null", "string"], format="date", description="Last day (inclusive)"),
     "destination": Param("/tmp/sei/", type="string", description="Folder (ends with a slash) or object"),
 }
@@ -25,6 +25,7 @@ with DAG("sei_legacy_team_report", schedule=None, params=PARAMS, tags=["sei"], d
         efficiency_metrics=["LEAD_TIME_FOR_CHANGES", "DEPLOYMENT_FREQUENCY"],
         calculation_type="MEAN",
         destination="{{ params.destination }}",
+        doc_md="Delivers a row for the team and each child team. The call waits for the report.",
     )
     # [END howto_operator_sei_legacy_team]
 
@@ -39,5 +40,6 @@ with DAG("sei_legacy_contributor_report", schedule=None, params=PARAMS, tags=["s
         include_ratings=True,
         contributor_metrics=["PR_VELOCITY", "CODING_DAYS", "TIME_TO_FIRST_COMMENT"],
         destination="{{ params.destination }}",
+        doc_md="Delivers a row for each contributor, with ratings. The call waits for the report.",
     )
     # [END howto_operator_sei_legacy_contributor]

@@ -22,7 +22,7 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 
 PARAMS = {
     "team_id": Param("456", type="string", description="Team, from the address of its Insights page"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
+    "destination": Param("s3://aws_default@lake/sei/", type="string", description="Folder; ends with a slash"),
 }
 
 with DAG(
@@ -46,5 +46,6 @@ with DAG(
         destination="{{ params.destination }}",
         overwrite="skip",
         pool=os.environ.get("SEI_POOL", "default_pool"),
+        doc_md="Delivers the team's **last full week**, if its figures have changed.",
     )
     # [END howto_sei_nightly]

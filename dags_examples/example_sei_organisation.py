@@ -22,7 +22,7 @@ from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 PARAMS = {
     "org_tree_name": Param("Engineering", type="string", description="Organisation tree, as SEI names it"),
     "exclude": Param([], type="array", items={"type": "string"}, description="Teams to leave out (patterns)"),
-    "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
+    "destination": Param("s3://aws_default@lake/sei/", type="string", description="Folder; ends with a slash"),
 }
 
 with DAG(
@@ -46,5 +46,6 @@ with DAG(
         granularity="weekly",
         destination="{{ params.destination }}",
         pool=os.environ.get("SEI_POOL", "default_pool"),
+        doc_md="Delivers the week of **one team**; *Mapped task instances* lists the teams.",
     )
     # [END howto_task_group_sei_team_exports]

@@ -8,7 +8,7 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 
 PARAMS = {
     "team_id": Param("456", type="string", description="Team, from the address of its Insights page"),
-    "date_start": Param(None, type=["null", "string"], format="date", description="First day; none: the run's period"),
+    "date_start": Param(None, type=["null", "string"], format="date", description="First day (default: the run's)"),
     "date_end": Param(None, type=["null", "string"], format="date", description="Last day (inclusive)"),
     "destination": Param("/tmp/sei/", type="string", description="Folder; ends with a slash"),
 }
@@ -31,5 +31,6 @@ with DAG("sei_team_families", schedule=None, params=PARAMS, tags=["sei"], doc_md
         granularity="monthly",
         destination="{{ params.destination }}",
         map_index_template="{{ task.family }}",
+        doc_md="Delivers **one family** of the team; *Mapped task instances* lists the five.",
     ).expand_kwargs(FAMILIES)
     # [END howto_operator_sei_export_families]

@@ -55,8 +55,8 @@ class TestExamples:
     def test_it_delivers_what_the_server_made(
         self, run: Any, sei_server: Any, tmp_path: Path, *, dag_id: str, task_id: str
     ) -> None:
-        """With nothing but its params changed."""
-        dag_run = run(dag_id, team_id="456")
+        """With nothing but the destination changed."""
+        dag_run = run(dag_id)
         assert dag_run.state == "success"
         [result] = results(dag_run, task_id)
         [file] = tmp_path.iterdir()
@@ -67,6 +67,18 @@ class TestExamples:
             *("uri", "bytes", "rows", "sha256", "written", "export_id", "family", "date_start", "date_end"),
             *("reused", "created_at", "completed_at"),
         }
+
+    @pytest.mark.parametrize("dag_id", [*ASSETS, *MAPPED, "sei_list_exports"])
+    def test_it_succeeds_with_its_defaults(self, run: Any, dag_id: str) -> None:
+        """As it is triggered by a click, also those that are scheduled by assets."""
+        assert run(dag_id).state == "success"
+
+    def test_the_ui_shows_what_each_dag_and_task_does(self, dags: dict[str, Any]) -> None:
+        """In Markdown; the group documents its own list and summary."""
+        own = [task for dag_id in dags if dag_id.startswith("sei_") for task in dags[dag_id].tasks]
+        assert [task for task in own if not task.doc_md and task.label not in {"list_teams", "summary"}] == []
+        texts = {task.dag.doc_md for task in own} | {task.doc_md or "" for task in own}
+        assert [text for text in texts if "::" in text or "``" in text.replace("```", "")] == []
 
     def test_an_unchanged_week_is_written_once(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
         """The next week is another file."""
