@@ -70,7 +70,7 @@ with DAG("sei_assets_report", schedule=[DELIVERED], tags=["sei"], doc_md=__doc__
 # [START howto_asset_sei_watcher]
 COMPLETED = scope_asset(
     "productivity",
-    account="my_account",
+    account="demo_account",
     org_identifier="default",
     project_identifier="demo_project",
     watchers=[AssetWatcher(name="completed", trigger=SEIExportCompletedTrigger(family="productivity"))],

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from demo import store
 from demo.targets import Generated
 
 __all__ = ["deliveries", "page_problems", "problems"]
@@ -23,11 +24,14 @@ def deliveries(returned: Iterable[object]) -> list[Mapping[str, Any]]:
     return list({each["uri"]: each for each in results}.values())
 
 
-def problems(result: Mapping[str, Any], generated: Generated | None) -> list[str]:
-    """Return what is wrong with a delivered file; without ``generated``, only compare it with its task's figures."""
+def problems(result: Mapping[str, Any], generated: Generated | None, bucket: str = "") -> list[str]:
+    """Return what is wrong with a delivered file; without ``generated``, only compare it with its task's figures.
+
+    :param bucket: address of the server that has the ``s3://`` objects.
+    """
     uri, export_id = result["uri"], result.get("export_id")
     try:
-        content = _path(uri).read_bytes()
+        content = store.read(bucket, key) if (key := uri.partition("s3://")[2]) else _path(uri).read_bytes()
     except OSError as error:
         return [f"{uri} cannot be read: {error}"]
     found = []

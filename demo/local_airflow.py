@@ -6,6 +6,7 @@ They have an ``AIRFLOW_HOME`` of their own, free ports, and no settings of anoth
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -41,8 +42,9 @@ class LocalAirflow:
 
     :param home: ``AIRFLOW_HOME``: database, task logs, and the output of the processes. Emptied at each start.
     :param port: of the API and the UI.
-    :param connections: Airflow connections as JSON, by id; passed to the processes in their environment only.
+    :param connections: Airflow connections as JSON, by id; kept in the database, where the UI shows them, encrypted.
     :param beside: further programs to run, by name.
+    :param settings: further environment variables, such as Airflow's settings.
     """
 
     home: Path
@@ -50,6 +52,11 @@ class LocalAirflow:
     port: int
     connections: Mapping[str, str]
     beside: Mapping[str, list[str]] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def _connections_file(self) -> Path:
+        return self.home / "connections.json"
 
     @property
     def url(self) -> str:
@@ -62,7 +69,10 @@ class LocalAirflow:
         airflow = [sys.executable, "-m", "airflow"]
         return Processes(
             folder=self.home,
-            steps={"db-migrate": [*airflow, "db", "migrate"]},
+            steps={
+                "db-migrate": [*airflow, "db", "migrate"],
+                "connections": [*airflow, "connections", "import", "--overwrite", str(self._connections_file)],
+            },
             components={
                 **self.beside,
                 "api-server": [*airflow, "api-server", "--host", LOOPBACK, "--port", str(self.port), "--workers", "1"],
@@ -75,7 +85,9 @@ class LocalAirflow:
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """Return ``inherited`` without the settings of another Airflow, and with those of this one."""
         kept = {
-            name: value for name, value in inherited.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_", "SEI_"))
+            name: value
+            for name, value in inherited.items()
+            if not name.startswith(("AIRFLOW_", "_AIRFLOW_", "SEI_", "AWS_"))
         }
         no_proxy = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), LOOPBACK, "localhost")))
         return {
@@ -98,7 +110,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in self.connections.items()},
+            **self.settings,
         }
 
     @contextlib.contextmanager
@@ -115,7 +127,8 @@ class LocalAirflow:
         processes.stop()
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
-        with processes.running(self.environment(os.environ), detach=detach):
+        with self._prepared(), processes.running(self.environment(os.environ), detach=detach):
+            self._connections_file.unlink()  # imported by a step
             api = AirflowApi(self.url, check=processes.check)
             deadline = time.monotonic() + _START_SECONDS
             while not api.healthy():
@@ -124,3 +137,14 @@ class LocalAirflow:
                     raise DemoError(msg)
                 time.sleep(0.3)
             yield api
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[None]:
+        """Write the connections to a file of this user's own: the keys are in no command and no environment."""
+        self._connections_file.touch(mode=0o600)
+        connections = {name: json.loads(value) for name, value in self.connections.items()}
+        self._connections_file.write_text(json.dumps(connections))
+        try:
+            yield
+        finally:
+            self._connections_file.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ class Example:
 
     :param needs: a param that it needs; the example is left out for an account that does not provide it.
     :param months: how many full months it exports.
+    :param lake: whether it delivers to its own default destination, the bucket, instead of the demo's folder.
     :param defers: whether a task must have been seen deferred. Not for a wait in a task of its own, which can start
         after its export is completed.
     """
@@ -33,6 +34,7 @@ class Example:
     dag_id: str
     needs: str | None = None
     months: int = 3
+    lake: bool = False
     defers: bool = False
 
 
@@ -41,6 +43,7 @@ EXAMPLES = (
     Example(dag_id="sei_export_create_wait_download"),
     Example(dag_id="sei_legacy_team_report", needs="team_id"),
     Example(dag_id="sei_legacy_contributor_report", needs="team_id"),
+    Example(dag_id="sei_nightly", needs="team_id", lake=True),
     Example(dag_id="sei_dora_report", needs="team_ids", months=12),
 )
 
@@ -67,9 +70,12 @@ def last_full_months(today: date, months: int) -> dict[str, str]:
     return {"date_start": date(count // 12, count % 12 + 1, 1).isoformat(), "date_end": last.isoformat()}
 
 
-def run_examples(api: AirflowApi, target: Target, destination: str, say: Callable[[str], None]) -> list[str]:
+def run_examples(
+    api: AirflowApi, target: Target, destination: str, bucket: str, say: Callable[[str], None]
+) -> list[str]:
     """Run all examples at the same time, check what they delivered, and return the URIs of the pages that they made.
 
+    :param bucket: address of the server that has the ``s3://`` objects.
     :param say: prints a line.
     :raises DemoError: a run failed or took too long, no task was deferred, or a file is not what it should be.
     """
@@ -81,7 +87,8 @@ def run_examples(api: AirflowApi, target: Target, destination: str, say: Callabl
             continue
         months = last_full_months(datetime.now(tz=UTC).date(), example.months)
         api.unpause(example.dag_id)
-        run_id = api.start_run(example.dag_id, {"destination": destination, **target.params, **months})
+        folder = {} if example.lake else {"destination": destination}
+        run_id = api.start_run(example.dag_id, {**folder, **target.params, **months})
         runs.append(_Run(example=example, run_id=run_id))
     say(f"started {len(runs)} runs")
     _until(lambda: _all_ended(api, runs, say), "all runs have ended", target.timeout_seconds)
@@ -90,7 +97,7 @@ def run_examples(api: AirflowApi, target: Target, destination: str, say: Callabl
     if never := [run.example.dag_id for run in runs if run.example.defers and not run.deferred]:
         msg = f"no task was deferred: {', '.join(never)}"
         raise DemoError(msg)
-    return _check(api, runs, target)
+    return _check(api, runs, target, bucket)
 
 
 def _until(reached: Callable[[], bool], description: str, seconds: float) -> None:
@@ -136,7 +143,7 @@ def _failure(api: AirflowApi, run: _Run) -> str:
     return "\n".join(lines)
 
 
-def _check(api: AirflowApi, runs: list[_Run], target: Target) -> list[str]:
+def _check(api: AirflowApi, runs: list[_Run], target: Target, bucket: str) -> list[str]:
     """Print what was delivered, compare it, and return the URIs of the pages."""
     generated = target.generated()
     pages, found, compared = [], [], 0
@@ -148,7 +155,7 @@ def _check(api: AirflowApi, runs: list[_Run], target: Target) -> list[str]:
             found.append(f"{run.example.dag_id} succeeded, but none of its tasks returned a delivered file")
         for result in delivered:
             print("delivered", result["uri"], *(f"{name}={result[name]}" for name in ("rows", "bytes", "sha256")))
-            found += problems(result, generated)
+            found += problems(result, generated, bucket)
         for page in (each["page"] for each in returned if isinstance(each, dict) and "page" in each):
             pages.append(page)
             found += page_problems(page, delivered)

@@ -61,7 +61,9 @@ def local_server(port: int) -> Target:
     return Target(
         name="local",
         title="the local SEI server",
-        connection=_connection(origin + settings.base_path, settings.api_key, settings.project, settings.org),
+        connection=_connection(
+            origin + settings.base_path, settings.api_key, settings.project, settings.org, account="demo_account"
+        ),
         # The last team has no data.
         params={"org_tree_name": "Engineering", "team_id": "456", "team_ids": ["456", "123", "789", "1007"]},
         timeout_seconds=240,  # they take about 30 s on two cores
@@ -89,13 +91,13 @@ def choose_target(environment: Mapping[str, str], *, port: int) -> Target:
     return Target(
         name="account",
         title="a Harness account",
-        connection=_connection(*account.values()),
+        connection=_connection(*account.values(), account=environment.get("SEI_ACCOUNT")),
         # Never all teams of a tree: there may be hundreds.
         params={"org_tree_name": org_tree_name, "team_id": team_id, "team_ids": [team_id] if team_id else []},
         timeout_seconds=3600,
     )
 
 
-def _connection(base_url: str, api_key: str, project: str, org: str) -> str:
-    extra = {"project_identifier": project, "org_identifier": org}
+def _connection(base_url: str, api_key: str, project: str, org: str, *, account: str | None) -> str:
+    extra = {"project_identifier": project, "org_identifier": org} | ({"account_id": account} if account else {})
     return json.dumps({"conn_type": "harness_sei", "host": base_url, "password": api_key, "extra": extra})

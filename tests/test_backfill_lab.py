@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from airflow_provider_sei.local_server.running import RunningServer
 from demo.local_airflow import LocalAirflow, free_ports
@@ -33,6 +34,7 @@ MONTHS = [f"2024-{month:02d}" for month in range(1, 7)]
 HALF_A_YEAR = ("sei_backfill", "--from-date", "2024-02-01", "--to-date", "2024-07-02", "--max-active-runs", "2")
 TWO_PARTITIONS = ("partitioned", "--from-date", "2024-01-01", "--to-date", "2024-02-28")
 REUSE_SECONDS = 30 * 60
+FERNET_KEY = Fernet.generate_key().decode()  # of the connections in the database
 PATIENCE_SECONDS = 240.0
 
 
@@ -58,6 +60,7 @@ class Lab(LocalAirflow):
         return {
             **super().environment(inherited),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+            "AIRFLOW__CORE__FERNET_KEY": FERNET_KEY,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}.db",
             "SEI_TEAMS": "456",
         }

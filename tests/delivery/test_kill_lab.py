@@ -64,7 +64,7 @@ def test_a_task_that_a_user_ends_cleans_up_before_it_is_killed(
         port=free_ports(1)[0],
         connections={
             "sei_default": sei_server.connection_json(),
-            **{name.removeprefix("AIRFLOW_CONN_"): value for name, value in s3.connections.items()},
+            **{name.removeprefix("AIRFLOW_CONN_").lower(): value for name, value in s3.connections.items()},
         },
     )
     with lab.running() as api:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from demo import store
 from demo.deliveries import deliveries, page_problems, problems
+from demo.local_airflow import free_ports
+from demo.processes import Processes
 from demo.targets import Generated
+from tests.lab import until
 
 CSV = 'Name,Value\n"Ada\nAbara",1\nBjörn,2\n'.encode()
 ZIPPED = gzip.compress(CSV, mtime=0)
@@ -57,6 +64,24 @@ def test_the_file_of_another_export_is_reported(tmp_path: Path, export_id: str |
     """Or of one that the server does not know."""
     [problem] = problems(delivered(tmp_path, export_id=export_id), GENERATED)
     assert f"export {export_id}" in problem
+
+
+def test_an_object_in_the_bucket_is_read_as_well(tmp_path: Path) -> None:
+    """From the program that the demo starts."""
+    [port] = free_ports(1)
+    address = f"http://127.0.0.1:{port}"
+
+    def started() -> bool:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.head(f"{address}/{store.BUCKET}", timeout=5).ok
+        return False
+
+    with Processes(folder=tmp_path, components={"store": store.command(port)}).running(os.environ):
+        until(started)
+        requests.put(f"{address}/{store.BUCKET}/a b.csv", data=CSV, timeout=5).raise_for_status()
+        result = delivered(tmp_path) | {"uri": f"s3://{store.BUCKET}/a b.csv"}
+        assert problems(result, GENERATED, address) == []
+        assert "cannot be read" in problems(result | {"uri": "s3://lake/b.csv"}, GENERATED, address)[0]
 
 
 def test_a_missing_file_or_page_is_reported(tmp_path: Path) -> None:

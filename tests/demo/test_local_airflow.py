@@ -1,4 +1,4 @@
-"""The demo's Airflow is isolated from any other, listens on loopback only, and has the key in its environment only."""
+"""The demo's Airflow is isolated from any other, listens on loopback only, and keeps the key in its database only."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ INHERITED = {
     "AIRFLOW__CORE__FERNET_KEY": "foreign",
     "AIRFLOW_CONN_OTHER": "{}",
     "SEI_API_KEY": "key-of-an-account",
+    "AWS_PROFILE": "foreign",
     "HTTPS_PROXY": "http://proxy.example:3128",
     "NO_PROXY": "intranet.example",
     "PATH": "/bin",
@@ -43,14 +44,24 @@ def test_free_ports_are_different_and_free() -> None:
 
 
 def test_settings_of_another_airflow_are_left_out(airflow: LocalAirflow) -> None:
-    """Proxies stay, but loopback is never reached through one; only the connection has the key."""
+    """Proxies stay, but loopback is never reached through one; nothing has the key."""
     environment = airflow.environment(INHERITED)
     assert environment["AIRFLOW_HOME"] == str(airflow.home)
-    assert {"AIRFLOW__CORE__FERNET_KEY", "AIRFLOW_CONN_OTHER", "SEI_API_KEY"}.isdisjoint(environment)
+    assert {"AIRFLOW__CORE__FERNET_KEY", "AIRFLOW_CONN_OTHER", "SEI_API_KEY", "AWS_PROFILE"}.isdisjoint(environment)
     assert environment["HTTPS_PROXY"] == INHERITED["HTTPS_PROXY"]
     assert environment["no_proxy"] == environment["NO_PROXY"] == "intranet.example,127.0.0.1,localhost"
-    holders = [name for name, value in environment.items() if "key-of-an-account" in value]
-    assert holders == ["AIRFLOW_CONN_SEI_DEFAULT"]
+    assert [name for name, value in environment.items() if "key-of-an-account" in value] == []
+
+
+def test_connections_are_imported_from_a_file_of_this_user(airflow: LocalAirflow) -> None:
+    """Into the database, so that the UI shows them. The file is removed; no command has the key."""
+    airflow.home.mkdir()
+    with airflow._prepared():
+        file = Path(airflow.processes.steps["connections"][-1])
+        assert json.loads(file.read_text()) == {"sei_default": json.loads(airflow.connections["sei_default"])}
+        assert file.stat().st_mode & 0o777 == 0o600
+    assert list(airflow.home.iterdir()) == []
+    assert "key-of-an-account" not in str(airflow.processes.steps)
 
 
 def test_no_process_listens_beyond_loopback(airflow: LocalAirflow) -> None:

@@ -43,6 +43,8 @@ class TestAccount:
             "extra": {"project_identifier": "project", "org_identifier": "org"},
         }
         assert target.params == {"org_tree_name": None, "team_id": "9", "team_ids": ["9"]}
+        with_account = json.loads(choose_target({**ACCOUNT, "SEI_ACCOUNT": "a"}, port=1).connection)
+        assert with_account["extra"]["account_id"] == "a"
 
     def test_an_organisation_tree_can_replace_the_team(self) -> None:
         """Never all of its teams are exported."""
@@ -65,7 +67,8 @@ class TestLocalServer:
         connection = json.loads(target.connection)
         assert connection["host"] == f"http://127.0.0.1:81{settings.base_path}"
         assert connection["password"] == settings.api_key
-        assert connection["extra"] == {"project_identifier": settings.project, "org_identifier": settings.org}
+        scope = {"project_identifier": settings.project, "org_identifier": settings.org}
+        assert connection["extra"] == {**scope, "account_id": "demo_account"}
         assert settings.api_key not in str(target.programs)
 
     def test_its_params_name_teams_that_it_has(self, sei_server: RunningServer) -> None:

@@ -20,9 +20,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from airflow_provider_sei.local_server.running import RunningServer
 from airflow_provider_sei.local_server.settings import ServerSettings
+from demo import store
 from demo.local_airflow import LocalAirflow, free_ports
 from demo.rest import AirflowApi
-from tests.delivery.store_servers import s3_server
 
 ROOT = Path(__file__).parents[2]
 EXPORT_SECONDS = 600.0  # of the server's clock
@@ -34,7 +34,7 @@ MONTH = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "steps": ("sei_export_create_wait_download", {"team_id": "123"}),
     "links": ("sei_export_one_task", {"team_id": "456"}),
-    "failed": ("sei_export_one_task", {"org_tree_name": "Enginering"}),
+    "failed": ("sei_export_one_task", {"org_tree_name": "Enginering", "team_id": None}),
     "teams": ("sei_organisation", {**MONTH, "exclude": ["平台工程"]}),  # Chromium may have no letters for that team
     "asset": ("sei_assets_export", {}),
 }
@@ -51,17 +51,17 @@ def main() -> int:
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     settings = ServerSettings(clock_speed=0.0, seconds_to_complete=EXPORT_SECONDS)
-    with RunningServer(settings) as sei, s3_server() as s3, tempfile.TemporaryDirectory() as scratch:
-        _make_bucket(s3)
-        aws = {"conn_type": "aws", "login": "x", "password": "x"}
+    with RunningServer(settings) as sei, tempfile.TemporaryDirectory() as scratch:
+        airflow_port, store_port = free_ports(2)
         airflow = LocalAirflow(
             home=Path(scratch) / "airflow",
             dags_folder=ROOT / "dags_examples",
-            port=free_ports(1)[0],
+            port=airflow_port,
             connections={
                 "sei_default": sei.connection_json(account_id="demo_account"),
-                "aws_default": json.dumps(aws | {"extra": {"endpoint_url": s3, "region_name": "us-east-1"}}),
+                "aws_default": store.connection(store_port),
             },
+            beside={"store": store.command(store_port)},
         )
         with airflow.running() as api, sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
@@ -72,13 +72,6 @@ def main() -> int:
     for file in sorted(folder.glob("*.png")):
         print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
     return 0
-
-
-def _make_bucket(address: str) -> None:
-    import boto3
-
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=address, **keys).create_bucket(Bucket="lake")
 
 
 def _take_all(pictures: _Pictures, api: AirflowApi, sei: RunningServer) -> None:
