@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
 
-from airflow.providers.common.compat.sdk import TaskGroup
+from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.operators._base import CONNECTION_FIELDS, OPTIONS, check_mapped, is_known, parse_destination
+from airflow_provider_sei.operators._base import (
+    CONNECTION_FIELDS,
+    OPTIONS,
+    check_mapped,
+    check_names,
+    complete,
+    is_known,
+    parse_destination,
+)
 from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
@@ -16,6 +26,9 @@ from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_r
 CREATE_JITTER, MAX_PARALLEL = 30.0, 16
 """Defaults of the exports in the group, which start together; the first is in seconds."""
 
+_EXPORT = inspect.signature(SEIExportOperator).parameters.keys() - {"org_tree_name", "team_id", "kwargs"}
+_SHARED = (*_EXPORT, "outlets", "map_index_template")  # default arguments that the group itself needs
+_Init = TypeVar("_Init", bound=Callable[..., None])
 _GROUP_ARGUMENTS = (
     *("prefix_group_id", "parent_group", "dag", "default_args", "tooltip", "ui_color", "ui_fgcolor"),
     *("add_suffix_on_collision", "group_display_name"),
@@ -32,6 +45,22 @@ _TEAM_TITLE = """
 {{ names | first | default("team") | truncate(100, True) }} ({{ id }})
 {%- endif -%}
 """
+
+
+def _with_defaults(declared: _Init) -> _Init:
+    """Make the group first, and take from its default arguments what is not given, as Airflow does for an operator."""
+
+    @wraps(declared)
+    def init(self: Any, group_id: str, **kwargs: Any) -> None:
+        check_names(type(self), kwargs, BaseOperator)
+        group = {name: kwargs.pop(name) for name in _GROUP_ARGUMENTS if name in kwargs}
+        TaskGroup.__init__(self, group_id=group_id, **group)
+        given = {**self.dag.default_args, **self.default_args, **kwargs}
+        if "max_active_tis_per_dagrun" in given:
+            kwargs.setdefault("max_parallel", given["max_active_tis_per_dagrun"])
+        declared(self, group_id, **{name: given[name] for name in _SHARED if name in given} | kwargs)
+
+    return cast("_Init", init)
 
 
 class SEITeamExportsTaskGroup(TaskGroup):
@@ -67,13 +96,14 @@ class SEITeamExportsTaskGroup(TaskGroup):
     :param fail_on_failed_teams: whether failed teams fail the summary.
     :param team_outlets: outlets of each team's export, for consumers that start once for each team. ``outlets`` are the
         summary's: they have one event, with counts and files, when every team has been exported.
+    :param create_jitter: as of ``SEIExportOperator``, but 30 seconds, since all start together.
     :param kwargs: the arguments of ``TaskGroup`` (``default_args``, ``tooltip``, ...) apply to the group, all others to
-        ``SEIExportOperator`` (``pool``, ``retries``, ``outlets``, ``granularity``, ...). Those of the connection also
-        apply to the list. ``create_jitter`` is 30 seconds here, and ``map_index_template`` shows the team.
+        the exports (``pool``, ``retries``, ...), but ``outlets`` to the summary. ``map_index_template`` shows the team.
         ``trigger_rule`` of ``default_args`` applies to the first task only, ``do_xcom_push`` to the summary only.
     :raises SEIArgumentError: an argument without templates is invalid.
     """
 
+    @_with_defaults
     def __init__(
         self,
         group_id: str,
@@ -82,33 +112,63 @@ class SEITeamExportsTaskGroup(TaskGroup):
         include: Sequence[str] | str | None = None,
         exclude: Sequence[str] | str | None = None,
         team_ids: Any = None,
-        max_parallel: Any = ...,
-        fail_on_failed_teams: bool = True,
+        family: str,
+        manager_email_id: str | None = None,
+        scope: Mapping[str, Any] | None = None,
+        date_start: str | None = None,
+        date_end: str | None = None,
+        metric_groups: Sequence[str] | str | None = None,
+        metrics: Sequence[str] | str | None = None,
+        granularity: str | None = None,
+        level: str | None = None,
+        aggregation: str | None = None,
+        computation_mode: str | None = None,
+        issue_statuses: Sequence[str] | str | None = None,
+        terminal_date_column: str | None = None,
+        work_category_filter: Sequence[str] | str | None = None,
+        file_format: str | None = None,
+        export_compression: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        destination: str,
+        layout: str = "flat",
+        compression: str = "keep",
+        overwrite: str = "replace",
+        empty: str = "deliver",
+        asset_partitions: Sequence[str] | str | None = None,
         team_outlets: Sequence[Any] = (),
+        fail_on_failed_teams: bool = True,
+        max_parallel: int | None = MAX_PARALLEL,
+        deferrable: bool = True,
+        wait_timeout: float = 3 * 60 * 60,
+        poll_interval: float | None = None,
+        create_jitter: float = CREATE_JITTER,
+        reused_failed: str = "fail",
+        download_timeout: float = 60 * 60,
+        verify_size: bool = True,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
         **kwargs: Any,
     ) -> None:
-        group = {name: kwargs.pop(name) for name in _GROUP_ARGUMENTS if name in kwargs}
-        super().__init__(group_id=group_id, **group)
-        defaults = {**self.dag.default_args, **self.default_args}
-        given = {**defaults, **kwargs}
-        limit = given.get("max_active_tis_per_dagrun", MAX_PARALLEL) if max_parallel is ... else max_parallel
-        search: dict[str, Any] = {"org_tree_name": org_tree_name, "include": include, "exclude": exclude}
+        options = {name: value for name, value in locals().items() if name in _EXPORT} | kwargs
+        search = {"org_tree_name": org_tree_name, "include": include, "exclude": exclude}
         _check_teams(team_ids, search)
-        _check_export(given | {"max_parallel": limit})
+        _check_export(options, max_parallel)
         with self:
             self.list_teams: SEIListTeamsOperator | None = None
             title, teams = "team {{ task.team_id }}", team_ids
             if team_ids is None:
-                listing = {name: value for name, value in search.items() if value is not None}
-                listing |= {name: kwargs[name] for name in CONNECTION_FIELDS if name in kwargs}
+                listing: dict[str, Any] = {name: value for name, value in search.items() if value is not None}
+                listing |= {name: options[name] for name in CONNECTION_FIELDS}
                 listing |= {"map_index_template": None, "outlets": [], "do_xcom_push": True, "multiple_outputs": False}
                 self.list_teams = SEIListTeamsOperator(task_id="list_teams", **listing)
                 title = _TEAM_TITLE.replace("LIST_TASK", self.list_teams.task_id).replace("TEAMS_KEY", TEAMS_KEY)
                 teams = self.list_teams.output
-                kwargs.setdefault("trigger_rule", "all_success")
-            own = {"map_index_template": title, "create_jitter": CREATE_JITTER}
-            options = {name: value for name, value in own.items() if name not in defaults} | kwargs
-            options |= {"max_active_tis_per_dagrun": limit, "do_xcom_push": True, "outlets": list(team_outlets)}
+                options.setdefault("trigger_rule", "all_success")
+            options, outlets = {"map_index_template": title} | options, options.get("outlets")
+            options |= {"max_active_tis_per_dagrun": max_parallel, "do_xcom_push": True, "outlets": list(team_outlets)}
             self.exports = SEIExportOperator.partial(task_id="export", **options).expand(team_id=teams)
             self.summary = SEIExportSummaryOperator(
                 task_id="summary",
@@ -116,7 +176,8 @@ class SEITeamExportsTaskGroup(TaskGroup):
                 list_task_id=self.list_teams.task_id if self.list_teams else None,
                 team_ids=team_ids,
                 fail_on_failed_teams=fail_on_failed_teams,
-                **{name: given.get(name) for name in ("outlets", "asset_partitions")},
+                outlets=outlets,
+                asset_partitions=asset_partitions,
                 trigger_rule="all_done",
                 map_index_template=None,
             )
@@ -139,17 +200,15 @@ def _check_teams(team_ids: object, search: Mapping[str, object]) -> None:
         raise SEIArgumentError(msg, field="team_ids")
 
 
-def _check_export(arguments: Mapping[str, Any]) -> None:
+def _check_export(arguments: Mapping[str, Any], limit: object) -> None:
     """Check the exports' arguments, which Airflow does not before a mapped task runs."""
-    if (limit := arguments["max_parallel"]) is not None and (type(limit) is not int or limit < 1):
+    if limit is not None and (type(limit) is not int or limit < 1):
         msg = f"max_parallel must be a whole number, at least 1, or None for no limit; not {limit!r}"
         raise SEIArgumentError(msg, field="max_parallel")
-    destination = arguments.get("destination")
-    if destination is None:
-        msg = "destination is missing: give a folder, with a slash at its end"
-        raise SEIArgumentError(msg, field="destination")
     check_mapped(parse_destination(arguments, is_known), {"team_id": None})
     check_request({name: arguments.get(name) for name in REQUEST_FIELDS} | {"team_id": "0"}, is_known)
-    for name, parse in OPTIONS.items():
-        if name in arguments:
-            parse(arguments[name], field=name)
+    for name in OPTIONS.keys() & arguments.keys():
+        OPTIONS[name](arguments[name], field=name)
+
+
+complete(SEITeamExportsTaskGroup, SEIExportOperator)

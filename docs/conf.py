@@ -84,3 +84,12 @@ def list_texts(app: Any, error: Exception | None) -> None:
 def setup(app: Any) -> None:
     """Register what is not an extension of its own."""
     app.connect("build-finished", list_texts)
+    app.connect("autodoc-process-docstring", without_arguments)
+
+
+def without_arguments(_app: Any, _what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Leave out of a class's text what its table of arguments has."""
+    if name.rpartition(".")[2] in tables.PIECES:
+        first = next((number for number, line in enumerate(lines) if line.startswith(":param")), len(lines))
+        last = next((number for number, line in enumerate(lines) if line.startswith(":raises")), len(lines))
+        del lines[first:last]

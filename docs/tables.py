@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from airflow_provider_sei.get_provider_info import get_provider_info
 from airflow_provider_sei.local_server.faults import EFFECTS, OPERATIONS
 from airflow_provider_sei.local_server.settings import ServerSettings
+from airflow_provider_sei.operators import sei
 from airflow_provider_sei.protocol.families import FAMILIES, Option
 from airflow_provider_sei.protocol.metrics import (
     CONTRIBUTOR_REPORT,
@@ -17,9 +21,14 @@ from airflow_provider_sei.protocol.metrics import (
     metrics,
 )
 from airflow_provider_sei.protocol.settings import ALIASES, SEISettings
+from airflow_provider_sei.sensors.sei import SEIExportSensor
+from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 
 __all__ = ["write"]
 
+PIECES = {kind.__name__: kind for kind in (*(vars(sei)[name] for name in sei.__all__), SEIExportSensor)}
+PIECES[SEITeamExportsTaskGroup.__name__] = SEITeamExportsTaskGroup
+"""What has a table of its arguments."""
 _REPORTS = (TEAM_REPORT_PRODUCTIVITY, TEAM_REPORT_EFFICIENCY, CONTRIBUTOR_REPORT)
 
 
@@ -73,6 +82,19 @@ def options() -> str:
             for option, names in sorted(users.items(), key=lambda item: len(item[1]) == len(FAMILIES))
         ),
     )
+
+
+def arguments(kind: type) -> str:
+    """Return the arguments of an operator, the sensor or the task group, with types and defaults."""
+    texts = dict(re.findall(r"^:param (\w+): (.*?)(?=\n:|\Z)", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL))
+    templates = getattr(kind, "template_fields", ())
+    rows = []
+    for name, given in inspect.signature(kind).parameters.items():
+        default = "required" if given.default is given.empty else _code(repr(given.default))
+        default = "" if given.kind is given.VAR_KEYWORD else default
+        is_template = "yes" if name in templates else ""
+        rows.append((_code(name), _code(given.annotation), default, is_template, " ".join(texts[name].split())))
+    return _table(("Argument", "Type", "Default", "Template", "Description"), rows)
 
 
 def documented_metrics() -> str:
@@ -139,6 +161,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 _TABLES: dict[str, Callable[[], str]] = {
+    **{f"arguments_{name}": partial(arguments, kind) for name, kind in PIECES.items()},
     "aliases": aliases,
     "connection_fields": connection_fields,
     "families": families,

@@ -202,7 +202,7 @@ class TestDeclaration:
             ({"granularity": "weekley"}, "did you mean 'WEEKLY'"),
             ({"family": "bah"}, "did you mean 'ba'"),
             ({"date_end": None}, "date_end is missing"),
-            ({"destination": None}, "destination is missing"),
+            ({"destination": None}, "destination None is not a path or URL: give a folder"),
             ({"destination": " "}, "destination ' ' is not a path or URL"),
             ({"destination": "s3://lake/teams.csv"}, "is one object, which each instance of the mapped task would"),
             ({"destination": "s3://lake/{family}.csv"}, "is one object, which each instance of the mapped task would"),

@@ -190,9 +190,9 @@ class SEIHook(BaseHook):
 
         :param family: which family's exports.
         :param max_exports: at most this many; ``None`` lists all.
-        :param filters: ``status``, ``scope`` (``all`` or ``mine``), ``team_id``, ``created_by``, ``date_from``,
-            ``date_to``, ``limit`` (exports per page), ``page`` (the first one), ``sort_by``, ``sort_order``; see
-            :func:`airflow_provider_sei.protocol.listing.list_query`.
+        :param filters: ``status``, ``scope``, ``team_id``, ``created_by``, ``date_from``, ``date_to``, ``limit``,
+            ``page``, ``sort_by``, ``sort_order``, as of
+            :class:`SEIListExportsOperator <airflow_provider_sei.operators.sei.SEIListExportsOperator>`.
         """
         most = listing.parse_whole(max_exports, "max_exports", least=1)
         return islice(self._iter_pages(get_family(family), listing.list_query(**filters)), most)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_sei.delivery.destination import FIELDS, Destination
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEINotFoundError
@@ -23,6 +24,7 @@ from airflow_provider_sei.protocol.arguments import (
     parse_names,
     parse_number,
 )
+from airflow_provider_sei.protocol.families import did_you_mean
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -42,10 +44,11 @@ OPTIONS: dict[str, Callable[..., Any]] = {
     "poll_interval": lambda value, field: (
         None if value is None else parse_number(value, field, least=1, most=MAX_SECONDS)
     ),
-    "deferrable": parse_boolean,
-    "verify_size": parse_boolean,
+    **dict.fromkeys(("deferrable", "verify_size", "verify_rows", "fail_on_failed_teams"), parse_boolean),
 }
 """Parsers of arguments that are no templates."""
+_FORM = ("layout", "compression", "overwrite", "empty")  # no templates either; parsed with the destination
+_NO_TEMPLATES = {*OPTIONS, *_FORM, "download_timeout", "trigger_rule", "kwargs"}
 _TELLS = {
     "period": ("date_start", "date_end", "export_id"),
     "team_id": ("collection_id", "scope", "export_id"),
@@ -56,39 +59,77 @@ _TELLS = {
 }
 """The arguments that a field of a destination tells apart, besides that of its own name."""
 _PER_INSTANCE = re.compile(r"\{[{%][^}]*\b(?:ti|task|task_instance)\b")
+_Kind = TypeVar("_Kind", bound=type)
 log = logging.getLogger("airflow_provider_sei")
 _STORE_KEY = "sei_export"
 _MAX_PARTITION_KEY = 250
 _GRACE = 300.0  # seconds after the deadline until Airflow itself ends a deferral whose triggerer did not
 
 
-class SEIBaseOperator(BaseOperator):
-    """Base of the operators and the sensor: the connection, and waiting for an export.
+def complete(kind: _Kind, *others: Any) -> _Kind:
+    """Decorate a public class: document all arguments, in the constructor's order, and render them in this order.
 
-    :param sei_conn_id: the Airflow connection, of type ``harness_sei``; the other arguments override its fields.
+    Texts that its docstring does not have come from those of its bases, or of ``others``.
+    """
+    anything: Any = kind
+    names, texts = list(inspect.signature(anything).parameters), dict[str, str]()
+    for base in (*others, *reversed(kind.__mro__)):
+        if base.__module__.startswith("airflow_provider_sei."):
+            own, *fields = re.split(r"(?m)^(?=:\w)", inspect.cleandoc(base.__doc__ or ""))  # none with python -OO
+            texts |= {text.split(":")[1]: text.strip() for text in fields}
+    texts = {name: texts.pop(f"param {name}", "") for name in names} | {
+        name: text for name, text in texts.items() if not name.startswith("param")
+    }
+    anything.__doc__ = "\n".join([own, *texts.values()])
+    if issubclass(kind, BaseOperator):
+        anything.template_fields = tuple(name for name in names if name not in _NO_TEMPLATES)
+    return kind
+
+
+def check_names(kind: type, given: Iterable[str], *others: type) -> None:
+    """Raise an error for an argument that no constructor has, with the name that may have been meant."""
+    bases = [base for base in (*kind.__mro__, *others) if "__init__" in vars(base) and base is not object]
+    known = {name for base in bases for name in inspect.signature(vars(base)["__init__"]).parameters}
+    for name in given:
+        if name not in known and not name.startswith("_"):
+            msg = f"{kind.__name__} has no argument {name!r}{did_you_mean(name, known)}"
+            raise TypeError(msg)
+
+
+class SEIBaseOperator(BaseOperator):
+    """Base of the operators and the sensor: arguments, the connection, and waiting for an export.
+
+    :param sei_conn_id: the Airflow connection, of type ``harness_sei``; the next four override its fields.
     :param project_identifier: Harness project. Legacy reports omit this and the next two if they are empty text.
     :param org_identifier: Harness organisation.
     :param account_id: Harness account.
     :param auth_header: header that carries the key: ``authorization``, ``x-api-key`` or ``SEI_API_KEY``.
+    :param kwargs: the arguments of every Airflow operator: ``retries``, ``pool``, ``outlets``, ...
     """
 
-    template_fields: Sequence[str] = CONNECTION_FIELDS
     ui_color = "#e0f2f7"
+    if TYPE_CHECKING:
 
-    def __init__(
-        self,
-        *,
-        sei_conn_id: str = "sei_default",
-        project_identifier: str | None = None,
-        org_identifier: str | None = None,
-        account_id: str | None = None,
-        auth_header: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.sei_conn_id, self.project_identifier = sei_conn_id, project_identifier
-        self.org_identifier, self.account_id = org_identifier, account_id
-        self.auth_header = auth_header
+        def __getattr__(self, name: str) -> Any: ...  # each argument is an attribute
+
+    def __init__(self, **kwargs: Any) -> None:
+        try:
+            super().__init__(**kwargs)
+        except (TypeError, AirflowException):
+            check_names(type(self), kwargs)
+            raise
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Fix arguments of a mapped task, as Airflow does, but with a hint for a mistyped one."""
+        check_names(cls, kwargs)
+        return super().partial(**kwargs)
+
+    def _accept(self, arguments: Mapping[str, Any]) -> None:
+        """Set the constructor's arguments, parsed if they are no templates."""
+        for name, value in arguments.items():
+            if name not in ("self", "kwargs", "__class__"):
+                setattr(self, name, OPTIONS[name](value, field=name) if name in OPTIONS else value)
 
     @cached_property
     def hook(self) -> SEIHook:
@@ -205,27 +246,11 @@ class SEIDeliveryOperator(SEIBaseOperator):
     :param asset_partitions: partition keys for the events of the task's outlets (Airflow 3.3 and newer).
     """
 
-    template_fields: Sequence[str] = ("destination", "asset_partitions", *SEIBaseOperator.template_fields)
     operator_extra_links = (SEIInsightsLink(), SEIObjectLink())
 
-    def __init__(
-        self,
-        *,
-        destination: str,
-        layout: str = "flat",
-        compression: str = "keep",
-        overwrite: str = "replace",
-        empty: str = "deliver",
-        download_timeout: float = 60 * 60,
-        asset_partitions: Sequence[str] | str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.destination, self.layout, self.compression = destination, layout, compression
-        self.overwrite, self.empty, self.download_timeout = overwrite, empty, download_timeout
-        self.asset_partitions, self._unrendered = asset_partitions, destination
-        self.sei_links: dict[str, str] = {}
-        self._scope: dict[str, str] = {}
+    def _accept(self, arguments: Mapping[str, Any]) -> None:
+        super()._accept(arguments)
+        self._unrendered, self.sei_links, self._scope = self.destination, dict[str, str](), dict[str, str]()
         self._delivered: DeliveryResult | None = None
         parse_destination(vars(self), is_known)
 
@@ -299,7 +324,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
 def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bool] = lambda _: True) -> Destination:
     """Parse the arguments of a delivery, of which some may be missing; templates only if they are known."""
     parse_partitions(arguments.get("asset_partitions"), known)
-    given = {name: arguments[name] for name in ("layout", "compression", "overwrite", "empty") if name in arguments}
+    given = {name: arguments[name] for name in _FORM if name in arguments}
     url = arguments["destination"] if known(arguments["destination"]) else "/"
     return Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 60 * 60))
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_sei.delivery.destination import Destination
 from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError, SEIFileError
 from airflow_provider_sei.operators._base import (
-    OPTIONS,
     SEIBaseOperator,
     SEIDeliveryOperator,
+    complete,
     create_or_resume,
     is_known,
     store_record,
@@ -27,7 +27,7 @@ from airflow_provider_sei.operators._base import (
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.periods import run_dates
-from airflow_provider_sei.protocol.arguments import is_missing, parse_boolean, parse_export_id, parse_reference_data
+from airflow_provider_sei.protocol.arguments import is_missing, parse_export_id, parse_reference_data
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
@@ -54,12 +54,8 @@ __all__ = [
 ]
 
 
-class SEICreateExportOperator(SEIBaseOperator):
-    """Create an export and return its id.
-
-    A retry resumes the export of the previous try (Airflow 3.3 and newer keep its id), and within 30 minutes the server
-    responds to an identical request with the existing export, so a retry does not create a second one. Arguments
-    without templates are checked when the DAG is parsed, the others after rendering, before anything is sent.
+class _RequestOperator(SEIBaseOperator):
+    """Base of the operators that create an export.
 
     :param family: ``productivity``, ``efficiency`` (DORA), ``sprint``, ``ba`` (business alignment) or ``ticket-data``.
     :param date_start: first day of the period, yyyy-MM-dd. If neither day is given, or both are rendered to nothing,
@@ -88,60 +84,14 @@ class SEICreateExportOperator(SEIBaseOperator):
         ``retry`` it (by the task's ``retries``; a new export is created once 30 minutes have passed).
     :param create_jitter: random delay in seconds, up to this many, before the create call, for many tasks that start
         together. A retry that resumes an export does not wait.
-
-    All other arguments: :class:`SEIBaseOperator <airflow_provider_sei.operators._base.SEIBaseOperator>`.
     """
 
-    template_fields: Sequence[str] = (*REQUEST_FIELDS, *SEIBaseOperator.template_fields)
     template_fields_renderers = {"scope": "json", "extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
 
-    def __init__(
-        self,
-        *,
-        family: str,
-        date_start: str | None = None,
-        date_end: str | None = None,
-        org_tree_name: str | None = None,
-        team_id: str | int | None = None,
-        manager_email_id: str | None = None,
-        scope: Mapping[str, Any] | None = None,
-        metric_groups: Sequence[str] | str | None = None,
-        metrics: Sequence[str] | str | None = None,
-        aggregation: str | None = None,
-        level: str | None = None,
-        granularity: str | None = None,
-        file_format: str | None = None,
-        export_compression: str | None = None,
-        computation_mode: str | None = None,
-        issue_statuses: Sequence[str] | str | None = None,
-        terminal_date_column: str | None = None,
-        work_category_filter: Sequence[str] | str | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        reused_failed: str = "fail",
-        create_jitter: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.family, self.date_start, self.date_end = family, date_start, date_end
-        self.org_tree_name, self.team_id, self.scope = org_tree_name, team_id, scope
-        self.metric_groups, self.metrics, self.aggregation = metric_groups, metrics, aggregation
-        self.level, self.granularity, self.file_format = level, granularity, file_format
-        self.export_compression, self.computation_mode = export_compression, computation_mode
-        self.issue_statuses, self.terminal_date_column = issue_statuses, terminal_date_column
-        self.manager_email_id, self.work_category_filter = manager_email_id, work_category_filter
-        self.extra_body = extra_body
-        self.reused_failed = OPTIONS["reused_failed"](reused_failed, field="reused_failed")
-        self.create_jitter: float = OPTIONS["create_jitter"](create_jitter, field="create_jitter")
+    def _accept(self, arguments: Mapping[str, Any]) -> None:
+        super()._accept(arguments)
         self._export: Export | None = None
-        check_request({name: getattr(self, name) for name in REQUEST_FIELDS}, is_known)
-
-    def execute(self, context: Context) -> Any:
-        """Create the export; its id is the task's result."""
-        request, identity = self._prepare(context)
-        if self.create_jitter and (delay := self._create_delay(context, identity)):
-            time.sleep(delay)
-        self._export, _ = create_or_resume(self.hook, request, context, identity, self.reused_failed)
-        return self._export.export_id
+        check_request({name: arguments[name] for name in REQUEST_FIELDS}, is_known)
 
     def _prepare(self, context: Mapping[str, Any]) -> tuple[ExportRequest, dict[str, Any]]:
         """Return the request, with the run's period if it has none, and what its stored export is identified by."""
@@ -156,7 +106,7 @@ class SEICreateExportOperator(SEIBaseOperator):
     def _create_delay(self, context: Mapping[str, Any], identity: Mapping[str, Any]) -> float:
         if stored_export(context, identity):
             return 0.0
-        delay = random.random() * self.create_jitter  # noqa: S311 - jitter, not a secret
+        delay: float = random.random() * self.create_jitter  # noqa: S311 - jitter, not a secret
         self.log.info("Creating the export in %.0f s (create_jitter)", delay)
         return delay
 
@@ -168,8 +118,60 @@ class SEICreateExportOperator(SEIBaseOperator):
         super().on_kill()
 
 
-# Not a mixin: Airflow applies default_args in the constructor of each class, for that class's own arguments.
-class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
+@complete
+class SEICreateExportOperator(_RequestOperator):
+    """Create an export and return its id.
+
+    A retry resumes the export of the previous try (Airflow 3.3 and newer keep its id), and within 30 minutes the server
+    responds to an identical request with the existing export, so a retry does not create a second one. Arguments
+    without templates are checked when the DAG is parsed, the others after rendering, before anything is sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        family: str,
+        org_tree_name: str | None = None,
+        team_id: str | int | None = None,
+        manager_email_id: str | None = None,
+        scope: Mapping[str, Any] | None = None,
+        date_start: str | None = None,
+        date_end: str | None = None,
+        metric_groups: Sequence[str] | str | None = None,
+        metrics: Sequence[str] | str | None = None,
+        granularity: str | None = None,
+        level: str | None = None,
+        aggregation: str | None = None,
+        computation_mode: str | None = None,
+        issue_statuses: Sequence[str] | str | None = None,
+        terminal_date_column: str | None = None,
+        work_category_filter: Sequence[str] | str | None = None,
+        file_format: str | None = None,
+        export_compression: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        create_jitter: float = 0.0,
+        reused_failed: str = "fail",
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._accept(locals())
+
+    def execute(self, context: Context) -> Any:
+        """Create the export; its id is the task's result."""
+        request, identity = self._prepare(context)
+        if self.create_jitter and (delay := self._create_delay(context, identity)):
+            time.sleep(delay)
+        self._export, _ = create_or_resume(self.hook, request, context, identity, self.reused_failed)
+        return self._export.export_id
+
+
+@complete
+class SEIExportOperator(SEIDeliveryOperator, _RequestOperator):
     """Create an export, wait for it, and deliver its file, in one task.
 
     The wait is deferred, so it occupies no worker. The task's result is a dict with ``uri``, ``bytes``, ``rows`` (CSV
@@ -181,30 +183,52 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
     :param poll_interval: seconds between two status polls; by default it grows with the elapsed time.
     :param deferrable: whether to wait in the triggerer; ``False`` occupies a worker.
     :param verify_size: whether the file must have the size that the export's status announces.
-
-    All other arguments: :class:`SEICreateExportOperator` and
-    :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
     """
-
-    # Without duplicates: a field that is named twice is rendered twice.
-    template_fields: Sequence[str] = tuple(
-        dict.fromkeys((*SEIDeliveryOperator.template_fields, *SEICreateExportOperator.template_fields))
-    )
 
     def __init__(
         self,
         *,
+        family: str,
+        org_tree_name: str | None = None,
+        team_id: str | int | None = None,
+        manager_email_id: str | None = None,
+        scope: Mapping[str, Any] | None = None,
+        date_start: str | None = None,
+        date_end: str | None = None,
+        metric_groups: Sequence[str] | str | None = None,
+        metrics: Sequence[str] | str | None = None,
+        granularity: str | None = None,
+        level: str | None = None,
+        aggregation: str | None = None,
+        computation_mode: str | None = None,
+        issue_statuses: Sequence[str] | str | None = None,
+        terminal_date_column: str | None = None,
+        work_category_filter: Sequence[str] | str | None = None,
+        file_format: str | None = None,
+        export_compression: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        destination: str,
+        layout: str = "flat",
+        compression: str = "keep",
+        overwrite: str = "replace",
+        empty: str = "deliver",
+        asset_partitions: Sequence[str] | str | None = None,
+        deferrable: bool = True,
         wait_timeout: float = 3 * 60 * 60,
         poll_interval: float | None = None,
-        deferrable: bool = True,
+        create_jitter: float = 0.0,
+        reused_failed: str = "fail",
+        download_timeout: float = 60 * 60,
         verify_size: bool = True,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.wait_timeout: float = OPTIONS["wait_timeout"](wait_timeout, field="wait_timeout")
-        self.poll_interval = OPTIONS["poll_interval"](poll_interval, field="poll_interval")
-        self.deferrable = OPTIONS["deferrable"](deferrable, field="deferrable")
-        self.verify_size = OPTIONS["verify_size"](verify_size, field="verify_size")
+        self._accept(locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create the export, perhaps after a delay, and deliver it immediately or after a deferral."""
@@ -300,6 +324,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEICreateExportOperator):
         return self._build_result(context, delivered, export)
 
 
+@complete
 class SEIDownloadExportOperator(SEIDeliveryOperator):
     """Deliver the file of a completed export; the task's result is that of ``SEIExportOperator``.
 
@@ -309,16 +334,30 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
     :param family: the export's family.
     :param export_id: the export, as returned by ``SEICreateExportOperator`` or ``SEIExportSensor``.
     :param verify_size: whether the file must have the size that the export's status announces.
-
-    All other arguments: :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
     """
 
-    template_fields: Sequence[str] = ("family", "export_id", *SEIDeliveryOperator.template_fields)
-
-    def __init__(self, *, family: str, export_id: str, verify_size: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        family: str,
+        export_id: str,
+        destination: str,
+        layout: str = "flat",
+        compression: str = "keep",
+        overwrite: str = "replace",
+        empty: str = "deliver",
+        asset_partitions: Sequence[str] | str | None = None,
+        download_timeout: float = 60 * 60,
+        verify_size: bool = True,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.family, self.export_id = family, export_id
-        self.verify_size = OPTIONS["verify_size"](verify_size, field="verify_size")
+        self._accept(locals())
         if is_known(family):
             get_family(family)
         if is_known(export_id):
@@ -333,6 +372,7 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
         return self._build_result(context, delivered, export)
 
 
+@complete
 class SEIListExportsOperator(SEIBaseOperator):
     """List exports, to map tasks over them.
 
@@ -340,35 +380,44 @@ class SEIListExportsOperator(SEIBaseOperator):
     ``completed_at``, ``team_id``, ``org_tree_name``, ``date_start``, ``date_end`` (or ``None``).
 
     :param family: which family's exports.
+    :param status: only exports of this status, in any case: ``queued``, ``completed``, ...
+    :param scope: ``all`` (the server's default) or ``mine``.
+    :param team_id: only exports of this team.
+    :param created_by: only exports of this user id.
+    :param date_from: only exports created on or after this day, yyyy-MM-dd, or ISO 8601 date and time (without an
+        offset, in UTC).
+    :param date_to: likewise, created before.
+    :param sort_by: ``createdAt`` (the server's default), ``completedAt`` or ``status``.
+    :param sort_order: ``asc`` or ``desc`` (the server's default).
     :param max_exports: at most this many; ``None`` lists all, page by page.
-
-    The filters are those of :func:`list_query <airflow_provider_sei.protocol.listing.list_query>`. All other arguments:
-    :class:`SEIBaseOperator <airflow_provider_sei.operators._base.SEIBaseOperator>`.
+    :param limit: exports per page, 1 to 100; 50 is the vendor's default.
+    :param page: number of the first page, from 0.
     """
-
-    template_fields: Sequence[str] = ("family", "max_exports", *_FILTERS, *SEIBaseOperator.template_fields)
 
     def __init__(
         self,
         *,
         family: str,
-        max_exports: int | None = None,
         status: str | None = None,
         scope: str | None = None,
         team_id: str | int | None = None,
         created_by: str | None = None,
         date_from: str | None = None,
         date_to: str | None = None,
-        limit: int = 50,
-        page: int = 0,
         sort_by: str | None = None,
         sort_order: str | None = None,
+        max_exports: int | None = None,
+        limit: int = 50,
+        page: int = 0,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.family, self.max_exports, self.status, self.scope = family, max_exports, status, scope
-        self.team_id, self.created_by, self.date_from, self.date_to = team_id, created_by, date_from, date_to
-        self.limit, self.page, self.sort_by, self.sort_order = limit, page, sort_by, sort_order
+        self._accept(locals())
         from airflow_provider_sei.protocol import listing  # only DAG files with this operator need it
 
         if is_known(family):
@@ -385,6 +434,7 @@ class SEIListExportsOperator(SEIBaseOperator):
         return exports
 
 
+@complete
 class SEILegacyReportOperator(SEIDeliveryOperator):
     """Request a report of the legacy API and deliver it, in one synchronous call.
 
@@ -410,7 +460,6 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
     ``auth_header`` is ``x-api-key`` unless the connection has another.
     """
 
-    template_fields: Sequence[str] = (*REPORT_FIELDS, *SEIDeliveryOperator.template_fields)
     template_fields_renderers = {"extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
 
     def __init__(
@@ -428,15 +477,22 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         contributor_metrics: Sequence[str] | None = None,
         identifier_fields: Sequence[str] | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        destination: str,
+        layout: str = "flat",
+        compression: str = "keep",
+        overwrite: str = "replace",
+        empty: str = "deliver",
+        asset_partitions: Sequence[str] | str | None = None,
+        download_timeout: float = 60 * 60,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_id, self.date_start, self.date_end = collection_id, date_start, date_end
-        self.report_type, self.granularity = report_type, granularity
-        self.productivity_metrics = productivity_metrics
-        self.efficiency_metrics, self.calculation_type = efficiency_metrics, calculation_type
-        self.include_ratings, self.contributor_metrics = include_ratings, contributor_metrics
-        self.identifier_fields, self.extra_body = identifier_fields, extra_body
+        self._accept(locals())
         check_report({name: getattr(self, name) for name in REPORT_FIELDS}, is_known)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -451,6 +507,7 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         return self._build_result(context, self.hook.download_report(request, destination))
 
 
+@complete
 class SEIReferenceDataOperator(SEIDeliveryOperator):
     """Deliver a table that exports are joined with, as it is now: developers, their identities, or the teams.
 
@@ -463,16 +520,30 @@ class SEIReferenceDataOperator(SEIDeliveryOperator):
         ``parent_team_id``, ``path`` (names from the root, joined by slashes), ``leaf`` and ``developers`` (a number).
     :param org_tree_name: for ``teams``: only this organisation tree.
     :param verify_rows: for ``developers``: whether the file must have as many rows as their list; it may be paged.
-
-    All other arguments: :class:`SEIDeliveryOperator <airflow_provider_sei.operators._base.SEIDeliveryOperator>`.
     """
 
-    template_fields: Sequence[str] = ("kind", "org_tree_name", *SEIDeliveryOperator.template_fields)
-
-    def __init__(self, *, kind: str, org_tree_name: str | None = None, verify_rows: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        kind: str,
+        org_tree_name: str | None = None,
+        destination: str,
+        layout: str = "flat",
+        compression: str = "keep",
+        overwrite: str = "replace",
+        empty: str = "deliver",
+        asset_partitions: Sequence[str] | str | None = None,
+        download_timeout: float = 60 * 60,
+        verify_rows: bool = True,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.kind, self.org_tree_name = kind, org_tree_name
-        self.verify_rows = parse_boolean(verify_rows, "verify_rows")
+        self._accept(locals())
         if is_known([kind, org_tree_name]):
             parse_reference_data(kind, org_tree_name)
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException, conf
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEITeamExportsError
-from airflow_provider_sei.operators._base import SEIBaseOperator, is_known, parse_partitions
-from airflow_provider_sei.protocol.arguments import parse_boolean, parse_names, parse_text
+from airflow_provider_sei.operators._base import SEIBaseOperator, complete, is_known, parse_partitions
+from airflow_provider_sei.protocol.arguments import parse_names, parse_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -26,6 +26,7 @@ _MAX_IN_ERROR, _MAX_NAME = 20, 100
 _UNMAPPED = -1  # the map index of a task that is not mapped
 
 
+@complete
 class SEIListTeamsOperator(SEIBaseOperator):
     """List the leaf teams of an organisation tree, to export each of them.
 
@@ -42,11 +43,7 @@ class SEIListTeamsOperator(SEIBaseOperator):
     :param include: only these: a pattern or a list of patterns, matched against name and id in any case, with ``*``,
         ``?`` and ``[...]``. One that matches no team fails the task.
     :param exclude: not these, likewise; one that matches no team is logged as a warning.
-
-    All other arguments: :class:`SEIBaseOperator <airflow_provider_sei.operators._base.SEIBaseOperator>`.
     """
-
-    template_fields: Sequence[str] = ("org_tree_name", "include", "exclude", *SEIBaseOperator.template_fields)
 
     def __init__(
         self,
@@ -54,10 +51,15 @@ class SEIListTeamsOperator(SEIBaseOperator):
         org_tree_name: str | None = None,
         include: Sequence[str] | str | None = None,
         exclude: Sequence[str] | str | None = None,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.org_tree_name, self.include, self.exclude = org_tree_name, include, exclude
+        self._accept(locals())
         for name in ("include", "exclude"):
             if is_known(getattr(self, name)):
                 self._patterns(name)
@@ -93,7 +95,8 @@ class SEIListTeamsOperator(SEIBaseOperator):
         return parse_names(getattr(self, name), name, separator=None)  # a team's name may contain a comma
 
 
-class SEIExportSummaryOperator(BaseOperator):
+@complete
+class SEIExportSummaryOperator(SEIBaseOperator):
     """Summarize the exports of many teams, whatever their outcomes.
 
     ::
@@ -116,10 +119,8 @@ class SEIExportSummaryOperator(BaseOperator):
     :param fail_on_failed_teams: whether failed teams fail this task. It always fails if no export was started, and if
         one team's file replaced another's.
     :param asset_partitions: partition keys for the events of the outlets (Airflow 3.3 and newer).
+    :param trigger_rule: when it runs; by default when all exports have ended, however.
     """
-
-    template_fields: Sequence[str] = ("export_task_id", "list_task_id", "team_ids", "asset_partitions")
-    ui_color = SEIBaseOperator.ui_color
 
     def __init__(
         self,
@@ -127,15 +128,13 @@ class SEIExportSummaryOperator(BaseOperator):
         export_task_id: str,
         list_task_id: str | None = None,
         team_ids: Sequence[str | int] | str | None = None,
-        fail_on_failed_teams: bool = True,
         asset_partitions: Sequence[str] | str | None = None,
+        fail_on_failed_teams: bool = True,
         trigger_rule: str = "all_done",
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
-        self.export_task_id, self.list_task_id, self.team_ids = export_task_id, list_task_id, team_ids
-        self.fail_on_failed_teams = parse_boolean(fail_on_failed_teams, "fail_on_failed_teams")
-        self.asset_partitions = asset_partitions
+        self._accept(locals())
         parse_partitions(asset_partitions, is_known)
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -90,19 +90,8 @@ def list_query(
     sort_by: str | None = None,
     sort_order: str | None = None,
 ) -> Query:
-    """Return the query of a list call.
+    """Return the query of a list call; the arguments are those that ``SEIListExportsOperator`` explains.
 
-    :param status: one of the documented statuses, in any case.
-    :param scope: ``all`` (the server's default) or ``mine``.
-    :param team_id: only exports of this team.
-    :param created_by: only exports of this user id.
-    :param date_from: only exports created on or after this day, yyyy-MM-dd, or ISO 8601 date and time (text or
-        datetime; without an offset, in UTC).
-    :param date_to: likewise, created before.
-    :param limit: exports per page, 1 to 100; 50 is the vendor's default.
-    :param page: number of the first page, from 0.
-    :param sort_by: ``createdAt`` (the server's default), ``completedAt`` or ``status``.
-    :param sort_order: ``asc`` or ``desc`` (the server's default).
     :raises SEIArgumentError: a value is invalid.
     """
     choices = {"status": status, "scope": scope, "sort_by": sort_by, "sort_order": sort_order}

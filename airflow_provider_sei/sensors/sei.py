@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError
-from airflow_provider_sei.operators._base import OPTIONS, SEIBaseOperator, is_known
+from airflow_provider_sei.operators._base import OPTIONS, SEIBaseOperator, complete, is_known
 from airflow_provider_sei.protocol.arguments import parse_export_id
 from airflow_provider_sei.protocol.families import get_family
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
 
+@complete
 class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
     """Wait until an export is completed; the export's id is the task's result.
 
@@ -37,11 +38,7 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
     :param export_id: the export, as returned by ``SEICreateExportOperator``.
     :param deferrable: whether to wait in the triggerer; ``False`` pokes, by ``mode`` and ``poke_interval``.
     :param poll_interval: when deferred, seconds between two status polls; by default it grows with the elapsed time.
-
-    All other arguments: :class:`SEIBaseOperator <airflow_provider_sei.operators._base.SEIBaseOperator>`.
     """
-
-    template_fields: Sequence[str] = ("family", "export_id", *SEIBaseOperator.template_fields)
 
     def __init__(
         self,
@@ -50,13 +47,15 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
         export_id: str,
         deferrable: bool = True,
         poll_interval: float | None = None,
+        sei_conn_id: str = "sei_default",
+        project_identifier: str | None = None,
+        org_identifier: str | None = None,
+        account_id: str | None = None,
+        auth_header: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.family = family
-        self.export_id = export_id
-        self.deferrable = OPTIONS["deferrable"](deferrable, field="deferrable")
-        self.poll_interval = OPTIONS["poll_interval"](poll_interval, field="poll_interval")
+        self._accept(locals())
         self._wait: ExportWait | None = None
         if is_known(family):
             get_family(family)

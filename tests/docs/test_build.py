@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import re
 from html.parser import HTMLParser
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
 from sphinx.util.inventory import InventoryFile
 
 from tests.docs.pages import DOCS, PAGES, README, ROOT, links, name_of
@@ -92,6 +95,18 @@ def test_public_names_are_in_the_reference(built: Path, module: str, names: set[
     inventory = InventoryFile.loads((built / "objects.inv").read_bytes(), uri="")
     known = {name for kind in inventory.data.values() for name in kind}
     assert {name for name in names if f"{module}.{name}" not in known} == set()
+
+
+def test_the_reference_has_one_complete_table_of_arguments_for_each_class(built: Path) -> None:
+    """With the defaults, in the order of the signature, all on one page."""
+    page = (built / "api" / "operators.html").read_text()
+    found = [
+        re.findall(r'<tr class="row-\w+"><td><p><code[^>]*><span[^>]*>(\w+)<', table)
+        for table in page.split("<table")[1:]
+    ]
+    kinds = [vars(import_module(module))[name] for module, names in REFERENCE.items() for name in names]
+    kinds = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseOperator | TaskGroup)]
+    assert sorted(found) == sorted(list(signature(kind).parameters) for kind in kinds)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

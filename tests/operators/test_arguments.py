@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
 from airflow_provider_sei import exceptions
+from airflow_provider_sei.operators._base import CONNECTION_FIELDS
 from airflow_provider_sei.operators.sei import (
     SEICreateExportOperator,
     SEIDownloadExportOperator,
@@ -21,6 +24,7 @@ from airflow_provider_sei.operators.sei import (
     SEIReferenceDataOperator,
 )
 from airflow_provider_sei.sensors.sei import SEIExportSensor
+from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 
 MINIMUM: dict[type, dict[str, Any]] = {
     SEICreateExportOperator: {"family": "ba", "team_id": "1"},
@@ -38,6 +42,24 @@ NOT_TEMPLATES = {
 }
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 FULL = {kind: needed | (PERIOD if "date_start" in kind.template_fields else {}) for kind, needed in MINIMUM.items()}
+EVERY = [*MINIMUM, SEIExportSummaryOperator, SEITeamExportsTaskGroup]
+GROUP = {"group_id": "g", "family": "ba", "destination": "/x/"}
+ORDER: list[tuple[str, ...]] = [
+    (),  # what is asked for
+    ("destination", "layout", "compression", "overwrite", "empty", "asset_partitions", "team_outlets"),
+    ("fail_on_failed_teams", "max_parallel", "deferrable", "wait_timeout", "poll_interval", "trigger_rule"),
+    (
+        "create_jitter",
+        "reused_failed",
+        "download_timeout",
+        "verify_size",
+        "verify_rows",
+        "max_exports",
+        "limit",
+        "page",
+    ),
+    (*CONNECTION_FIELDS, "kwargs"),
+]
 by_class = pytest.mark.parametrize("kind", MINIMUM, ids=lambda kind: kind.__name__)
 
 
@@ -55,14 +77,33 @@ def own_arguments(kind: type) -> set[str]:
 class TestDeclarations:
     """Arguments and template fields."""
 
-    @by_class
-    def test_arguments_are_keyword_only(self, kind: type) -> None:
-        """So that new ones can be added anywhere."""
-        for base in kind.__mro__:
-            if base.__module__.startswith("airflow_provider_sei."):
-                parameters = inspect.signature(base.__init__).parameters.values()
-                keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-                assert [each.name for each in parameters if each.kind not in keywords] == ["self"]
+    @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+    def test_the_signature_has_every_argument_by_name(self, kind: type) -> None:
+        """Keyword-only, so that new ones can be added anywhere; and help() explains each, in the same order."""
+        *named, rest = inspect.signature(kind).parameters.values()
+        named = [each for each in named if each.name != "group_id"]
+        assert (rest.name, rest.kind) == ("kwargs", inspect.Parameter.VAR_KEYWORD)
+        assert {each.kind for each in named} == {inspect.Parameter.KEYWORD_ONLY}
+        assert own_arguments(kind) == {each.name for each in named}
+        explained = re.findall(
+            r"^ \|  :param (\w+): \S", pydoc.render_doc(kind, renderer=pydoc.plaintext), re.MULTILINE
+        )
+        assert [name for name in explained if name != "group_id"] == [*(each.name for each in named), "kwargs"]
+
+    @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+    def test_the_request_comes_first_and_the_connection_last(self, kind: type) -> None:
+        """Also in Airflow's Rendered Templates, which has the order of ``template_fields``."""
+        names = [*inspect.signature(kind).parameters]
+        places = [next((part for part, some in enumerate(ORDER) if name in some), 0) for name in names]
+        assert places == sorted(places)
+        templates = getattr(kind, "template_fields", ())
+        assert list(templates) == [name for name in names if name in templates]
+
+    def test_a_task_group_has_the_arguments_of_its_exports(self) -> None:
+        """With the same defaults, apart from the delay that many exports need."""
+        group, export = (inspect.signature(kind).parameters for kind in (SEITeamExportsTaskGroup, SEIExportOperator))
+        different = {name for name in export if name not in group or group[name] != export[name]}
+        assert different == {"team_id", "create_jitter"}
 
     @pytest.mark.parametrize("kind", [*MINIMUM, SEIExportSummaryOperator], ids=lambda kind: kind.__name__)
     def test_values_are_templates_and_switches_are_not(self, kind: type) -> None:
@@ -103,11 +144,19 @@ class TestDeclarations:
         # These two are Airflow's own arguments of a sensor.
         assert (getattr(task, "timeout", 7.0), getattr(task, "poke_interval", 9.0)) == (7.0, 9.0)
 
-    @by_class
-    def test_an_unknown_argument_is_an_error(self, kind: type) -> None:
-        """Airflow names it."""
-        with pytest.raises(TypeError, match="granularty"):
-            kind(task_id="t", granularty="weekly", **MINIMUM[kind])
+    @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+    def test_a_mistyped_argument_is_an_import_error_with_a_hint(self, kind: type) -> None:
+        """Also of Airflow's arguments, and of a mapped task; the value may be personal data."""
+        given = MINIMUM.get(kind, GROUP if kind is SEITeamExportsTaskGroup else {"export_task_id": "export"})
+        name = next(iter(given), "include")
+        words = rf"^{kind.__name__} has no argument '%s': did you mean '%s'\?$"
+        with DAG("d", schedule=None):
+            for wrong, right in ((f"{name[:-1]}x", name), ("retriess", "retries")):
+                with pytest.raises(TypeError, match=words % (wrong, right)):
+                    kind(**{"task_id": "t"} if issubclass(kind, BaseOperator) else {}, **given, **{wrong: "secret"})
+                if issubclass(kind, BaseOperator):
+                    with pytest.raises(TypeError, match=words % (wrong, right)):
+                        kind.partial(task_id="t", **{wrong: "secret"})
 
 
 class TestConstants:
