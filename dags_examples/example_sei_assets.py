@@ -55,7 +55,7 @@ with DAG("sei_assets_report", schedule=[DELIVERED], tags=["sei"], doc_md=__doc__
         slowest = []
         for event in triggering_asset_events[DELIVERED]:
             delivered = event.extra
-            content = ObjectStoragePath(delivered["uri"]).read_bytes()
+            content = ObjectStoragePath(delivered["destination"]).read_bytes()
             if hashlib.sha256(content).hexdigest() != delivered["sha256"]:
                 msg = f"{delivered['uri']} has been replaced since export {delivered['export_id']} was delivered"
                 raise ValueError(msg)

@@ -91,6 +91,7 @@ class TestOutlets:
     def test_an_event_has_result_scope_and_period(self, run: Any) -> None:
         """But no personal data, such as the user who created the export."""
         result, events = run(LAKE)
+        assert result.pop("conn_id") is None, "a store without a connection"
         assert events[LAKE].extra == {
             **result,
             **REQUEST,

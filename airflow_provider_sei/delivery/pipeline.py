@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from isal import igzip_lib
@@ -99,6 +100,12 @@ class DeliveryResult:
     """The CSV's first record."""
     written: bool = True
     """False if the same content was there already."""
+    path: str | None = None
+    """Of a local file."""
+    conn_id: str | None = None
+    """The Airflow connection of its store, which ``uri`` does not have."""
+    destination: str = ""
+    """``uri`` with the connection: ``ObjectStoragePath`` opens it."""
 
 
 def deliver(
@@ -128,8 +135,13 @@ def deliver(
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             words = f"could not be stored at {destination.url}: {reason}"
             raise expected.error(words, SEIDownloadError) from error
+    scheme, _, place = sink.uri.partition("://")
+    conn_id = urlsplit(destination.url).netloc.rpartition("@")[0] or None
     return DeliveryResult(
         uri=sink.uri,
+        path=place if scheme == "file" else None,
+        conn_id=conn_id,
+        destination=f"{scheme}://{conn_id}@{place}" if conn_id else sink.uri,
         bytes=pipeline.stored,
         rows=max(0, pipeline.counter.records - 1),
         sha256=pipeline.sha256.hexdigest(),

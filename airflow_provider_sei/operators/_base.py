@@ -58,6 +58,7 @@ _TELLS = {
     **{name.partition("_")[0]: (name,) for name in CONNECTION_FIELDS},
 }
 """The arguments that a field of a destination tells apart, besides that of its own name."""
+_DELIVERED = ("uri", "path", "conn_id", "destination", "bytes", "rows", "sha256", "written")
 _PER_INSTANCE = re.compile(r"\{[{%][^}]*\b(?:ti|task|task_instance)\b")
 _Kind = TypeVar("_Kind", bound=type)
 log = logging.getLogger("airflow_provider_sei")
@@ -291,7 +292,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
         # A task that only downloads has not requested a period; the export's status has it.
         days = {name: self._scope.get(name) or getattr(export, name, None) for name in ("date_start", "date_end")}
         result = {
-            **{name: getattr(delivered, name) for name in ("uri", "bytes", "rows", "sha256", "written")},
+            **{name: getattr(delivered, name) for name in _DELIVERED},
             "export_id": getattr(export, "export_id", None),
             "family": self._scope.get("family"),
             **days,

@@ -174,9 +174,10 @@ class SEICreateExportOperator(_RequestOperator):
 class SEIExportOperator(SEIDeliveryOperator, _RequestOperator):
     """Create an export, wait for it, and deliver its file, in one task.
 
-    The wait is deferred, so it occupies no worker. The task's result is a dict with ``uri``, ``bytes``, ``rows`` (CSV
-    records without the header), ``sha256``, ``written`` (``False`` if ``overwrite="skip"`` found the same content),
-    ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at`` and ``completed_at``.
+    The wait is deferred, so it occupies no worker. The result is a dict with ``uri``, ``path`` (of a local file),
+    ``conn_id``, ``destination`` (the URI with the connection, which ``ObjectStoragePath`` opens), ``bytes``, ``rows``
+    (CSV records without the header), ``sha256``, ``written`` (``False`` if ``overwrite="skip"`` found the same
+    content), ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at``, ``completed_at``.
 
     :param wait_timeout: longest wait for the export in seconds, from the create call; ``execution_timeout`` ends it,
         too.

@@ -73,6 +73,10 @@ class TestEveryStore:
         assert (delivered.bytes, delivered.rows, delivered.sha256) == (record.csv_bytes, record.rows, record.csv_sha256)
         assert delivered.uri.endswith("/x.csv")
         assert "@" not in delivered.uri
+        assert ObjectStoragePath(delivered.destination).read_bytes() == record.csv
+        assert (delivered.conn_id or "") == store.url.partition("://")[2].rpartition("@")[0]
+        assert (Path(delivered.path).read_bytes() if delivered.path else record.csv) == record.csv
+        assert bool(delivered.path) == delivered.uri.startswith("file:")
         assert store.unfinished() == []
 
     def test_escaped_names_are_written_as_they_are(self, store: Any, hook: SEIHook, sei_server: Any) -> None:

@@ -67,7 +67,7 @@ class TestResult:
     def test_it_describes_the_delivered_file(
         self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, family: str
     ) -> None:
-        """As JSON, with these twelve fields and no others."""
+        """As JSON, with these fifteen fields and no others."""
         groups = FAMILIES[family].metric_groups[:1] or None
         result = export_operator(family=family, metric_groups=groups).execute({})
         [record] = sei_server.exports
@@ -77,6 +77,9 @@ class TestResult:
         assert datetime.fromisoformat(result["created_at"]) <= datetime.fromisoformat(result["completed_at"])
         assert json.loads(json.dumps(result)) == {
             "uri": f"file://{file}",
+            "path": str(file),
+            "conn_id": None,
+            "destination": f"file://{file}",
             "bytes": record.csv_bytes,
             "rows": record.rows,
             "sha256": record.csv_sha256,

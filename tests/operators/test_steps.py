@@ -214,6 +214,9 @@ class TestLegacyReport:
         assert file.name.startswith(f"{family}_team-456_2024-01-01_2024-01-31_")
         assert result == {
             "uri": f"file://{file}",
+            "path": str(file),
+            "conn_id": None,
+            "destination": f"file://{file}",
             "bytes": record.csv_bytes,
             "rows": record.rows,
             "sha256": record.csv_sha256,
