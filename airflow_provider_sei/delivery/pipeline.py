@@ -84,7 +84,7 @@ class ExpectedFile:
 
     def error(self, words: str, kind: type[SEIDownloadError] = SEIFileError) -> SEIDownloadError:
         """Return the error that says how the file differs, or, of another kind, why it was not delivered."""
-        return kind(f"{self.description} {words}; nothing was published", export_id=self.export_id)
+        return kind(f"the file {words}; nothing was published of {self.description}", export_id=self.export_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -426,13 +426,13 @@ class Gunzip:
                     rest, self._member = rest[end:], _new_member()
                 piece = self._member.decompress(rest, _PIECE)
             except (igzip_lib.error, ValueError) as error:  # type: ignore[misc]  # isal's stub declares an instance
-                msg = f"{self._name} is damaged: its gzip data do not unpack after {self._given} bytes ({error})"
+                msg = f"the gzip data do not unpack after {self._given} bytes ({error}): {self._name} is damaged"
                 raise SEIFileError(msg) from error
             self._given += len(piece)
             if self._given > max(_SUSPICIOUS_BYTES, _SUSPICIOUS_RATIO * self._taken):
                 msg = (
-                    f"{self._name} may be a decompression bomb: {self._taken} bytes of gzip decompressed to"
-                    f" {self._given} so far, more than {_SUSPICIOUS_RATIO} times as many"
+                    f"{self._taken} bytes of gzip decompressed to {self._given} so far, more than {_SUSPICIOUS_RATIO}"
+                    f" times as many: {self._name} may be a decompression bomb"
                 )
                 raise SEIFileError(msg)
             if piece:
@@ -444,7 +444,7 @@ class Gunzip:
     def close(self) -> None:
         """Check that the last member is complete."""
         if self._member or self._header:
-            msg = f"{self._name} is cut off: its gzip data end in the middle, after {self._taken} bytes"
+            msg = f"the gzip data end in the middle, after {self._taken} bytes: {self._name} is cut off"
             raise SEIFileError(msg)
 
 
@@ -477,6 +477,6 @@ def check_is_csv(start: bytes, name: str, encoding: str = "") -> None:
         found = "a short text"
     if found:
         _, message = (None, None) if found.startswith("binary") else quotable(start)
-        quoted = f': "{message}"' if message else ""
-        msg = f"{name} is not a CSV file: the server sent {found} instead{quoted}"
+        quoted = f' ("{message}")' if message else ""
+        msg = f"the server sent {found}{quoted}: {name} is not a CSV file"
         raise (SEIDownloadError if found == "an HTML page" else SEIFileError)(msg)  # a page is a gateway's

@@ -374,7 +374,7 @@ class SEIHook(BaseHook):
                 )
         except _Interruption:
             # Whether it had been published already is not known here.
-            msg = f"could not {description}: interrupted, because the task is being terminated"
+            msg = f"interrupted, because the task is being terminated: could not {description}"
             raise SEIDownloadError(msg) from None
         except SEIResponseError as error:
             self.explain(error, {"collection_id": scope.get("team_id")})
@@ -397,7 +397,7 @@ class SEIHook(BaseHook):
                 except SEIResponseError as error:
                     if not error.retryable and number < len(requests):
                         self.log.warning("%s; trying %s", error, requests[number].path)
-                        reason = str(error).removeprefix(f"could not {description}: ")
+                        reason = str(error).replace(f": could not {description}", "")
                         description += f" from {requests[number].path}, nor from its other address ({reason})"
                     elif isinstance(error, SEINotFoundError):
                         # The vendor also answers 404 for a file that is not there yet.

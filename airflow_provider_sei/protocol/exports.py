@@ -191,13 +191,13 @@ def failed_export_error(export: Export) -> exceptions.SEIExportError:
     details: dict[str, Any] = {"export_id": export.export_id, "vendor_code": export.error_code}
     details["vendor_message"] = export.error_message
     if export.status is ExportStatus.CANCELLED:
-        msg = f"{export.description} was cancelled at the server; create it again if it is needed"
+        msg = f"cancelled at the server: {export.description}; create it again if it is needed"
         return exceptions.SEIExportCancelledError(msg, **details)
     advice = "correct the request, or create it again if the cause has passed"
     if export.reused:
         advice += "; within 30 minutes of its creation, an identical request returns this same failed export"
     reason = export.error_message or "the server gave no reason"
-    return exceptions.SEIExportFailedError(f"{export.description} failed at the server: {reason}; {advice}", **details)
+    return exceptions.SEIExportFailedError(f"{reason}: {export.description} failed at the server; {advice}", **details)
 
 
 def check_reused(export: Export, policy: str, *, now: float) -> None:

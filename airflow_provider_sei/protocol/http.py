@@ -107,9 +107,9 @@ def check_status(response: HttpResponse, description: str, *, export_id: str | N
         return
     default = _ERRORS.get(min(status // 100, 5), exceptions.SEIUnexpectedResponseError)
     code, message = quotable(response.body)
-    quoted = f': "{message}"' if message else ""
+    quoted = f' ("{message}")' if message else ""
     advice = f"; {_ADVICE[status]}" if status in _ADVICE else ""
-    msg = f"could not {description}: the server answered {status}{quoted}{advice}"
+    msg = f"the server answered {status}{quoted}: could not {description}{advice}"
     raise _ERRORS.get(status, default)(
         msg,
         status_code=status,
@@ -124,7 +124,7 @@ def check_file_status(response: HttpResponse, description: str, *, export_id: st
     """Raise the error for any status but 200: another 2xx, such as 202, 204 or 206, comes without a whole file."""
     check_status(response, description, export_id=export_id)
     if response.status != HTTPStatus.OK:
-        msg = f"could not {description}: the server answered {response.status}, but only 200 comes with a whole file"
+        msg = f"the server answered {response.status}, but only 200 comes with a whole file: could not {description}"
         raise exceptions.SEIFileError(msg, status_code=response.status, export_id=export_id)
 
 
@@ -135,9 +135,9 @@ def json_value(response: HttpResponse, description: str, *, export_id: str | Non
         return json.loads(response.body)
     except (ValueError, RecursionError):
         _, message = quotable(response.body)
-    quoted = f': "{message}"' if message else ""
+    quoted = f' ("{message}")' if message else ""
     reason = f"the server answered {response.status} without JSON{quoted}"
-    msg = f"could not {description}: {reason}; check the connection's base URL, its path included"
+    msg = f"{reason}: could not {description}; check the connection's base URL, its path included"
     error = exceptions.SEIUnexpectedResponseError
     raise error(msg, status_code=response.status, vendor_message=message, export_id=export_id)
 
@@ -145,9 +145,9 @@ def json_value(response: HttpResponse, description: str, *, export_id: str | Non
 def unusable(value: Any, description: str, problem: str, export_id: str | None = None) -> exceptions.SEIResponseError:
     """Return the error for a successful response whose JSON is not as documented; it may hold an error message."""
     code, message = error_words(value if isinstance(value, dict) else None)
-    reason = f'{problem}: "{message}"' if message else f"{problem}; check the connection's base URL"
+    quoted, advice = (f' ("{message}")', "") if message else ("", "; check the connection's base URL")
     details: dict[str, Any] = {"vendor_code": code, "vendor_message": message, "export_id": export_id}
-    return exceptions.SEIUnexpectedResponseError(f"could not {description}: {reason}", **details)
+    return exceptions.SEIUnexpectedResponseError(f"{problem}{quoted}: could not {description}{advice}", **details)
 
 
 def quotable(body: bytes) -> tuple[str | None, str | None]:

@@ -67,7 +67,7 @@ class Pager(Generic[T]):
         if self.done and not last and (more or fresh):
             reason = f"goes on after {self._max_pages} pages" if fresh else "repeats a page"
             advice = "request one organisation tree, or use filters"
-            msg = f"could not {self._description} to the end: the server's list {reason}; {advice}"
+            msg = f"the server's list {reason}: could not {self._description} to the end; {advice}"
             raise SEIUnexpectedResponseError(msg)
         return list(fresh.values())
 

@@ -123,7 +123,7 @@ class ExportWait:
                 return None
             if self._last is not None:
                 last = repr(self._last.status_word)
-                msg = f"{self._name} is gone: the server answered 404 after it had answered {last}; create it again"
+                msg = f"the server answered 404 after it had answered {last}: {self._name} is gone; create it again"
                 details = {name: getattr(error, name) for name in _ERROR_FIELDS} | {"export_id": self.plan.export_id}
                 error = exceptions.SEIExportNotFoundError(msg, **details)
             return WaitOutcome(error=error)
@@ -145,8 +145,8 @@ class ExportWait:
         state = f"still {self._last.status_word!r}" if self._last else "never seen"
         last_error = f" (last error: {self._error})" if self._error else ""
         msg = (
-            f"{self._name} was {state} after {max(0.0, now - self.plan.started_at):.0f} s{last_error}. It continues at"
-            " the server: wait for the same id again, or allow more time"
+            f"{state} after {max(0.0, now - self.plan.started_at):.0f} s{last_error}: {self._name} continues at the"
+            " server; wait for the same id again, or allow more time"
         )
         return WaitOutcome(
             export=self._last, error=exceptions.SEIExportTimeoutError(msg, export_id=self.plan.export_id)

@@ -61,10 +61,11 @@ def retry_arguments(
             or state.idle_for + state.upcoming_sleep > MAX_RETRY_AFTER
         ),
         "before_sleep": lambda state: log.warning(
-            "%s; trying again in %.1f s (try %d)",
+            "%s; retrying in %.1f s (attempt %d of %d)",
             state.outcome.exception(),
             state.upcoming_sleep,
             state.attempt_number + 1,
+            backoff.attempts,
         ),
         "reraise": True,
     }
@@ -75,8 +76,8 @@ def make_response(
 ) -> HttpResponse:
     """Return a response of limited size, without the API key, so that no error can quote it."""
     if len(body) > MAX_BODY_BYTES:
-        reason = f"the response exceeds {MAX_BODY_BYTES} bytes; check the connection's base URL"
-        msg = f"could not {call.description}: {reason}"
+        reason = f"the response exceeds {MAX_BODY_BYTES} bytes"
+        msg = f"{reason}: could not {call.description}; check the connection's base URL"
         raise SEIUnexpectedResponseError(msg, export_id=call.export_id)
     key = settings.api_key
     if len(key) >= _MIN_KEY_LENGTH:
@@ -111,7 +112,7 @@ def redirect_target(settings: SEISettings, call: Call[Any], url: str, location: 
         # Rebuilt without a user name: an HTTP library would replace the authorization header by it.
         return f"{base_url.origin}{parts.path}" + (f"?{parts.query}" if parts.query else "")
     advice = "check the connection's base URL, its path included"
-    msg = f"could not {call.description}: the server redirects {reason}; {advice}"
+    msg = f"the server redirects {reason}: could not {call.description}; {advice}"
     raise SEIUnexpectedResponseError(msg, export_id=call.export_id)
 
 
@@ -131,7 +132,7 @@ def connection_error(settings: SEISettings, call: Call[Any], error: BaseExceptio
     advice = "check the connection's host and the network between"
     if isinstance(root, ssl.SSLCertVerificationError):
         advice = "if the certificate is the right one, set the connection's ca_bundle to a bundle that verifies it"
-    msg = f"could not {call.description}: no answer from {settings.base_url.origin} ({text}); {advice}"
+    msg = f"no answer from {settings.base_url.origin} ({text}): could not {call.description}; {advice}"
     return SEIConnectionError(msg, export_id=call.export_id)
 
 

@@ -187,7 +187,7 @@ class Poller:
             except Exception as error:
                 # A bug must not end a wait: it is tolerated for as long as an unreachable server is.
                 log.exception("could not %s", call.description)
-                msg = f"could not {call.description}: {type(error).__name__}"
+                msg = f"{type(error).__name__}: could not {call.description}"
                 raise SEIConnectionError(msg, export_id=call.export_id) from error
 
     async def close(self) -> None:

@@ -104,8 +104,8 @@ class SEIExportTrigger(BaseTrigger):
         except Exception as error:
             self.log.exception("Waiting for export %s has failed", self.export_id)
             msg = (
-                f"could not wait for {self.family} export {self.export_id} in the triggerer"
-                f" ({type(error).__name__}: {error}); see the trigger's log. The export continues at the server"
+                f"{type(error).__name__}: {error}: could not wait for {self.family} export {self.export_id} in the"
+                " triggerer; see the trigger's log. The export continues at the server"
             )
             outcome = WaitOutcome(error=SEIConnectionError(msg, export_id=self.export_id))
         yield TriggerEvent(outcome.to_event() | {"passthrough": self.passthrough})

@@ -66,7 +66,7 @@ def test_python_and_this_read_the_same_however_a_file_is_cut_in_two(damage: byte
 
 def test_a_header_without_an_end_is_damage() -> None:
     """A name of many megabytes does not fill the memory."""
-    with pytest.raises(SEIDownloadError, match=r"damaged.*header"):
+    with pytest.raises(SEIDownloadError, match=r"header.*damaged"):
         unpacked(member(CSV, 8, names=b"x" * 20_000_000 + b"\0"), size=1_000_000)
 
 
@@ -127,16 +127,16 @@ def test_a_bomb_is_recognised_before_it_is_large(monkeypatch: pytest.MonkeyPatch
         (b"<!DOCTYPE html><html>", "HTML"),
         (b"\n  <html lang=en>", "HTML"),
         (b'{"error": "no"}', "JSON"),
-        (b'{"message": "Export expired", "owner": "Jane Smith"}', 'JSON instead: "Export expired"$'),
-        (b"[]", "JSON instead$"),
-        (b'[{"developer": "Jane Smith", "email": "jane@company.example"}]', "JSON instead$"),
-        (b'{"developers": [{"message": "Jane Sm', "JSON instead$"),
+        (b'{"message": "Export expired", "owner": "Jane Smith"}', r'sent JSON \("Export expired"\): '),
+        (b"[]", "sent JSON: "),
+        (b'[{"developer": "Jane Smith", "email": "jane@company.example"}]', "sent JSON: "),
+        (b'{"developers": [{"message": "Jane Sm', "sent JSON: "),
         (b"<html><body>Jane Smith</body></html>", "HTML"),
         (zlib.compress(b"x") + bytes(10), "binary"),
         (gzip.compress(b"x", mtime=0), "binary"),
         (b"%PDF-1.7\n1 0 obj, endobj", "binary"),
         (b"PK\x03\x04\x14,\n", "binary"),
-        (b"Internal Server Error", "a short text instead: .Internal"),
+        (b"Internal Server Error", "a short text .*Internal"),
         (b"[1]", "a short text"),
     ],
 )

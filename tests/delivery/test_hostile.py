@@ -192,7 +192,7 @@ class TestEnd:
         serve((answers | {"gzip": with_length(packed, head), "stored as gzip": chunked(packed)})[form])
         with pytest.raises(exceptions.SEIDownloadError, match=words) as caught:
             report(target)
-        assert "team report of collection 456 is not a complete CSV file" in str(caught.value)
+        assert "the file is not a complete CSV file" in str(caught.value)
         assert end.strip()[:9].decode() not in str(caught.value) or end in {b"3", b""}
         assert caught.value.retryable
         assert target.read_bytes() == OLDER

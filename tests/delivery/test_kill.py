@@ -190,7 +190,7 @@ def test_a_task_that_is_told_to_end_cleans_up(
         wait_until(lambda: bool(under_way()))
         process.send_signal(signal.SIGTERM)
         told, _ = process.communicate(timeout=GIVE_UP)
-    assert "airflow_provider_sei.exceptions.SEIDownloadError: could not download the export: interrupted" in told
+    assert "airflow_provider_sei.exceptions.SEIDownloadError: interrupted, because the task" in told
     assert store.objects() == {"x.csv": OLDER}
     assert store.unfinished() == []
 

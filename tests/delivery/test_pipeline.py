@@ -182,7 +182,7 @@ class TestForm:
         ("encoding", "sent", "words"),
         [
             # CSV as brotli and zstd make it: short, repeated, not compressible.
-            ("br", b"\x0b\x03\x80a,b\n1,2\n\x03", "binary data .Content-Encoding: br. instead"),
+            ("br", b"\x0b\x03\x80a,b\n1,2\n\x03", "binary data .Content-Encoding: br.: "),
             ("br", b"\x1b\xa3\x0f\xf8\x25\xc0\xe2\xb1\x2c\x08", "Content-Encoding: br"),
             ("zstd", b"(\xb5/\xfd \x08A\0\0a,b\n1,2\n", "binary data"),
             ("zstd", b"(\xb5/\xfd\x24\x2c\x81,2\n", "binary data"),

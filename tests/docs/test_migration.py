@@ -98,7 +98,7 @@ def _is_cancelled(both: Both) -> None:
     both.fault("create", "outcome", status="cancelled")
     with pytest.raises(PollsForeverError):
         both.script()
-    with pytest.raises(SEIExportCancelledError, match="was cancelled"):
+    with pytest.raises(SEIExportCancelledError, match="cancelled at the server"):
         both.operator()
 
 

@@ -104,7 +104,10 @@ class TestTestConnection:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
-            ({"api_key": "another"}, '401: "Invalid API key"; check the connection'),
+            (
+                {"api_key": "another"},
+                '401 ("Invalid API key"): could not list',
+            ),
             ({"ingestion_key": "demo-key", "api_key": "x"}, "(AIDI Ingestion cannot"),
             ({"project": "another"}, "role"),
             ({"base_path": "/elsewhere"}, "base URL"),

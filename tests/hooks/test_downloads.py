@@ -77,7 +77,7 @@ def test_an_address_elsewhere_is_not_called(
         assert hook.download_export(export, destination).sha256 == sei_server.exports[0].csv_sha256
     else:
         sei_server.faults.add("download", "answer", status=403, times=None)
-        both = rf"download {export.description} .*the server returned .* not called.*: the server answered 403"
+        both = rf"the server answered 403.*download {export.description} .*the server returned .* not called"
         with pytest.raises(exceptions.SEIAuthError, match=both) as caught:
             hook.download_export(export, destination)
         assert caught.value.export_id == export.export_id

@@ -162,7 +162,7 @@ class TestFile:
     @staticmethod
     def deliver(operator: Any, task: Task, *, retryable: bool | None = None) -> Any:
         """Run a try, which must fail if ``retryable`` is given; return its result or its error."""
-        context = {"ti": SimpleNamespace(max_tries=3, xcom_push=print), "task_state_store": task.store}
+        context = {"ti": SimpleNamespace(max_tries=3, xcom_push=lambda **_: None), "task_state_store": task.store}
         if retryable is None:
             return operator.execute(context)
         with pytest.raises(exceptions.SEIError) as caught:

@@ -65,7 +65,7 @@ class TestStatus:
         assert type(error) is kind
         assert error.retryable is (status in {408, 421, 425, 429} or status >= 500)
         assert (error.status_code, error.vendor_message, error.export_id) == (status, None, "exp_1")
-        assert str(error).startswith(f"could not list exports: the server answered {status}")
+        assert str(error).startswith(f"the server answered {status}")
         assert advice in str(error)
 
     def test_retry_after_is_kept_as_sent(self) -> None:

@@ -195,7 +195,7 @@ class TestPage:
         """Not an empty list: that would say that there are no exports."""
         with pytest.raises(SEIUnexpectedResponseError, match="could not list sprint exports"):
             read(value)
-        with pytest.raises(SEIUnexpectedResponseError, match='no list of exports: "Team not found"'):
+        with pytest.raises(SEIUnexpectedResponseError, match=r'no list of exports \("Team not found"\): '):
             read({"message": "Team not found", "owners": ["Jane"]})
 
     @pytest.mark.parametrize("value", [{"exports": []}, [], {"data": []}])
@@ -266,7 +266,7 @@ class TestPager:
             pager.take(Page(read(records(next(numbers))).items, more=True))
         with pytest.raises(SEIUnexpectedResponseError, match="goes on after 10000 pages"):
             pager.take(Page(read(records(next(numbers))).items, more=True))
-        with pytest.raises(SEIUnexpectedResponseError, match=r"could not list them to the end: .*repeats a page"):
+        with pytest.raises(SEIUnexpectedResponseError, match=r"repeats a page: could not list them to the end"):
             read_all(lambda _: {"exports": records(1, 2), "pagination": {"total": 3}})
 
     @ANYTHING

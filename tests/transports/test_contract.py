@@ -159,7 +159,7 @@ class TestRetries:
             driver.run(LIST, backoff=Backoff(attempts=3))
         assert len(sei_server.requests) == 3
         assert caplog.text.count(f"the server answered {status}") == 2
-        assert "trying again in 7.0 s (try 2)" in caplog.text
+        assert "retrying in 7.0 s (attempt 2 of" in caplog.text
 
     @pytest.mark.parametrize(
         ("fault", "requested"),

@@ -183,9 +183,7 @@ class TestOutcomes:
     def test_a_timeout_names_the_last_status(self, trigger: Any, sei_server: Any, fire: Fire) -> None:
         """Also that the export continues."""
         sei_server.clock.advance(20)
-        with pytest.raises(
-            errors.SEIExportTimeoutError, match=r"still 'processing' after .* It continues at the server"
-        ):
+        with pytest.raises(errors.SEIExportTimeoutError, match=r"still 'processing' after .* continues at the server"):
             read_event(fire(trigger(seconds=0.3)))
 
     def test_an_undocumented_status_is_waited_on_until_the_deadline(
@@ -233,7 +231,7 @@ class TestConnection:
         """Airflow calls a connection undefined then, which a retry may find."""
         monkeypatch.setattr("airflow_provider_sei.triggers._poller._LOOK_UP_FAILED", Backoff(attempts=3, base=0.0))
         event = fire(trigger(sei_conn_id="nowhere"))
-        with pytest.raises(errors.SEIConnectionError, match=r"could not wait for productivity export .*nowhere"):
+        with pytest.raises(errors.SEIConnectionError, match=r"nowhere.*could not wait for productivity export"):
             read_event(event)
         assert task_log.text.count("Could not look up connection 'nowhere'") == 2
 
