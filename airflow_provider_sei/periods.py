@@ -132,7 +132,7 @@ def run_period(
     return last_full_period(granularity, before), f"the last full {_unit_of(granularity)} before {before}"
 
 
-def run_dates(context: Mapping[str, Any], granularity: object = None) -> dict[str, str]:
+def run_dates(context: Mapping[str, Any], granularity: object = None, level: int = logging.INFO) -> dict[str, str]:
     """Return ``date_start`` and ``date_end`` of the run's period, for a request without both.
 
     They are derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same ones.
@@ -151,7 +151,7 @@ def run_dates(context: Mapping[str, Any], granularity: object = None) -> dict[st
         at=at,
         timezone=_timezone(context.get("dag")),
     )
-    log.info("No dates are given. Exporting %s to %s: %s", period.start, period.end, reason)
+    log.log(level, "No dates are given. Exporting %s to %s: %s", period.start, period.end, reason)
     return {"date_start": period.start.isoformat(), "date_end": period.end.isoformat()}
 
 

@@ -61,7 +61,7 @@ def test_the_insights_link_is_pushed_before_the_task_defers(
     """It is of use while the task waits."""
     sei_server.reset(seconds_to_complete=60)
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(account_id="acc"))
-    pushed: dict[str, str] = {}
+    pushed: dict[str, Any] = {}
     ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}), start_date=None, max_tries=0)
     operator = SEIExportOperator(
         task_id="export",
@@ -75,4 +75,5 @@ def test_the_insights_link_is_pushed_before_the_task_defers(
         operator.execute({"ti": ti})
     origin = sei_server.base_url.removesuffix("/prod1/sei/api")
     page = "insights/productivity?insightType=productivity&collectionId=456"
+    assert pushed.pop("sei_request")
     assert pushed == {"sei_insights_url": f"{origin}/ng/account/acc/module/sei/{page}"}

@@ -58,6 +58,7 @@ _TELLS = {
     **{name.partition("_")[0]: (name,) for name in CONNECTION_FIELDS},
 }
 """The arguments that a field of a destination tells apart, besides that of its own name."""
+_HIDDEN = {*CONNECTION_FIELDS, "manager_email_id", "scope", "extra_body", "created_by"}  # perhaps personal data
 _DELIVERED = ("uri", "path", "conn_id", "destination", "bytes", "rows", "sha256", "written")
 _PER_INSTANCE = re.compile(r"\{[{%][^}]*\b(?:ti|task|task_instance)\b")
 _Kind = TypeVar("_Kind", bound=type)
@@ -78,10 +79,8 @@ def complete(kind: _Kind, *others: Any) -> _Kind:
         if base.__module__.startswith("airflow_provider_sei."):
             own, *fields = re.split(r"(?m)^(?=:\w)", inspect.cleandoc(base.__doc__ or ""))  # none with python -OO
             texts |= {text.split(":")[1]: text.strip() for text in fields}
-    texts = {name: texts.pop(f"param {name}", "") for name in names} | {
-        name: text for name, text in texts.items() if not name.startswith("param")
-    }
-    anything.__doc__ = "\n".join([own, *texts.values()])
+    raises = [text for name, text in texts.items() if name.startswith("raises")]
+    anything.__doc__ = "\n".join([own, *(texts.get(f"param {name}", "") for name in names), *raises])
     if issubclass(kind, BaseOperator):
         anything.template_fields = tuple(name for name in names if name not in _NO_TEMPLATES)
     return kind
@@ -95,6 +94,13 @@ def check_names(kind: type, given: Iterable[str], *others: type) -> None:
         if name not in known and not name.startswith("_"):
             msg = f"{kind.__name__} has no argument {name!r}{did_you_mean(name, known)}"
             raise TypeError(msg)
+
+
+def _describe(kind: Any, arguments: Mapping[str, Any]) -> str:
+    """Return a task's documentation, in Markdown: what its class does, and to what."""
+    given = {name: arguments.get(name) for name in kind.template_fields if name not in _HIDDEN}
+    items = (f"- {name}: `{value}`" for name, value in given.items() if value and isinstance(value, str | int | list))
+    return "\n".join(((inspect.getdoc(kind) or "").partition("\n")[0], "", *items))
 
 
 class SEIBaseOperator(BaseOperator):
@@ -124,13 +130,14 @@ class SEIBaseOperator(BaseOperator):
     def partial(cls, **kwargs: Any) -> Any:
         """Fix arguments of a mapped task, as Airflow does, but with a hint for a mistyped one."""
         check_names(cls, kwargs)
-        return super().partial(**kwargs)
+        return super().partial(**{"doc_md": _describe(cls, kwargs)} | kwargs)
 
     def _accept(self, arguments: Mapping[str, Any]) -> None:
         """Set the constructor's arguments, parsed if they are no templates."""
         for name, value in arguments.items():
             if name not in ("self", "kwargs", "__class__"):
                 setattr(self, name, OPTIONS[name](value, field=name) if name in OPTIONS else value)
+        self.doc_md = self.doc_md or _describe(type(self), arguments)
 
     @cached_property
     def hook(self) -> SEIHook:
@@ -209,7 +216,9 @@ def create_or_resume(
     export = hook.submit(request)
     store_record(export, context, {**identity, "export_id": export.export_id, "reused": export.reused})
     if not export.reused:
-        hook.log.info("Created %s", export.description)
+        about = [str(request.scope[key]) for key in ("teamId", "orgTreeName") if key in request.scope]
+        words = "Created %s: %s, %s to %s"
+        hook.log.info(words, export.description, ", ".join(about) or "scope", request.date_start, request.date_end)
         return export, False
     current = hook.get_export(export.family, export.export_id)
     words = "Reusing %s (created %s, status: %s, possibly another user's): identical requests return it for 30 minutes"

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -93,11 +94,11 @@ class _RequestOperator(SEIBaseOperator):
         self._export: Export | None = None
         check_request({name: arguments[name] for name in REQUEST_FIELDS}, is_known)
 
-    def _prepare(self, context: Mapping[str, Any]) -> tuple[ExportRequest, dict[str, Any]]:
+    def _prepare(self, context: Mapping[str, Any], level: int = logging.INFO) -> tuple[ExportRequest, dict[str, Any]]:
         """Return the request, with the run's period if it has none, and what its stored export is identified by."""
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
         if is_missing(self.date_start) and is_missing(self.date_end):
-            arguments |= run_dates(context, self.granularity)
+            arguments |= run_dates(context, self.granularity, level)
         request = ExportRequest.from_arguments(**arguments)
         max_tries = getattr(context.get("ti"), "max_tries", None)
         fingerprint = request.fingerprints(self.hook.settings.source)["fingerprint"]
@@ -243,8 +244,10 @@ class SEIExportOperator(SEIDeliveryOperator, _RequestOperator):
         from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
         # All arguments are parsed first: nothing waits or is created if one is invalid.
-        request, identity = self._prepare(context)
+        request, identity = self._prepare(context, logging.INFO if deadline is None else logging.DEBUG)
         destination = self._resolve_destination(context, request)
+        if ti := context.get("ti"):  # Rendered Templates do not have what only the run decides
+            ti.xcom_push(key="sei_request", value={**self._scope, "destination": destination.url})
         check_destination(destination)
         deadline = self._execution_deadline(context) if deadline is None else deadline
         if delay:

@@ -159,6 +159,27 @@ class TestDeclarations:
                         kind.partial(task_id="t", **{wrong: "secret"})
 
 
+class TestTaskDocs:
+    """What Airflow's page of a task says that it will do."""
+
+    def test_a_task_says_what_it_does_and_to_what(self) -> None:
+        """As it is written, templates included, without personal data; a user's own text stays."""
+        given = {"family": "ba", "team_id": "{{ x }}", "manager_email_id": "jane@company.example"}
+        text = SEIExportOperator(task_id="t", destination="/x/", **given).doc_md
+        assert text == (
+            "Create an export, wait for it, and deliver its file, in one task.\n\n"
+            "- family: `ba`\n- team_id: `{{ x }}`\n- destination: `/x/`"
+        )
+        assert SEIExportOperator(task_id="t", doc_md="mine", **FULL[SEIExportOperator]).doc_md == "mine"
+
+    def test_a_mapped_task_does_so_too(self) -> None:
+        """Of what is the same for all."""
+        with DAG("d", schedule=None):
+            create = SEICreateExportOperator(task_id="ids", **MINIMUM[SEICreateExportOperator])
+            task = SEIExportOperator.partial(task_id="t", family="ba", destination="/x/").expand(team_id=create.output)
+        assert task.doc_md.endswith("\n\n- family: `ba`\n- destination: `/x/`")
+
+
 class TestConstants:
     """Constants are checked when the DAG is parsed."""
 

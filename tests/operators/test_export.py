@@ -240,7 +240,7 @@ class TestDeferral:
     ) -> None:
         """Counted from the start of the try; Airflow does not enforce it while a task is deferred."""
         begun = worker_clock.now - 100
-        context = {"ti": SimpleNamespace(start_date=datetime.fromtimestamp(begun, UTC))}
+        context = {"ti": task_instance(begun)}
         deferral = defer(export_operator(execution_timeout=timedelta(minutes=10)), context)
         assert deferral.trigger.deadline == pytest.approx(begun + 600, rel=0, abs=0.01)
 
@@ -307,6 +307,13 @@ class TestDeferral:
         assert len(sei_server.exports) == 1
 
 
+def task_instance(started: float, pushed: dict[str, Any] | None = None) -> SimpleNamespace:
+    """Return a task instance that keeps what it is given as XComs."""
+    kept = {} if pushed is None else pushed
+    push = lambda key, value: kept.update({key: value})  # noqa: E731 - a method of the double
+    return SimpleNamespace(start_date=datetime.fromtimestamp(started, UTC), max_tries=0, xcom_push=push)
+
+
 class TestCreateJitter:
     """``create_jitter``: a random delay before the create call."""
 
@@ -341,7 +348,7 @@ class TestCreateJitter:
         self, export_operator: MakeOperator, sei_server: Any, worker_clock: Any
     ) -> None:
         """Once it has passed, nothing is created."""
-        context = {"ti": SimpleNamespace(start_date=datetime.fromtimestamp(worker_clock.now, UTC))}
+        context = {"ti": task_instance(worker_clock.now)}
         operator = export_operator(create_jitter=60, execution_timeout=timedelta(seconds=20))
         with pytest.raises(TaskDeferred) as caught:
             operator.execute(context)
@@ -358,12 +365,12 @@ class TestCreateJitter:
         """``wait_timeout`` counts from the create call, ``execution_timeout`` from the start of the first leg."""
         sei_server.reset(clock_speed=0.0, seconds_to_complete=60.0, queued_seconds=10.0)
         worker_clock.now = sei_server.clock()
-        started = {"ti": SimpleNamespace(start_date=datetime.fromtimestamp(worker_clock.now, UTC), max_tries=0)}
+        started = {"ti": task_instance(worker_clock.now)}
         operator = export_operator(create_jitter=60, wait_timeout=900, execution_timeout=timedelta(minutes=10))
         with pytest.raises(TaskDeferred) as first:
             operator.execute(started)
         worker_clock.sleep(200)
-        resumed = {"ti": SimpleNamespace(start_date=datetime.fromtimestamp(worker_clock.now, UTC), max_tries=0)}
+        resumed = {"ti": task_instance(worker_clock.now)}
         with pytest.raises(TaskDeferred) as second:
             operator.execute_create(resumed, event=None, **json.loads(json.dumps(first.value.kwargs)))
         assert second.value.method_name == "execute_complete"
@@ -373,6 +380,22 @@ class TestCreateJitter:
         export_operator().execute_complete({}, fire(second.value.trigger))
         [record], [file] = sei_server.exports, tmp_path.iterdir()
         assert (file.read_bytes(), record.requested) == (record.csv, 1)
+
+    def test_the_runs_period_is_logged_once_and_shown_before_any_wait(
+        self, export_operator: MakeOperator, worker_clock: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        """As an XCom: Airflow does not render the days anew that only the run decides."""
+        pushed: dict[str, Any] = {}
+        context = {"ti": task_instance(worker_clock.now, pushed), "logical_date": datetime(2024, 2, 1, tzinfo=UTC)}
+        operator = export_operator(create_jitter=60, date_start=None, date_end=None)
+        with caplog.at_level("INFO"), pytest.raises(TaskDeferred) as caught:
+            operator.execute(context)
+        assert {name: pushed["sei_request"][name] for name in ("team_id", *JANUARY)} == {"team_id": "456", **JANUARY}
+        assert pushed["sei_request"]["destination"].startswith(f"{tmp_path}/productivity_team-456_2024-01-01_")
+        with caplog.at_level("INFO"):
+            result = operator.execute_create(context, None, **caught.value.kwargs)
+        assert result["date_start"] == "2024-01-01"
+        assert caplog.text.count("No dates are given") == 1
 
     def test_a_stored_export_is_resumed_without_a_delay(
         self, export_operator: MakeOperator, sei_server: Any, worker_clock: Any

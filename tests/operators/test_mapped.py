@@ -72,7 +72,7 @@ def in_a_group(destination: str) -> Any:
 
 def execute(operator: Any, folder: Path) -> Any:
     """Render the arguments and execute the operator as the first instance; its destination is in the folder."""
-    ti = SimpleNamespace(map_index=0, max_tries=0)
+    ti = SimpleNamespace(map_index=0, max_tries=0, xcom_push=lambda **_: None)
     operator.destination = f"{folder}/{operator.destination}"
     operator.render_template_fields({"ti": ti, "params": {"name": "x"}, "expanded_ti_count": 2})
     return operator.execute({"ti": ti})
