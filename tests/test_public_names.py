@@ -26,7 +26,7 @@ PUBLIC = {
     "airflow_provider_sei.triggers.sei": {"SEIExportTrigger"},
     "airflow_provider_sei.triggers.watcher": {"SEIExportCompletedTrigger"},
     "airflow_provider_sei.task_groups": {"SEITeamExportsTaskGroup"},
-    "airflow_provider_sei.pytest_plugin": {"sei_connection", "sei_server"},
+    "airflow_provider_sei.pytest_plugin": {"run_dag", "sei_connection", "sei_server"},
 }
 
 

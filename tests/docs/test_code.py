@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ from tests.docs.pages import DOCS, README, Block, block, blocks
 
 pytest_plugins = ["pytester"]
 
-PYTHON = blocks("python")
+FILES = re.compile(r"# \S+\.py\n")
+"""The first line of blocks that are several files of one project; they have tests of their own."""
+PYTHON = [each for each in blocks("python") if not FILES.match(each.text)]
 RESULTS = [each for each in PYTHON if each.text.startswith("{")]
 DAGS = [each for each in PYTHON if "with DAG(" in each.text]
 TESTS = [each for each in PYTHON if "def test_" in each.text]
