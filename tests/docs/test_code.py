@@ -74,6 +74,21 @@ class TestDags:
         assert shown["uri"].rpartition("/")[2] == name
         assert f"\n```text\n{name}\n```\n" in page.read_text()
 
+    @pytest.mark.sei_server(project="my_project", api_key="my-key")
+    def test_the_quick_start_delivers_from_an_own_account(
+        self, load: Any, here: Callable[[str], str], sei_server: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The account is a local server's: only host, key and account of the page's connection are filled in."""
+        page = DOCS / "quickstart.md"
+        shown = block(page, '"password": "<key>"').partition("=")[2].strip().strip("'")
+        for blank, own in (("prod1", sei_server.base_url), ("<key>", "my-key"), ("<account>", "my_account")):
+            shown = shown.replace(blank, own)
+        monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", shown)
+        assert SEIHook().test_connection()[0]
+        [dag] = load(here(block(page, "with DAG(")).replace('"456"', '"123"')).values()
+        [result] = deliveries(dag.test())
+        assert result["sha256"] == sei_server.exports[0].csv_sha256
+
     def test_the_first_example_delivers_the_month_before(
         self, load: Any, here: Callable[[str], str], sei_server: Any
     ) -> None:

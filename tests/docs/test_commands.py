@@ -8,6 +8,7 @@ import re
 import shlex
 import tomllib
 from argparse import ArgumentParser
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, codes, name_of
 
 PACKAGE = Path(airflow_provider_sei.__file__).parent
 PROGRAMS = ("airflow ", "make ", "pip ", "python -m ")  # inline code that is a command
-SHELL = {"ls", "mkdir", "."}
+SHELL = {"ls", "mkdir", ".", "kill"}
 OF_READERS = {"conftest.py"}  # named on the pages, but not files of this repository
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
@@ -33,6 +34,7 @@ def commands(shown: Block) -> list[list[str]]:
         words = shlex.split(line, comments=True)
         while words and re.match(r"[A-Z_]+=", words[0]):
             words = words[1:]
+        words = list(takewhile(lambda word: word not in {">", "&"}, words))
         if words:
             found.append(words)
     return found
@@ -72,6 +74,14 @@ def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, word
             assert re.match(r"[A-Z_]+=", assignment)
         case [word, *_]:
             assert word in SHELL, place
+
+
+def test_the_shown_airflow_listens_on_loopback_only() -> None:
+    """``airflow standalone`` and the servers of logs cannot be kept from listening on all interfaces."""
+    shown = {words[1]: words[2:] for place, words in COMMANDS if ":" in place and words[0] == "airflow"}
+    assert "standalone" not in shown
+    assert shown["api-server"] == ["--host", "127.0.0.1"]
+    assert shown["scheduler"] == shown["triggerer"] == ["--skip-serve-logs"]
 
 
 def test_a_shown_connection_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
