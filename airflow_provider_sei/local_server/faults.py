@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_sei.protocol.families import did_you_mean, get_family
 
-__all__ = ["EFFECTS", "HOSTILE_FILENAMES", "OPERATIONS", "TEAM_OPERATIONS", "ActiveFaults", "Effect", "Fault", "Faults"]
+__all__ = ["EFFECTS", "OPERATIONS", "TEAM_OPERATIONS", "ActiveFaults", "Effect", "Fault", "Faults"]
 
 TEAM_OPERATIONS = ("search_teams", "list_teams", "org_tree_teams", "search_org_trees", "list_org_trees")
 PEOPLE = ("developers", "identities")
@@ -61,8 +61,8 @@ EFFECTS: dict[str, Effect] = {
     ),
     # Files
     "filename": Effect(
-        "give the file another `name`, or the hostile one of that key; `rfc5987` sends only the encoded form",
-        {"name": "traversal", "rfc5987": False},
+        "give the file another `name`, such as a hostile one; `rfc5987` sends only the encoded form",
+        {"name": "../../../nowhere/sei.csv", "rfc5987": False},
         ("status", *_FILES),
     ),
     "empty": Effect("send no bytes", operations=_FILES),
@@ -79,25 +79,6 @@ EFFECTS: dict[str, Effect] = {
         "send a Content-Length that is wrong by `delta` bytes, or (null) none; too long looks like a cut", {"delta": 1}
     ),
 }
-
-HOSTILE_FILENAMES = {
-    "traversal": "../../../nowhere/sei.csv",
-    "backslashes": "..\\..\\windows\\system.ini",
-    "absolute": "/nowhere/sei.csv",
-    "drive": "C:\\sei.csv",
-    "nul": "report\x00.csv",
-    "crlf": "report\r\nX-Injected: yes.csv",
-    "template": "{{ conn.sei_default.password }}.csv",
-    "long": "x" * 5000 + ".csv",
-    "unicode": "Qualität – 平台.csv",
-    "quotes": 'a"b";x=.csv',
-    "dots": "..",
-    "spaces": "   ",
-    "empty": "",
-    "url": "s3://elsewhere/key.csv?versionId=1#x",
-    "percent": "%2e%2e%2fsecret.csv",
-}
-"""Names for the effect ``filename``; paths lead to a folder that does not exist, so that no test can do harm."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_sei.local_server.bodies import Body, content_disposition, with_faults
 from airflow_provider_sei.local_server.datasets import csv_bytes, legacy_report, people
-from airflow_provider_sei.local_server.faults import HOSTILE_FILENAMES, PEOPLE, ActiveFaults
+from airflow_provider_sei.local_server.faults import PEOPLE, ActiveFaults
 from airflow_provider_sei.local_server.organisation import OrgTree, Team
 from airflow_provider_sei.local_server.request_log import LegacyRecord, describe_file
 from airflow_provider_sei.local_server.routing import ITEM_ALIASES, ApiError, Call, Response, Route
@@ -179,8 +179,7 @@ def _changed(answer: dict[str, Any], faults: ActiveFaults) -> dict[str, Any]:
 
 
 def _named(name: str, faults: ActiveFaults) -> str:
-    other = faults.value("filename", "name")
-    return name if other is None else HOSTILE_FILENAMES.get(other, other)
+    return str(faults.value("filename", "name", name))
 
 
 def _url(state: ServerState, export: Export) -> str:
