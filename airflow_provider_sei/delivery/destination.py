@@ -19,7 +19,7 @@ FIELDS = (
 )
 # The file's name says whose data it has, but not which: a query reads every file of a partition, so a changed request
 # has to replace the file that an earlier one left.
-_HIVE = "family={family}/period={period}/%s/{family}_{scope}.csv"
+_HIVE = "family={family}/period={period}/%s/{family}_{scope}"
 # As ``escapePathName`` of Hive's ``FileUtils`` and of Spark's ``ExternalCatalogUtils`` has it, read on 2026-11-23, so
 # that both read the values back.
 _HIVE_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{\[\]^]")
@@ -37,6 +37,7 @@ class Destination:
     overwrite: str = "replace"
     empty: str = "deliver"
     timeout: float = 3600.0
+    file_format: str = "csv"
 
     @classmethod
     def from_arguments(
@@ -48,6 +49,7 @@ class Destination:
         overwrite: object = "replace",
         empty: object = "deliver",
         timeout: object = 3600.0,
+        file_format: object = None,
     ) -> Destination:
         """Parse an operator's arguments.
 
@@ -59,9 +61,11 @@ class Destination:
             is one.
         :param empty: a file without rows: ``deliver`` it, ``skip`` the task, or ``fail``.
         :param timeout: seconds for the whole transfer, including retries.
+        :param file_format: what the file is checked as and called after: ``csv`` (the default) or ``json``.
         :raises SEIArgumentError: an argument is invalid; ``field`` names it.
         """
-        text = _parse_url(url)
+        file_format = parse_choice(file_format or "csv", ("csv", "json"), "file_format")
+        text = _parse_url(url, file_format)
         layout = parse_choice(layout, ("flat", "hive"), "layout")
         if layout == "hive" and not text.endswith("/"):
             msg = f"layout 'hive' names the file, but destination {text!r} is a full object name: end it with a slash"
@@ -73,6 +77,7 @@ class Destination:
             overwrite=parse_choice(overwrite, ("replace", "skip", "fail"), "overwrite"),
             empty=parse_choice(empty, ("deliver", "skip", "fail"), "empty"),
             timeout=parse_number(timeout, "download_timeout", least=0.001, most=366 * 24 * 3600),
+            file_format=file_format,
         )
 
     @property
@@ -93,7 +98,7 @@ class Destination:
         """
         pattern = self.url
         if pattern.endswith("/"):
-            pattern += _default_name(fields, is_hive=self.layout == "hive")
+            pattern += f"{_default_name(fields, is_hive=self.layout == 'hive')}.{self.file_format}"
         segments = []
         for segment in pattern.split("/"):
             filled = _BRACES.sub(lambda braces: _encoded(braces[1], fields, pattern), segment)
@@ -103,7 +108,7 @@ class Destination:
         return replace(self, url="/".join(segments))
 
 
-def _parse_url(url: object) -> str:
+def _parse_url(url: object, file_format: str) -> str:
     text = url.strip() if isinstance(url, str) else ""
     scheme, separator, rest = text.partition("://")
     last = text.rpartition("/")[2]
@@ -125,6 +130,8 @@ def _parse_url(url: object) -> str:
         words = "has a field before its first folder: connection and bucket must be constant"
     elif last and (not last.strip(".") or "." not in _BRACES.sub("", last)):
         words = f"is neither a folder nor a file: end it with a slash ({text}/), or with the file's suffix ({text}.csv)"
+    elif (suffix := re.search(r"\.(csv|json)(?:\.gz)?$", text.lower())) and suffix[1] != file_format:
+        words = f"ends like a {suffix[1].upper()} file, but the file is {file_format.upper()}"
     else:
         return text
     msg = f"destination {url!r} {words}"
@@ -140,14 +147,14 @@ def _default_name(fields: Mapping[str, str | None], *, is_hive: bool) -> str:
         pattern = _HIVE % ("/".join(levels) or "team=__HIVE_DEFAULT_PARTITION__")
         return pattern if has_period else pattern.replace("period={period}/", "")
     if not fields.get("fingerprint"):
-        return "{family}_{export_id}.csv"
+        return "{family}_{export_id}"
     # The fingerprint keeps requests apart that differ in less visible ways, such as their metrics.
     words = ["{family}"]
     for prefix, name in (("", tree), ("team-", team), ("manager-", manager)):
         if name:
             word = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")
             words.append(prefix + (word.encode()[:40].decode(errors="ignore") or "unnamed"))
-    return "_".join((*words, ("{date_start}_{date_end}_" if has_period else "") + "{fingerprint}.csv"))
+    return "_".join((*words, ("{date_start}_{date_end}_" if has_period else "") + "{fingerprint}"))
 
 
 def _encoded(name: str, fields: Mapping[str, str | None], pattern: str) -> str:

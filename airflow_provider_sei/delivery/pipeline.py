@@ -25,7 +25,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from isal import igzip_lib
 
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.records import RecordCounter
+from airflow_provider_sei.delivery.records import JsonCounter, RecordCounter
 from airflow_provider_sei.delivery.remote import DeferredCommitSink, SpooledSink, TempNameSink
 from airflow_provider_sei.delivery.s3 import S3Sink
 from airflow_provider_sei.delivery.sinks import LocalSink, Worker
@@ -62,7 +62,7 @@ _SUSPICIOUS_RATIO = 400
 _START = 1024  # bytes that contain a page's first tag, or JSON's first bracket
 _BINARY = (_GZIP_MAGIC, b"%PDF-", b"PK\x03\x04")
 _CODED = re.compile("[\x00-\x08\x0e-\x1f\ufffd]")  # such as brotli, whose bytes have no sign of their own
-_CSV_SIGN = re.compile(rb"[,;\t\r\n]")
+_SIGNS = {"CSV": re.compile(rb"[,;\t\r\n]"), "JSON": re.compile(rb"^\s*[\[{]")}
 _JSON_START = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
 
 log = logging.getLogger("airflow_provider_sei")
@@ -80,7 +80,7 @@ class ExpectedFile:
     may_be_empty: bool = False
     """Whether 0 bytes are documented, as for a legacy report without data."""
     min_rows: int = 0
-    """CSV records that it must have at least, without the header."""
+    """Records that it must have at least, without the header."""
 
     def error(self, words: str, kind: type[SEIDownloadError] = SEIFileError) -> SEIDownloadError:
         """Return the error that says how the file differs, or, of another kind, why it was not delivered."""
@@ -94,10 +94,10 @@ class DeliveryResult:
     uri: str
     bytes: int
     rows: int
-    """CSV records without the header."""
+    """Records, without a CSV's header."""
     sha256: str
     header: str = ""
-    """The CSV's first record."""
+    """A CSV's first record."""
     written: bool = True
     """False if the same content was there already."""
     path: str | None = None
@@ -143,7 +143,7 @@ def deliver(
         conn_id=conn_id,
         destination=f"{scheme}://{conn_id}@{place}" if conn_id else sink.uri,
         bytes=pipeline.stored,
-        rows=max(0, pipeline.counter.records - 1),
+        rows=pipeline.counter.rows,
         sha256=pipeline.sha256.hexdigest(),
         header=pipeline.counter.header.decode("utf-8", "replace"),
         written=written,
@@ -244,15 +244,15 @@ def _tolerate(call: Callable[[str], int | None], name: str) -> int | None:
 
 
 class ContentPipeline:
-    """Receive a body, store it in the wanted form, hash and count it in a thread, and check the CSV inside."""
+    """Receive a body, store it in the wanted form, hash and count it in a thread, and check the file inside."""
 
     def __init__(self, body: Any, destination: Destination, expected: ExpectedFile, clock: Callable[[], float]) -> None:
         self.stored = 0  # bytes of the object
         self.sha256 = hashlib.sha256()  # of the object
-        self.counter = RecordCounter()
+        self.counter = JsonCounter() if destination.file_format == "json" else RecordCounter()
         self._sizes = {"received": 0, "decoded": 0, "unpacked": 0}  # bytes
         self._start: bytes | None = b""
-        self._expected = expected
+        self._expected, self._kind = expected, destination.file_format.upper()
         self._worker = Worker("sei-inspect", max_pending=2)
         self._clock, self._timeout, self._empty = clock, destination.timeout, destination.empty
         self._started = self._reported = clock()
@@ -274,7 +274,7 @@ class ContentPipeline:
         self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31) if self.stores_gzip and not gzipped else None
 
     def run(self, sink: Sink) -> None:
-        """Write the whole body, and check that it is a complete CSV file of the expected size."""
+        """Write the whole body, and check that it is a complete file of the expected size."""
         expected = self._expected
         try:
             for block in itertools.chain((self._first,), self._blocks):
@@ -288,7 +288,7 @@ class ContentPipeline:
                 if self._compressor:
                     self._store(self._compressor.flush(), sink)
                 if self._start:
-                    check_is_csv(self._start, expected.description, self._encoding)
+                    check_start(self._start, expected.description, self._encoding, self._kind)
                 self._worker.finish()
         finally:
             self._worker.shutdown(cancel_futures=True)
@@ -298,17 +298,17 @@ class ContentPipeline:
             raise expected.error("is not the expected file: " + words)
         self.counter.close()
         if words := self.counter.problem(expected.min_rows):
-            raise expected.error("is not a complete CSV file: " + words)
+            raise expected.error("is not a complete " + self._kind + " file: " + words)
         if self.counter.ends_in_quotes:
             # Not an error: if the server always writes such a file, it could never be delivered.
             words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"
             log.warning(words, expected.description)
-        if self.counter.records <= 1:
+        if not self.counter.rows:
             self._check_empty()
 
     def _check_empty(self) -> None:
         """Treat a file without rows as the user says."""
-        expected, has_header = self._expected, bool(self.counter.records)
+        expected, has_header = self._expected, bool(self.counter.header)
         words = "has a header, but no rows" if has_header else "is empty"
         if self._empty != "deliver":
             error = expected.error(words)
@@ -364,7 +364,7 @@ class ContentPipeline:
             if self._start is not None:
                 self._start += piece[:_START]
                 if len(self._start) >= _START:
-                    check_is_csv(self._start, self._expected.description, self._encoding)
+                    check_start(self._start, self._expected.description, self._encoding, self._kind)
                     self._start = None
             self._sizes["unpacked"] += len(piece)
             self._worker.add(self._hash_and_count, piece)
@@ -462,21 +462,21 @@ def _gzip_header_end(data: bytes) -> int:
     return end if end <= len(data) else 0
 
 
-def check_is_csv(start: bytes, name: str, encoding: str = "") -> None:
-    """Check the first bytes of a CSV file; a page, JSON or a few words such as ``Internal Server Error`` are none."""
+def check_start(start: bytes, name: str, encoding: str = "", kind: str = "CSV") -> None:
+    """Check the first bytes of a file; a page, another format or a few words as ``Internal Server Error`` are none."""
     found = None
     if looks_like_markup(start):
         found = "an HTML page"
-    elif _JSON_START.match(start):
+    elif kind == "CSV" and _JSON_START.match(start):
         found = "JSON"
     elif b"\0" in start[:4096] or start.startswith(_BINARY):
         found = "binary data"
     elif encoding and _CODED.search(codecs.utf_8_decode(start, "replace")[0]):
         found = f"binary data (Content-Encoding: {encoding})"
-    elif not _CSV_SIGN.search(start) and start.strip():
+    elif not _SIGNS[kind].search(start) and start.strip():
         found = "a short text"
     if found:
         _, message = (None, None) if found.startswith("binary") else quotable(start)
         quoted = f' ("{message}")' if message else ""
-        msg = f"the server sent {found}{quoted}: {name} is not a CSV file"
+        msg = f"the server sent {found}{quoted}: {name} is not a {kind} file"
         raise (SEIDownloadError if found == "an HTML page" else SEIFileError)(msg)  # a page is a gateway's

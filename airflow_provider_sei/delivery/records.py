@@ -1,4 +1,4 @@
-"""Counts CSV records in a stream of bytes as Python's ``csv`` module does, and parses only the last one.
+"""Counts CSV and JSON records in a stream of bytes: CSV as Python's ``csv`` module does, parsing only the last record.
 
 A quoted cell may hold line breaks, and blank lines are no records. Any encoding that extends ASCII works undecoded.
 Blocks of well-formed records are counted in a few calls into C; an exact walk over every quote does the rest.
@@ -10,6 +10,8 @@ import csv
 import io
 import re
 from collections import deque
+
+from airflow_provider_sei.protocol.http import quotable
 
 _LONGEST_HEADER = 64 * 1024  # bytes
 _BOM = b"\xef\xbb\xbf"
@@ -27,6 +29,8 @@ _FAILURE = re.compile(rb'\s*\{\s*"\w+"\s*:|.*</html>\s*$', re.IGNORECASE)  # in 
 # Only where a record has one cell, so that its number of cells says nothing.
 _ERROR = re.compile(rb"(?:Caused by: )?[\w$.]*(?:ERROR|FATAL|Error|Exception):|\s+(?:at [\w$.]+\(|\.\.\. \d)|[]}]+$")
 _MAX_REST = 4096  # bytes of an unfinished record that wait for the next piece; more are walked
+_BRACKETS = {"start_map": "{", "start_array": "["}
+_LONGEST_VALUE = 16 * 1024 * 1024  # bytes of JSON
 
 _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
 
@@ -34,8 +38,8 @@ _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
 class RecordCounter:
     """Count records piece by piece; ``records`` and ``header`` are final after ``close``."""
 
-    records = 0
-    """Records so far, including the header."""
+    records = rows = 0
+    """Records so far, with the header, and in the end without it."""
     header = b""
     """The first record's bytes without its line end, cut at 64 KiB."""
     ends_in_quotes = False
@@ -80,6 +84,7 @@ class RecordCounter:
         self.ends_in_quotes = self._state == _QUOTED
         if self._state != _RECORD_START:
             self.records += 1
+        self.rows = max(0, self.records - 1)
 
     def ends(self) -> list[list[str]]:
         """Return the header's and the last record's cells; none if they are the same, or very long."""
@@ -94,8 +99,8 @@ class RecordCounter:
 
     def problem(self, min_rows: int = 0) -> str:
         """Return what is missing, or what the last record is instead if the server has failed there; or nothing."""
-        if (rows := max(0, self.records - 1)) < min_rows:
-            return f"it has {rows} of {min_rows} records"
+        if self.rows < min_rows:
+            return f"it has {self.rows} of {min_rows} records"
         header, last = self.ends()
         line = (self._last + self._more).rstrip().rpartition(b"\n")[2]
         # Separators behind the last cell do no harm. A stray quote joins rows, whose cells are then too many.
@@ -155,6 +160,58 @@ class RecordCounter:
             else:
                 self._state, position = _UNQUOTED, len(block)
         return position
+
+
+class JsonCounter:
+    """Check JSON and count the objects and lists in its outermost lists; only one name, text or number is held."""
+
+    rows, header, ends_in_quotes = 0, b"", False
+    _start, _open, _has_list, _silent, _problem = b"", "", False, 0, ""  # brackets; bytes since the last event
+
+    def __init__(self) -> None:
+        import ijson  # type: ignore[import-untyped]  # only JSON needs it, and it has no annotations
+
+        self._invalid = ijson.JSONError, ValueError, ArithmeticError
+        self._events = ijson.sendable_list()
+        # Without use_float, an integer of thousands of digits crashes ijson up to 3.6.
+        self._parser = ijson.basic_parse_coro(self._events, use_float=True)
+
+    def feed(self, piece: bytes) -> None:
+        """Count the records that begin in the next piece."""
+        if self._problem:
+            return
+        self._start = (self._start + piece)[:_LONGEST_HEADER]
+        try:
+            self._parser.send(piece)
+        except self._invalid:
+            self._problem = "is not well-formed or has a number beyond 64 bits"
+        for event, value in self._events:
+            if event in {"end_map", "end_array"}:
+                self._open = self._open[:-1]
+            elif bracket := _BRACKETS.get(event):
+                self.rows += self._open.lstrip("{") == "["
+                self._has_list |= bracket == "["
+                self._open += bracket
+            elif self._open == "[" or (event == "map_key" and value in {"error", "errors"} and self._open[-2:] == "[{"):
+                self._problem = "has an error message in place of a record"
+        self._silent = 0 if self._events else self._silent + len(piece)
+        self._events.clear()
+        if self._silent > _LONGEST_VALUE or len(self._open) > _LONGEST_HEADER:
+            self._problem = "has a value that is too long or too deep"
+
+    def close(self) -> None:
+        """Check that the last bracket was there."""
+        try:
+            self._parser.close()
+        except self._invalid:
+            self._problem = self._problem or "is cut"
+
+    def problem(self, _min_rows: int = 0) -> str:
+        """Return what is wrong, or nothing. Of the data, only an error message is quoted."""
+        if self._problem:
+            return f"it {self._problem}, in or after record {self.rows}"
+        message = quotable(self._start)[1]
+        return f'it is an error: "{message}"' if message else "" if self._has_list else "it has no list of records"
 
 
 def _all_quoted(lines: bytes) -> int:

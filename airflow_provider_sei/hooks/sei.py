@@ -289,7 +289,7 @@ class SEIHook(BaseHook):
             nonlocal known, first
             found, known = known or self.get_export(export.family, export.export_id), None
             first = -1 - first  # every other try leaves out the address in the status: it may lead to a page
-            requests = exports.download_requests(found)[first:]
+            requests = exports.download_requests(found, destination.file_format)[first:]
             size = found.size_bytes if verify_size else None
             expected = ExpectedFile(description=found.description, export_id=found.export_id, size_bytes=size)
             fields = {name: getattr(found, name) for name in ("family", "export_id", "team_id", "org_tree_name")}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ _RATED = {*LEGACY_SECTIONS["efficiency"], "PR_VELOCITY", "CODING_DAYS", "TIME_TO
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file and its number of records, without the header."""
+    """A CSV file, or its records as JSON, and their number, without the header."""
 
     body: Body
     rows: int
@@ -249,6 +250,12 @@ def _value(metric: str, day: date, team: int, *key: object) -> str:
         return f"{share * 100:.2f}"
     duration = any(word in name for word in ("TIME", "DAYS", "HRS", "HOURS", "VELOCITY", "AVG"))
     return f"{share * 40:.2f}" if duration else f"{share * 120:.0f}"
+
+
+def as_json(file: CsvFile) -> CsvFile:
+    """Return the records as a list of objects; the vendor's page does not show the form."""
+    records = list(csv.DictReader(io.StringIO(file.body.content().decode(), newline="")))
+    return CsvFile(Body.of(json.dumps(records).encode()), file.rows)
 
 
 def sized(file: CsvFile, size: int) -> CsvFile:

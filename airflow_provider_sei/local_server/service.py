@@ -382,7 +382,8 @@ def _file(csv: Body, file: Body, name: str, faults: ActiveFaults) -> Response:
     """Return the response with ``file``, which is ``csv`` or ``csv`` compressed."""
     only_rfc5987 = bool(faults.value("filename", "rfc5987"))
     disposition = content_disposition(_named(name, faults), only_rfc5987=only_rfc5987)
-    headers = {"Content-Type": "text/csv", "Content-Disposition": disposition}
+    content_type = "application/json" if ".json" in name else "text/csv"
+    headers = {"Content-Type": content_type, "Content-Disposition": disposition}
     if "content_encoding" in faults:
         headers["Content-Encoding"] = "gzip"
     return Response(headers=headers, body=with_faults(csv, file, faults))

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_provider_sei.local_server.bodies import Body, gzipped
-from airflow_provider_sei.local_server.datasets import CsvFile, export_csv, sized, teams_in_scope
+from airflow_provider_sei.local_server.datasets import CsvFile, as_json, export_csv, sized, teams_in_scope
 from airflow_provider_sei.local_server.faults import Faults
 from airflow_provider_sei.local_server.organisation import Organisation, User
 from airflow_provider_sei.local_server.request_log import ExportRecord, RequestLog, describe_file
@@ -79,6 +79,10 @@ class Export:
         if age < self.queued_seconds:
             return "queued"
         return "processing" if self.outcome.never or age < self.seconds_to_complete else self.outcome.status
+
+    def option(self, key: str, default: str = "") -> str:
+        """Return an option of the request, in lower case."""
+        return str((self.request.get("options") or {}).get(key, default)).casefold()
 
     def ended_at(self, now: float) -> float | None:
         """Return when the export ended, or ``None`` if it has not."""
@@ -151,7 +155,7 @@ class ExportStore:
     def filename(self, export: Export) -> str:
         """Return the file name that the server sends, such as ``efficiency-insights-exp_1a2b3c4d-2024.csv.gz``."""
         year = export.request["dateRange"]["start"][:4]
-        name = f"{export.family.name}-insights-{export.export_id}-{year}.csv"
+        name = f"{export.family.name}-insights-{export.export_id}-{year}.{export.option('format', 'csv')}"
         return f"{name}.gz" if self.files(export)[1].is_gzip else name
 
     def records(self) -> list[ExportRecord]:
@@ -176,7 +180,8 @@ class ExportStore:
         file = export_csv(export.family, export.request, self._organisation)
         if size is not None:
             file = sized(file, size)
-        asked = str((export.request.get("options") or {}).get("compression", "")).casefold() == "gzip"
+        file = as_json(file) if export.option("format") == "json" else file
+        asked = export.option("compression") == "gzip"
         large = self._settings.compression == "auto" and len(file.body) >= self._settings.large_bytes
         compress = asked or large or self._settings.compression == "gzip"
         return file, gzipped(file.body) if compress else file.body

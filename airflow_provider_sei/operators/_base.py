@@ -335,7 +335,10 @@ def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bo
     """Parse the arguments of a delivery, of which some may be missing; templates only if they are known."""
     parse_partitions(arguments.get("asset_partitions"), known)
     given = {name: arguments[name] for name in _FORM if name in arguments}
-    url = arguments["destination"] if known(arguments["destination"]) else "/"
+    file_format = arguments.get("file_format")
+    if known(file_format):
+        given["file_format"] = file_format
+    url = arguments["destination"] if known([arguments["destination"], file_format]) else "/"
     return Destination.from_arguments(url, **given, timeout=arguments.get("download_timeout", 60 * 60))
 
 

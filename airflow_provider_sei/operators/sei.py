@@ -73,7 +73,7 @@ class _RequestOperator(SEIBaseOperator):
     :param aggregation: ``mean``, for productivity perhaps others; for efficiency also ``median``, ``p90``, ``p95``.
     :param level: what a row is: ``developer`` or ``team`` (productivity), ``team`` or ``sprint``.
     :param granularity: ``weekly``, ``monthly``, ``quarterly``; also ``daily`` (ticket-data) or ``sprint``, in any case.
-    :param file_format: ``csv``, the only one.
+    :param file_format: ``csv``, or ``json`` (efficiency).
     :param export_compression: ``gzip`` asks the server to compress the file.
     :param computation_mode: ``STORY_POINTS`` or ``TICKETS`` (sprint).
     :param issue_statuses: workflow status names (ticket-data).
@@ -177,8 +177,8 @@ class SEIExportOperator(SEIDeliveryOperator, _RequestOperator):
 
     The wait is deferred, so it occupies no worker. The result is a dict with ``uri``, ``path`` (of a local file),
     ``conn_id``, ``destination`` (the URI with the connection, which ``ObjectStoragePath`` opens), ``bytes``, ``rows``
-    (CSV records without the header), ``sha256``, ``written`` (``False`` if ``overwrite="skip"`` found the same
-    content), ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at``, ``completed_at``.
+    (without a CSV's header), ``sha256``, ``written`` (``False`` if ``overwrite="skip"`` found the same content),
+    ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at``, ``completed_at``.
 
     :param wait_timeout: longest wait for the export in seconds, from the create call; ``execution_timeout`` ends it,
         too.
@@ -337,6 +337,7 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
 
     :param family: the export's family.
     :param export_id: the export, as returned by ``SEICreateExportOperator`` or ``SEIExportSensor``.
+    :param file_format: ``csv``, or ``json`` for an export that was created with it.
     :param verify_size: whether the file must have the size that the export's status announces.
     """
 
@@ -345,6 +346,7 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
         *,
         family: str,
         export_id: str,
+        file_format: str = "csv",
         destination: str,
         layout: str = "flat",
         compression: str = "keep",

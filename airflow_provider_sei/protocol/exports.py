@@ -128,7 +128,7 @@ def status_call(family: ExportFamily, export_id: str) -> Call[Export]:
     )
 
 
-def download_requests(export: Export) -> list[HttpRequest]:
+def download_requests(export: Export, file_format: str = "csv") -> list[HttpRequest]:
     """Return the requests to try for an export's file: the address from its status, then the conventional one.
 
     The vendor's example of a sprint export has an address that is not among the documented paths.
@@ -144,7 +144,8 @@ def download_requests(export: Export) -> list[HttpRequest]:
     conventional = f"{status_call(get_family(export.family), export.export_id).request.path}/download"
     path = export.download_url or conventional
     paths = [path] if path.strip("/") == conventional else [path, conventional]
-    return [HttpRequest(method="GET", path=each, accept="text/csv, */*;q=0.5") for each in paths]
+    accept = f"{'application/json' if file_format == 'json' else 'text/csv'}, */*;q=0.5"
+    return [HttpRequest(method="GET", path=each, accept=accept) for each in paths]
 
 
 def read_export(value: Any, family: ExportFamily, description: str, *, expected_id: str | None = None) -> Export:

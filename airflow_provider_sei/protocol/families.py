@@ -124,8 +124,9 @@ EFFICIENCY = ExportFamily(
     needs_metrics=True,
     metrics_or_groups=True,
     options=(
-        *(_GRANULARITY, Option("aggregation", "aggregation", ("mean", "median", "p90", "p95")), _CSV, _GZIP),
-        # On the page since 2026 (read 2026-11-26): splits the lead time, so it needs lttc.
+        *(_GRANULARITY, Option("aggregation", "aggregation", ("mean", "median", "p90", "p95"))),
+        # On the page since 2026 (read 2026-11-26): JSON, and a filter that splits the lead time, so it needs lttc.
+        *(replace(_CSV, values=("csv", "json")), _GZIP),
         Option("work_category_filter", "workCategoryFilter", ("ALL", "BUGS", "FEATURES"), many=True),
     ),
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.delivery.pipeline import Gunzip, check_is_csv
+from airflow_provider_sei.delivery.pipeline import Gunzip, check_start
 from airflow_provider_sei.exceptions import SEIDownloadError
 
 CSV = b"a,b\n" + b"1,2\n" * 1000
@@ -143,11 +143,11 @@ def test_a_bomb_is_recognised_before_it_is_large(monkeypatch: pytest.MonkeyPatch
 def test_what_stands_in_place_of_a_csv_file_is_told(start: bytes, found: str) -> None:
     """With its error message, if it has one; the rest may be about people."""
     with pytest.raises(SEIDownloadError, match=found) as caught:
-        check_is_csv(start, "the file")
+        check_start(start, "the file")
     assert "Jane" not in str(caught.value)
 
 
 @pytest.mark.parametrize("start", [b"", b"a,b\n", b'"a"\n', "ä;ö\n".encode(), b"{x},y\n", b"[1],2\n", b"1 < 2,b\n"])
 def test_csv_is_let_through(start: bytes) -> None:
     """Whatever its first name is."""
-    check_is_csv(start, "the file")
+    check_start(start, "the file")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import time
+import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_sei.delivery.records import RecordCounter
+from airflow_provider_sei.delivery.records import JsonCounter, RecordCounter
 
 # Few characters and whole tokens: every neighbourhood of quotes, commas and line ends comes up.
 TOKENS = st.sampled_from(
@@ -138,3 +141,98 @@ def test_blank_lines_and_byte_order_marks_are_no_records(data: bytes, records: i
 def test_a_quote_that_is_never_closed_is_reported(data: bytes, *, cut: bool, size: int) -> None:
     """As in a file that was cut within a cell."""
     assert counted(data, [size]).ends_in_quotes is cut
+
+
+DOCUMENT = b' [{"a": [1.5e3, {"b": null}], "c\\u00e9": "x\\"]"}, {}, [true, "", -0],\n{"d": []}] '
+PLACES = [*range(len(DOCUMENT) - 1)]
+
+
+def json_counted(data: bytes, size: int = 1 << 17) -> tuple[int, str]:
+    """Return the number of records, and the problem, of ``data`` in pieces of this size."""
+    counter = JsonCounter()
+    for position in range(0, len(data), size):
+        counter.feed(data[position : position + size])
+    counter.close()
+    return counter.rows, counter.problem()
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(1 - 2**63, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@given(
+    records=st.lists(st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3) | st.lists(VALUES, max_size=2)),
+    outer=st.lists(st.sampled_from(["data", "page"]), max_size=2),
+    size=st.integers(1, 30),
+)
+def test_json_records_are_counted_however_it_is_cut(
+    records: list[Any], outer: list[str], size: int, *, plain: bool
+) -> None:
+    """As a list, or in an object around it."""
+    document: Any = records
+    for name in outer:
+        document = {"total": 5, name: document}
+    data = json.dumps(document, ensure_ascii=plain).encode(errors="replace")
+    assert json_counted(data, size) == (len(records), "")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 17])
+def test_json_that_is_cut_anywhere_is_cut(size: int) -> None:
+    """At every byte up to the last bracket; blanks may follow it, and nothing else."""
+    assert json_counted(DOCUMENT, size) == (4, "")
+    for place in PLACES:
+        assert json_counted(DOCUMENT[:place], size)[1], DOCUMENT[:place]
+    for more in (b"]", b"{}", b"\0", b",", b"Internal Server Error", DOCUMENT):
+        assert "not well-formed" in json_counted(DOCUMENT + more, size)[1]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_json_that_is_changed_anywhere_is_judged_as_by_python(place: int) -> None:
+    """A byte is lost, doubled or another one; what is still JSON is counted."""
+    for change in (b"", DOCUMENT[place : place + 1] * 2, *(bytes([byte]) for byte in b'[]{}",:x0\\\0\xff\n')):
+        data = DOCUMENT[:place] + change + DOCUMENT[place + 1 :]
+        try:
+            value = json.loads(data)
+        except ValueError:
+            value = None
+        rows, problem = json_counted(data)
+        assert bool(problem) == (value is None), data
+        assert problem or rows == len(value)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'["' + b"x" * (17 << 20), "too long or too deep"),
+        (b"[" * 100_000, "too long or too deep"),
+        (b"[[" + b"1" * 5000 + b"]]", "a number beyond 64 bits, in or after record 1"),
+        (b'{"a": "b"}', "no list of records"),
+        (b"[{}, 5]", "error message in place of a record, in or after record 1"),
+        (b'[{"errors": []}]', "error message in place of a record, in or after record 1"),
+        (b'{"message": "Gone", "errors": []}', 'it is an error: "Gone"'),
+    ],
+    ids=["long", "deep", "digits", "object", "number", "errors", "message"],
+)
+def test_json_in_place_of_records_is_a_problem(data: bytes, words: str) -> None:
+    """Also if it would have to be held to be checked, or is a number that Python does not read."""
+    assert words in json_counted(data)[1]
+
+
+def test_json_is_not_held() -> None:
+    """What is in memory does not grow with the file."""
+    piece, held, counter = b'{"name": "value", "number": 1.5},' * 1000, list[int](), JsonCounter()
+    counter.feed(b"[")
+    tracemalloc.start()
+    for _ in range(40):
+        counter.feed(piece)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert counter.rows == 40_000
+    assert max(held[5:]) - held[4] < len(piece)

@@ -30,6 +30,8 @@ REQUEST: dict[str, Any] = {
 SIGN_IN = {"status": 200, "body": "<html><title>Sign in</title></html>"}
 UNAVAILABLE = {"status": 200, "body": "<html><title>Service unavailable</title></html>"}
 FAILED_MIDWAY = {"status": 200, "body": "team,pull requests\nCore,12\nERROR: canceling statement\n"}
+CUT_JSON = {"status": 200, "body": '[{"Team": "Core"}, {"Team": "Pla'}
+EFFICIENCY = {"family": "efficiency", "metric_groups": ["df"]}
 WRONG_KEY = "a-wrong-key-of-some-length"
 
 
@@ -154,6 +156,8 @@ SCENES: dict[str, tuple[Scene, ...]] = {
         fault("status", "size_bytes", {"delta": 1}),
         fault("download", "corrupt_gzip", {"where": "data"}),
         fault("download", "answer", FAILED_MIDWAY, verify_size=False),
+        fault("download", "answer", CUT_JSON, **EFFICIENCY, file_format="json"),
+        export(**EFFICIENCY, extra_body={"options": {"format": "json"}}),
     ),
     "SEIDownloadError": (
         fault("download", "answer", UNAVAILABLE, verify_size=False),

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.hooks.sei import SEIHook
@@ -211,6 +211,7 @@ class TestDeferral:
                     "overwrite": "skip",
                     "empty": "fail",
                     "timeout": 99.0,
+                    "file_format": "csv",
                 },
                 "reused": False,
             },
@@ -639,3 +640,97 @@ class TestErrors:
         with pytest.raises(exceptions.SEIConnectionError, match=rf"{server.origin}.*host") as caught:
             export_operator().execute({})
         assert caught.value.retryable
+
+
+EFFICIENCY = {"family": "efficiency", "metric_groups": ["lttc"], "file_format": "json", "date_end": "2024-03-31"}
+
+
+class TestJson:
+    """``file_format="json"``."""
+
+    @pytest.mark.parametrize("compression", ["keep", "gzip"])
+    @pytest.mark.parametrize("layout", ["flat", "hive"])
+    def test_it_is_delivered_under_a_name_of_its_own(  # noqa: PLR0917 - fixtures
+        self,
+        export_operator: MakeOperator,
+        sei_server: Any,
+        defer: Defer,
+        fire: Fire,
+        tmp_path: Path,
+        layout: str,
+        compression: str,
+    ) -> None:
+        """As the server sends it, with the number of its records. The file in the other compression is replaced."""
+        operator = export_operator(**EFFICIENCY, compression=compression, layout=layout)
+        deferral = defer(operator)
+        sei_server.clock.advance(60)
+        result = operator.execute_complete({}, fire(deferral.trigger))
+        [record] = sei_server.exports
+        [file] = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert result["uri"] == f"file://{file}"
+        assert file.name.endswith(".json.gz" if compression == "gzip" else ".json")
+        content = gzip.decompress(file.read_bytes()) if compression == "gzip" else file.read_bytes()
+        assert content == record.csv
+        assert result["rows"] == record.rows == len(json.loads(content)) == 3
+        [output] = operator.get_openlineage_facets_on_complete(None).outputs
+        assert output.facets["schema"].fields == []
+        assert export_operator(**EFFICIENCY, compression="none", layout=layout).execute({})["reused"]
+        assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".json"]
+
+    @pytest.mark.parametrize("destination", ["{folder}/a.csv", "{folder}/{{team_id}}.CSV.gz"])
+    def test_a_name_of_the_other_format_is_refused_before_the_create_call(
+        self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, destination: str
+    ) -> None:
+        """Also if a template renders to it. Other suffixes are the user's."""
+        name = destination.format(folder=tmp_path)
+        with pytest.raises(exceptions.SEIArgumentError, match="ends like a CSV file, but the file is JSON"):
+            export_operator(**EFFICIENCY, destination=name)
+        with pytest.raises(exceptions.SEIArgumentError, match="ends like a JSON file, but the file is CSV"):
+            export_operator(destination=f"{tmp_path}/a.json")
+        templated = export_operator(**EFFICIENCY, destination="{{ name }}")
+        templated.render_template_fields({"name": name})
+        with pytest.raises(exceptions.SEIArgumentError, match="ends like a CSV file"):
+            templated.execute({})
+        assert sei_server.requests == []
+        assert export_operator(**EFFICIENCY, destination=f"{tmp_path}/a.dat").execute({})["uri"].endswith("/a.dat")
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            ({"status": 500, "error": "Internal Server Error", "message": "No data"}, 'an error: "No data"'),
+            ({"code": "EXPIRED", "message": "Gone", "responseMessages": []}, 'an error: "Gone"'),
+            ({"data": [], "errors": [{"message": "Timeout"}]}, 'an error: "Timeout"'),
+            (
+                [{"Team": "Jane Smith"}, {"error": "Jane Smith"}],
+                "an error message in place of a record, in or after record 2",
+            ),
+            ({"members": "Jane Smith"}, "has no list of records"),
+            ([["Jane Smith"], "Jane Smith"], "an error message in place of a record, in or after record 1"),
+            ("Team,LTTC\nJane Smith,2\n", "the server sent a short text .*: .* is not a JSON file"),
+            ('{"Team": "Jane Smith"}\n{"Team": "Jane Smith"}\n', "not well-formed"),
+            ('[{"Team": "Jane Smith"}', "it is cut, in or after record [01]"),
+            ("", "it is cut, in or after record [01]"),
+        ],
+    )
+    def test_what_is_no_list_of_records_is_refused(
+        self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, body: Any, words: str
+    ) -> None:
+        """Whole responses all of them, without a word about people."""
+        sei_server.faults.add("download", "answer", status=200, body=body, times=None)
+        with pytest.raises(exceptions.SEIDownloadError, match=words) as caught:
+            export_operator(**EFFICIENCY).execute({})
+        assert "Jane" not in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("body", "rows"), [([], 0), ({"columns": ["Team"], "rows": []}, 0), ({"data": [{}, [1]]}, 2)]
+    )
+    def test_records_may_be_in_an_object(
+        self, export_operator: MakeOperator, sei_server: Any, body: Any, rows: int
+    ) -> None:
+        """The vendor's page does not show the form. ``empty`` applies."""
+        sei_server.faults.add("download", "answer", status=200, body=body, times=None)
+        assert export_operator(**EFFICIENCY).execute({})["rows"] == rows
+        if not rows:
+            with pytest.raises(AirflowSkipException, match="is empty"):
+                export_operator(**EFFICIENCY, empty="skip").execute({})

@@ -110,6 +110,23 @@ class TestDownload:
         assert result["uri"] == f"file://{tmp_path}/2024-01/mine_456.csv"
         assert (tmp_path / "2024-01" / "mine_456.csv").exists()
 
+    def test_json_is_delivered_if_the_task_knows(
+        self, create: Any, download: Any, sei_server: Any, tmp_path: Path
+    ) -> None:
+        """The status of an efficiency export does not name the format; without the argument, it has to be CSV."""
+        efficiency = {"family": "efficiency", "metric_groups": "df", "file_format": "json"}
+        export_id = create(**efficiency)
+        result = download(export_id, family="efficiency", file_format="JSON")
+        assert json.loads((tmp_path / f"efficiency_{export_id}.json").read_bytes()) == json.loads(
+            sei_server.exports[0].csv
+        )
+        assert result["rows"] == sei_server.exports[0].rows == 1
+        with pytest.raises(exceptions.SEIDownloadError, match=r"the server sent JSON: .* is not a CSV file"):
+            download(export_id, family="efficiency")
+        with pytest.raises(exceptions.SEIArgumentError, match="file_format 'xml' is not one of csv, json"):
+            download(export_id, family="efficiency", file_format="xml")
+        assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
+
     def test_an_unknown_export_fails_the_task(self, download: Any, tmp_path: Path) -> None:
         """With its id and the status code."""
         with pytest.raises(exceptions.SEINotFoundError, match=r"^the server answered 404.* exp_unknown") as caught:

@@ -415,6 +415,7 @@ class TestDownload:
         assert [request.path for request in requests] == [url, "v2/insights/sprints/exports/exp_1/download"]
         assert {(request.method, request.identifiers_required) for request in requests} == {("GET", True)}
         assert requests[0].accept.startswith("text/csv")
+        assert download_requests(self.completed(), "json")[0].accept == "application/json, */*;q=0.5"
 
     @pytest.mark.parametrize("url", [None, "/v2/insights/sprints/exports/exp_1/download"])
     def test_the_conventional_address_is_tried_once(self, url: str | None) -> None:

@@ -30,6 +30,7 @@ OPTIONS = {
     ("ticket-data", "granularity"): ("granularity", ("daily", "weekly", "monthly", "quarterly")),
     ("ticket-data", "terminal_date_column"): ("terminalDateColumn", ("issue_resolved_at", "version_release_date")),
     **{(family, "file_format"): ("format", ("csv",)) for family in GROUPS},
+    ("efficiency", "file_format"): ("format", ("csv", "json")),
     **{(family, "export_compression"): ("compression", ("gzip",)) for family in GROUPS},
 }
 
