@@ -171,7 +171,7 @@ def quick(sei_connection: str, sei_server: Any, monkeypatch: pytest.MonkeyPatch)
     fields = {"calls_per_minute": 1000, "account_id": "demo_account"}
     monkeypatch.setenv(f"AIRFLOW_CONN_{sei_connection.upper()}", sei_server.connection_json(**fields))
     _poll_fast(monkeypatch)
-    monkeypatch.setattr("airflow_provider_sei.operators.sei.random", SimpleNamespace(random=lambda: 0.001))
+    monkeypatch.setattr("airflow_provider_sei.operators._base.random", SimpleNamespace(random=lambda: 0.001))
     # ``dag.test`` installs a SIGTERM handler that ignores the signal, so the tests could not be stopped any more.
     monkeypatch.setattr("signal.signal", lambda *_: None)
 

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -20,16 +19,16 @@ from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError, SEI
 from airflow_provider_sei.operators._base import (
     SEIBaseOperator,
     SEIDeliveryOperator,
+    SEIRequestOperator,
     complete,
     create_or_resume,
     is_known,
     store_record,
-    stored_export,
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.periods import run_dates
 from airflow_provider_sei.protocol.arguments import is_missing, parse_export_id, parse_reference_data
-from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
+from airflow_provider_sei.protocol.export_request import ExportRequest
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
 
@@ -55,72 +54,8 @@ __all__ = [
 ]
 
 
-class _RequestOperator(SEIBaseOperator):
-    """Base of the operators that create an export.
-
-    :param family: ``productivity``, ``efficiency`` (DORA), ``sprint``, ``ba`` (business alignment) or ``ticket-data``.
-    :param date_start: first day of the period, yyyy-MM-dd. If neither day is given, or both are rendered to nothing,
-        the run's own period is exported: its partition key if that names a period, else its data interval, else the
-        last full period of ``granularity`` (a month if there is none) before the run.
-    :param date_end: last day of the period, inclusive.
-    :param org_tree_name: the organisation tree to export.
-    :param team_id: the team to export. The vendor advises exports of single teams.
-    :param manager_email_id: e-mail address of a manager, to export only the teams of that manager. Names, logs and
-        results have a pseudonym in its place, ``{manager}``; Airflow's rendered fields show the address.
-    :param scope: further keys of the request's ``scope``, sent as written (``developerIds``, ``developerAttributes``).
-    :param metric_groups: names of metric groups; the vendor advises them over long lists of metrics.
-    :param metrics: names of single metrics; for efficiency, in place of groups.
-    :param aggregation: ``mean``, for productivity perhaps others; for efficiency also ``median``, ``p90``, ``p95``.
-    :param level: what a row is: ``developer`` or ``team`` (productivity), ``team`` or ``sprint``.
-    :param granularity: ``weekly``, ``monthly``, ``quarterly``; also ``daily`` (ticket-data) or ``sprint``, in any case.
-    :param file_format: ``csv``, or ``json`` (efficiency).
-    :param export_compression: ``gzip`` asks the server to compress the file.
-    :param computation_mode: ``STORY_POINTS`` or ``TICKETS`` (sprint).
-    :param issue_statuses: workflow status names (ticket-data).
-    :param terminal_date_column: ``issue_resolved_at`` or ``version_release_date`` (ticket-data).
-    :param work_category_filter: ``BUGS``, ``FEATURES`` or both, to split the lead time by them, or ``ALL`` (efficiency,
-        with ``lttc``).
-    :param extra_body: merged into the finished request body, unchecked, for what the vendor adds next.
-    :param reused_failed: if SEI reuses an older export that has failed: ``fail`` the task with the server's reason, or
-        ``retry`` it (by the task's ``retries``; a new export is created once 30 minutes have passed).
-    :param create_jitter: random delay in seconds, up to this many, before the create call, for many tasks that start
-        together. A retry that resumes an export does not wait.
-    """
-
-    template_fields_renderers = {"scope": "json", "extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
-
-    def _accept(self, arguments: Mapping[str, Any]) -> None:
-        super()._accept(arguments)
-        self._export: Export | None = None
-        check_request({name: arguments[name] for name in REQUEST_FIELDS}, is_known)
-
-    def _prepare(self, context: Mapping[str, Any], level: int = logging.INFO) -> tuple[ExportRequest, dict[str, Any]]:
-        """Return the request, with the run's period if it has none, and what its stored export is identified by."""
-        arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
-        if is_missing(self.date_start) and is_missing(self.date_end):
-            arguments |= run_dates(context, self.granularity, level)
-        request = ExportRequest.from_arguments(**arguments)
-        max_tries = getattr(context.get("ti"), "max_tries", None)
-        fingerprint = request.fingerprints(self.hook.settings.source)["fingerprint"]
-        return request, {"version": 1, "fingerprint": fingerprint, "max_tries": max_tries}
-
-    def _create_delay(self, context: Mapping[str, Any], identity: Mapping[str, Any]) -> float:
-        if stored_export(context, identity):
-            return 0.0
-        delay: float = random.random() * self.create_jitter  # noqa: S311 - jitter, not a secret
-        self.log.info("Creating the export in %.0f s (create_jitter)", delay)
-        return delay
-
-    def on_kill(self) -> None:
-        """Log which export keeps running at the server: SEI has no call to cancel it."""
-        if self._export is not None:
-            words = "Killed. %s keeps running at the server: SEI has no call to cancel it. A retry resumes it"
-            self.log.warning(words, self._export.description)
-        super().on_kill()
-
-
 @complete
-class SEICreateExportOperator(_RequestOperator):
+class SEICreateExportOperator(SEIRequestOperator):
     """Create an export and return its id.
 
     A retry resumes the export of the previous try (Airflow 3.3 and newer keep its id), and within 30 minutes the server
@@ -172,7 +107,7 @@ class SEICreateExportOperator(_RequestOperator):
 
 
 @complete
-class SEIExportOperator(SEIDeliveryOperator, _RequestOperator):
+class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
     """Create an export, wait for it, and deliver its file, in one task.
 
     The wait is deferred, so it occupies no worker. The result is a dict with ``uri``, ``path`` (of a local file),

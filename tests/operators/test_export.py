@@ -321,7 +321,7 @@ class TestCreateJitter:
     @pytest.fixture(autouse=True)
     def _half(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make the delay half of the longest one."""
-        monkeypatch.setattr("airflow_provider_sei.operators.sei.random", SimpleNamespace(random=lambda: 0.5))
+        monkeypatch.setattr("airflow_provider_sei.operators._base.random", SimpleNamespace(random=lambda: 0.5))
 
     def test_the_delay_is_deferred(self, export_operator: MakeOperator, sei_server: Any) -> None:
         """By a trigger of Airflow's; the task then creates and delivers."""

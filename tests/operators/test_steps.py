@@ -87,7 +87,7 @@ class TestCreate:
 
     def test_create_jitter_delays_it(self, create: Any, worker_clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """By a random part of it."""
-        monkeypatch.setattr("airflow_provider_sei.operators.sei.random", SimpleNamespace(random=lambda: 0.25))
+        monkeypatch.setattr("airflow_provider_sei.operators._base.random", SimpleNamespace(random=lambda: 0.25))
         create(create_jitter=60)
         assert worker_clock.pauses == [15]
 
