@@ -72,7 +72,7 @@ def get_provider_info() -> dict[str, Any]:
         # Airflow refuses every provider of the machine if this differs from the distribution's name.
         "package-name": "airflow-provider-sei",
         "name": _INTEGRATION,
-        "description": "Exports of Harness Software Engineering Insights (SEI), delivered as verified CSV files.",
+        "description": "Exports of Harness Software Engineering Insights (SEI), delivered as verified files.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,

@@ -419,7 +419,7 @@ class Gunzip:
             self._check()
             try:
                 if self._member is None:
-                    rest = rest.lstrip(b"\0")  # padding behind the last one (RFC 1952)
+                    rest = rest.lstrip(b"\0")  # padding after the last one (RFC 1952)
                     if not (end := _gzip_header_end(rest)):
                         self._header = rest
                         return

@@ -46,7 +46,7 @@ class RecordCounter:
     """Whether the last quoted cell is never closed, as in a file that was cut."""
     _state = _RECORD_START
     _rest = b""  # bytes that wait for the next piece
-    _last = b""  # the last record, behind others of its piece
+    _last = b""  # the last record, after others of its piece
     _more = b""  # its bytes in later pieces, not many more than 64 KiB
     _is_past_bom = False
 
@@ -103,7 +103,7 @@ class RecordCounter:
             return f"it has {self.rows} of {min_rows} records"
         header, last = self.ends()
         line = (self._last + self._more).rstrip().rpartition(b"\n")[2]
-        # Separators behind the last cell do no harm. A stray quote joins rows, whose cells are then too many.
+        # Separators after the last cell do no harm. A stray quote joins rows, whose cells are then too many.
         if any(header[len(last) :] + last[len(header) :]) and not (self.ends_in_quotes and len(last) > len(header)):
             return f"row {self.records - 1}, its last, has {len(last)} instead of {len(header)} cells"
         is_error = _FAILURE.match(line) or ([line.decode("latin-1")] == last and _ERROR.match(line[:200]))

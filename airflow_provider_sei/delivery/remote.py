@@ -109,7 +109,7 @@ class SpooledSink(RemoteObject):
 
 
 class TempNameSink(SpooledSink):
-    """Upload under a temporary name beside the final one, then move it there (any other store)."""
+    """Upload under a temporary name next to the final one, then move it there (any other store)."""
 
     def _upload(self, spooled: str, *, replace: bool) -> None:  # noqa: ARG002 - checked before
         parent, _, name = self._name.rpartition("/")

@@ -1,4 +1,4 @@
-"""An object on S3: a multipart upload that runs beside the download and is completed once everything is verified.
+"""An object on S3: a multipart upload that runs during the download and is completed once everything is verified.
 
 s3fs's own writer waits for each part before it accepts more, and uses a multipart upload for small files too.
 """

@@ -45,7 +45,7 @@ class LocalSink:
     """Write a file without a name, sync it, and link it to its name in one step.
 
     Such a file is gone with its process, even after ``kill -9``. File systems without them (NFS, some overlays) get a
-    hidden file beside the target; a lock that ends with its writer lets the next delivery remove it.
+    hidden file next to the target; a lock that ends with its writer lets the next delivery remove it.
     """
 
     def __init__(self, target: Path) -> None:

@@ -52,7 +52,7 @@ OPTIONS: dict[str, Callable[..., Any]] = {
 """Parsers of arguments that are no templates."""
 _FORM = ("layout", "compression", "overwrite", "empty")  # no templates either; parsed with the destination
 _NO_TEMPLATES = {*OPTIONS, *_FORM, "download_timeout", "trigger_rule", "kwargs"}
-_TELLS = {
+_DISTINGUISHES = {
     "period": ("date_start", "date_end", "export_id"),
     "team_id": ("collection_id", "scope", "export_id"),
     "family": ("report_type", "kind"),
@@ -60,7 +60,7 @@ _TELLS = {
     "manager": ("manager_email_id", "scope"),
     **{name.partition("_")[0]: (name,) for name in CONNECTION_FIELDS},
 }
-"""The arguments that a field of a destination tells apart, besides that of its own name."""
+"""The arguments, besides that of its own name, whose values a field of a destination distinguishes."""
 _HIDDEN = {*CONNECTION_FIELDS, "manager_email_id", "scope", "extra_body", "created_by"}  # perhaps personal data
 _DELIVERED = ("uri", "path", "conn_id", "destination", "bytes", "rows", "sha256", "written")
 _PER_INSTANCE = re.compile(r"\{[{%][^}]*\b(?:ti|task|task_instance)\b")
@@ -414,10 +414,10 @@ def check_mapped(destination: Destination, over: object) -> None:
     together = {name for one in over if isinstance(one, Mapping) for name in one} if isinstance(over, list) else set()
     groups = [{name} for name in over] if isinstance(over, Mapping) else [together or set(FIELDS)]
     fields = destination.fields
-    named = {"destination"}.union(fields, *(_TELLS.get(field, ()) for field in fields))
+    named = {"destination"}.union(fields, *(_DISTINGUISHES.get(field, ()) for field in fields))
     if not (fields & {"fingerprint", "export_id"} or all(names & named for names in groups)):
         msg = f"destination {destination.url!r} is one object, which each instance of the mapped task would replace"
-        msg += ": give a folder, with a slash at its end, or tell them apart in the name, as by {team_id} or {period}"
+        msg += ": give a folder, with a slash at its end, or add a field that differs to the name, such as {team_id}"
         raise SEIArgumentError(msg, field="destination")
 
 

@@ -257,7 +257,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
         except SEIFileError as error:
             error.retry_after = export.reusable_seconds(time.time())
             store_record(export, context, {})
-            words = "%s is forgotten: its file cannot be had. For %s s, SEI returns it to a retry; later, a new export"
+            words = "Forgetting %s, whose file is not available. For %s s, SEI returns it to retries; then a new one"
             self.log.warning(words, export.description, error.retry_after)
             raise
         return self._build_result(context, delivered, export)

@@ -203,7 +203,7 @@ class SEISettings:
 
     @property
     def source(self) -> dict[str, str | None]:
-        """What tells one source of data from another: two of them can have the same teams."""
+        """What distinguishes one source of data from another: two of them can have the same teams."""
         text = self.base_url.text
         host = next((alias for alias, url in ALIASES.items() if url == text), text.partition("://")[2])
         names = {"org_identifier": self.org_identifier, "project_identifier": self.project_identifier}

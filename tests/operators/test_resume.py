@@ -193,7 +193,7 @@ class TestFile:
         assert isinstance(error, exceptions.SEIFileError)
         assert operations(sei_server).count("download") == 5
         [first] = ids(sei_server)
-        assert f"productivity export {first} is forgotten: its file cannot be had. For 17" in task_log.text
+        assert f"Forgetting productivity export {first}, whose file is not available. For 17" in task_log.text
         assert 1700 < float(error.retry_after) <= 1801
         self.deliver(export_operator(), task, retryable=True)
         assert ids(sei_server) == [first]
