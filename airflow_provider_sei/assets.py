@@ -7,7 +7,6 @@ that somebody else creates. The delivered object is an asset of its store (``s3:
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -135,8 +134,7 @@ def _output(delivered: DeliveryResult) -> OutputDataset:
     from airflow.providers.common.compat.openlineage import facet
 
     namespace, name = _names(delivered.uri)
-    columns = next(csv.reader([delivered.header]), [])
-    fields = [facet.SchemaDatasetFacetFields(name=column, type="string") for column in columns]
+    fields = [facet.SchemaDatasetFacetFields(name=column, type="string") for column in delivered.columns]
     schema = facet.SchemaDatasetFacet(fields=fields)
     statistics = facet.OutputStatisticsOutputDatasetFacet(rowCount=delivered.rows, size=delivered.bytes, fileCount=1)
     return facet.OutputDataset(

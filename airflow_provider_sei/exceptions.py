@@ -20,7 +20,8 @@
     |   |-- SEITeamExportsError             some of many teams' exports failed                                 permanent
     |   `-- SEIExportTimeoutError           not completed in time
     `-- SEIDownloadError                    the file could not be delivered
-        `-- SEIFileError                    the server has no usable file for the export or report
+        |-- SEIFileError                    the server has no usable file for the export or report
+        `-- SEISchemaError                  it is complete, but not the expected table                         permanent
 
 Permanent errors are also ``AirflowFailException``, so they fail the task without further retries. Messages say what was
 attempted, on which export, what came back and what to do next. They contain neither the API key nor whole responses.
@@ -49,6 +50,7 @@ __all__ = [
     "SEIRateLimitError",
     "SEIResponseError",
     "SEIReusedExportFailedError",
+    "SEISchemaError",
     "SEIServerError",
     "SEITeamExportsError",
     "SEIUnexpectedResponseError",
@@ -163,3 +165,7 @@ class SEIDownloadError(SEIError):
 
 class SEIFileError(SEIDownloadError):
     """The server has no usable file: it is missing, damaged or not the announced one. A retry exports anew."""
+
+
+class SEISchemaError(SEIDownloadError, AirflowFailException):
+    """The file has other columns than ``expect_columns``, or what no table has: a cell of another type, uneven rows."""

@@ -65,7 +65,7 @@ class TestExamples:
         assert (result["sha256"], result["rows"]) == (record.csv_sha256, record.rows)
         assert set(result) == {
             *("uri", "bytes", "rows", "sha256", "written", "export_id", "family", "date_start", "date_end"),
-            *("reused", "created_at", "completed_at", "path", "conn_id", "destination"),
+            *("reused", "created_at", "completed_at", "path", "conn_id", "destination", "columns"),
         }
 
     @pytest.mark.parametrize("dag_id", [*ASSETS, *MAPPED, "sei_list_exports"])

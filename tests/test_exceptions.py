@@ -14,6 +14,7 @@ KINDS = [getattr(exceptions, name) for name in exceptions.__all__]
 PERMANENT = {
     *("SEIArgumentError", "SEIAuthError", "SEINotFoundError", "SEIBadRequestError", "SEIUnexpectedResponseError"),
     *("SEIExportFailedError", "SEIExportCancelledError", "SEIExportNotFoundError", "SEITeamExportsError"),
+    "SEISchemaError",
 }
 DETAILS = {"status_code": 418, "vendor_code": "E1", "vendor_message": "why", "export_id": "exp_1", "retry_after": "9"}
 

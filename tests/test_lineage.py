@@ -40,7 +40,7 @@ def test_a_quoted_header_is_read_as_csv(emitted: Any) -> None:
     """A column's name may contain a comma; bucket and name are separate in OpenLineage."""
     assert emitted
     delivered = DeliveryResult(
-        uri="s3://lake/sei/a.csv", bytes=10, rows=2, sha256="0" * 64, header='Team,"Lead Time, days"'
+        uri="s3://lake/sei/a.csv", bytes=10, rows=2, sha256="0" * 64, columns=("Team", "Lead Time, days")
     )
     [target] = lineage(None, delivered).outputs
     assert (target.namespace, target.name) == ("s3://lake", "sei/a.csv")

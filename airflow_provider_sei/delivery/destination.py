@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
+from importlib.util import find_spec
+from typing import Any
 
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.periods import Period, period_label
-from airflow_provider_sei.protocol.arguments import parse_choice, parse_number
+from airflow_provider_sei.protocol.arguments import parse_choice, parse_mapping, parse_names, parse_number
 from airflow_provider_sei.protocol.families import did_you_mean
 
 FIELDS = (
@@ -23,6 +26,11 @@ _HIVE = "family={family}/period={period}/%s/{family}_{scope}"
 # As ``escapePathName`` of Hive's ``FileUtils`` and of Spark's ``ExternalCatalogUtils`` has it, read on 2026-11-23, so
 # that both read the values back.
 _HIVE_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{\[\]^]")
+_ARROW = ("string", "int64", "float64", "bool", "date32", "timestamp[us]")
+COLUMN_TYPES = dict(zip(("text", "integer", "number", "boolean", "date", "timestamp"), _ARROW, strict=True))
+COLUMN_ARGUMENTS: dict[str, object] = {"output": "csv", "column_types": {}, "column_names": "keep"}
+COLUMN_ARGUMENTS |= {"expect_columns": (), "on_schema_change": "fail"}
+_COMPRESSIONS = {"csv": ("keep", "gzip", "none"), "parquet": ("keep", "zstd", "snappy", "gzip", "none")}
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -38,6 +46,12 @@ class Destination:
     empty: str = "deliver"
     timeout: float = 3600.0
     file_format: str = "csv"
+    output: str = "csv"
+    column_types: Mapping[str, str] = field(default_factory=dict)
+    column_names: str = "keep"
+    expect_columns: Sequence[str] = ()
+    on_schema_change: str = "fail"
+    request: str = ""  # JSON without personal data, for the metadata of a Parquet file
 
     @classmethod
     def from_arguments(
@@ -50,35 +64,58 @@ class Destination:
         empty: object = "deliver",
         timeout: object = 3600.0,
         file_format: object = None,
+        **columns: object,
     ) -> Destination:
         """Parse an operator's arguments.
 
         :param url: a folder (ending with a slash) or a full object name, as ``ObjectStoragePath`` takes it, or a local
             path. It may hold fields of the request in braces, such as ``{family}`` and ``{period}``.
         :param layout: of a folder: ``flat``, or ``hive`` with a folder for each family, period and team.
-        :param compression: ``keep`` what the server sends, or store it as ``gzip`` or ``none``.
+        :param compression: ``keep`` what the server sends, or store it as ``gzip`` or ``none``; or Parquet's codec.
         :param overwrite: ``replace`` an older object, ``skip`` writing if its content is the same, or ``fail`` if there
             is one.
         :param empty: a file without rows: ``deliver`` it, ``skip`` the task, or ``fail``.
         :param timeout: seconds for the whole transfer, including retries.
         :param file_format: what the file is checked as and called after: ``csv`` (the default) or ``json``.
+        :param columns: ``output``, ``column_types``, ``column_names``, ``expect_columns``, ``on_schema_change``: see
+            ``SEIDeliveryOperator``.
         :raises SEIArgumentError: an argument is invalid; ``field`` names it.
         """
         file_format = parse_choice(file_format or "csv", ("csv", "json"), "file_format")
-        text = _parse_url(url, file_format)
+        columns = COLUMN_ARGUMENTS | columns
+        output = parse_choice(columns["output"], _COMPRESSIONS, "output")
+        text = _parse_url(url, "parquet" if output == "parquet" else file_format)
         layout = parse_choice(layout, ("flat", "hive"), "layout")
+        types = parse_mapping(columns["column_types"], "column_types")
+        names = parse_choice(columns["column_names"], ("keep", "snake"), "column_names")
+        if file_format == "json" and (output == "parquet" or columns["expect_columns"]):
+            msg = "output='parquet' and expect_columns are for exports as CSV: omit file_format"
+            raise SEIArgumentError(msg, field="file_format")
+        if output == "csv" and (types or names == "snake"):
+            msg = "column_types and column_names are for output='parquet': a file is stored as the server sends it"
+            raise SEIArgumentError(msg, field="output")
         if layout == "hive" and not text.endswith("/"):
             msg = f"layout 'hive' names the file, but destination {text!r} is a full object name: end it with a slash"
             raise SEIArgumentError(msg, field="layout")
         return cls(
             url=text,
             layout=layout,
-            compression=parse_choice(compression, ("keep", "gzip", "none"), "compression"),
+            compression=parse_choice(compression, _COMPRESSIONS[output], "compression"),
             overwrite=parse_choice(overwrite, ("replace", "skip", "fail"), "overwrite"),
             empty=parse_choice(empty, ("deliver", "skip", "fail"), "empty"),
             timeout=parse_number(timeout, "download_timeout", least=0.001, most=366 * 24 * 3600),
             file_format=file_format,
+            output=output,
+            column_types={name: parse_choice(kind, COLUMN_TYPES, "column_types") for name, kind in types.items()},
+            column_names=names,
+            expect_columns=[*parse_names(columns["expect_columns"], "expect_columns", separator=None)],
+            on_schema_change=parse_choice(columns["on_schema_change"], ("fail", "warn"), "on_schema_change"),
         )
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of a default name, without a dot."""
+        return "parquet" if self.output == "parquet" else self.file_format
 
     @property
     def fields(self) -> set[str]:
@@ -86,26 +123,31 @@ class Destination:
         default = "{family}{period}{team_id}{org_tree_name}{scope}" if self.layout == "hive" else "{fingerprint}"
         return set(_BRACES.findall(self.url + (default if self.url.endswith("/") else "")))
 
-    def resolve(self, fields: Mapping[str, str | None]) -> Destination:
+    def resolve(self, fields: Mapping[str, Any]) -> Destination:
         """Return the destination with its full object name; one that has it already is returned unchanged.
 
         Values are percent-encoded as in Hive partitions: none adds a folder. Fields that are missing in ``fields`` stay
         in braces, to be resolved later.
 
         :param fields: values of :data:`FIELDS`; ``None`` and blanks mean "none". ``period`` is derived from
-            ``date_start`` and ``date_end``.
-        :raises SEIArgumentError: the name depends on a field without a value.
+            ``date_start`` and ``date_end``. All of them are described by the metadata of a Parquet file.
+        :raises SEIArgumentError: the name depends on a field without a value, or pyarrow is not installed.
         """
-        pattern = self.url
+        pattern, request = self.url, self.request
         if pattern.endswith("/"):
-            pattern += f"{_default_name(fields, is_hive=self.layout == 'hive')}.{self.file_format}"
+            pattern += f"{_default_name(fields, is_hive=self.layout == 'hive')}.{self.suffix}"
+        if self.output == "parquet":
+            if find_spec("pyarrow") is None:
+                msg = "output 'parquet' needs pyarrow, which is not installed: install airflow-provider-sei[parquet]"
+                raise SEIArgumentError(msg, field="output")
+            request = request or json.dumps({key: fields[key] for key in fields if fields[key] and key != "export_id"})
         segments = []
         for segment in pattern.split("/"):
             filled = _BRACES.sub(lambda braces: _encoded(braces[1], fields, pattern), segment)
             # A value must not make a segment "." or "..", which would lead to another folder.
             is_relative = filled != segment and filled in {".", ".."}
             segments.append(filled.replace(".", "%2E") if is_relative else filled)
-        return replace(self, url="/".join(segments))
+        return replace(self, url="/".join(segments), request=request)
 
 
 def _parse_url(url: object, file_format: str) -> str:
@@ -130,7 +172,7 @@ def _parse_url(url: object, file_format: str) -> str:
         words = "has a field before its first folder: connection and bucket must be constant"
     elif last and (not last.strip(".") or "." not in _BRACES.sub("", last)):
         words = f"is neither a folder nor a file: end it with a slash ({text}/), or with the file's suffix ({text}.csv)"
-    elif (suffix := re.search(r"\.(csv|json)(?:\.gz)?$", text.lower())) and suffix[1] != file_format:
+    elif (suffix := re.search(r"\.(csv|json|parquet(?:\.gz)?)(?:\.gz)?$", text.lower())) and suffix[1] != file_format:
         words = f"ends like a {suffix[1].upper()} file, but the file is {file_format.upper()}"
     else:
         return text

@@ -25,11 +25,11 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from isal import igzip_lib
 
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.records import JsonCounter, RecordCounter
+from airflow_provider_sei.delivery.records import JsonCounter, RecordCounter, schema_change, snake_case
 from airflow_provider_sei.delivery.remote import DeferredCommitSink, SpooledSink, TempNameSink
 from airflow_provider_sei.delivery.s3 import S3Sink
 from airflow_provider_sei.delivery.sinks import LocalSink, Worker
-from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError, SEIError, SEIFileError
+from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError, SEIError, SEIFileError, SEISchemaError
 from airflow_provider_sei.protocol.http import excerpt, looks_like_markup, quotable
 
 Sink = LocalSink | S3Sink | DeferredCommitSink | SpooledSink
@@ -96,8 +96,8 @@ class DeliveryResult:
     rows: int
     """Records, without a CSV's header."""
     sha256: str
-    header: str = ""
-    """A CSV's first record."""
+    columns: tuple[str, ...] = ()
+    """The names of the file's columns."""
     written: bool = True
     """False if the same content was there already."""
     path: str | None = None
@@ -118,8 +118,11 @@ def deliver(
     """Write one body (``headers`` with lower-case names, ``chunks()`` of undecoded bytes) to a resolved destination."""
     folder, slash, name = destination.url.rpartition("/")
     kind, path = find_store(folder + slash or "./")
+    make = ContentPipeline
+    if destination.output == "parquet":
+        from airflow_provider_sei.delivery.parquet import ParquetPipeline as make  # noqa: N813 - one or the other
     with open_body() as body:
-        pipeline = ContentPipeline(body, destination, expected, clock)
+        pipeline = make(body, destination, expected, clock)
         plain = re.sub(r"(?<=.)\.gz$", "", name, flags=re.IGNORECASE)
         names = plain, (f"{name}.gz" if plain == name else name)
         try:
@@ -145,7 +148,7 @@ def deliver(
         bytes=pipeline.stored,
         rows=pipeline.counter.rows,
         sha256=pipeline.sha256.hexdigest(),
-        header=pipeline.counter.header.decode("utf-8", "replace"),
+        columns=pipeline.columns,
         written=written,
     )
 
@@ -250,6 +253,8 @@ class ContentPipeline:
         self.stored = 0  # bytes of the object
         self.sha256 = hashlib.sha256()  # of the object
         self.counter = JsonCounter() if destination.file_format == "json" else RecordCounter()
+        self.columns: tuple[str, ...] = ()  # of the object
+        self._destination = destination
         self._sizes = {"received": 0, "decoded": 0, "unpacked": 0}  # bytes
         self._start: bytes | None = b""
         self._expected, self._kind = expected, destination.file_format.upper()
@@ -268,7 +273,8 @@ class ContentPipeline:
             self._blocks = rechunk(self._unwrap(itertools.chain((self._first,), self._blocks)))
             self._first = next(self._blocks, b"")
         gzipped = self._first.startswith(_GZIP_MAGIC)
-        self.stores_gzip = {"keep": gzipped, "gzip": True, "none": False}[destination.compression]
+        stores_gzip = {"keep": gzipped, "gzip": True}.get(destination.compression, False)
+        self.stores_gzip = stores_gzip and destination.output == "csv"
         self._decompressor = Gunzip(expected.description, self.check_time) if gzipped else None
         # Its output depends on the input alone: the header carries no time. 31: gzip, with header and checksum.
         self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31) if self.stores_gzip and not gzipped else None
@@ -299,12 +305,23 @@ class ContentPipeline:
         self.counter.close()
         if words := self.counter.problem(expected.min_rows):
             raise expected.error("is not a complete " + self._kind + " file: " + words)
+        self._check_columns()
         if self.counter.ends_in_quotes:
             # Not an error: if the server always writes such a file, it could never be delivered.
             words = "%s ends within quotes: it may be cut at the server, or be no valid CSV"
             log.warning(words, expected.description)
         if not self.counter.rows:
             self._check_empty()
+
+    def _check_columns(self) -> None:
+        """Compare the header with the expected columns, in any order; a file without a header is only empty."""
+        given, columns = self._destination, self.counter.columns
+        columns = tuple(map(snake_case, columns)) if given.column_names == "snake" else columns
+        self.columns = columns if self.counter.header else tuple(given.expect_columns)
+        if words := schema_change(given.expect_columns, self.columns) if given.expect_columns else "":
+            if given.on_schema_change == "fail":
+                raise self._expected.error(words, SEISchemaError)
+            log.warning("The file %s, in %s", words, self._expected.description)
 
     def _check_empty(self) -> None:
         """Treat a file without rows as the user says."""

@@ -7,9 +7,11 @@ Blocks of well-formed records are counted in a few calls into C; an exact walk o
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import re
 from collections import deque
+from collections.abc import Sequence
 
 from airflow_provider_sei.protocol.http import quotable
 
@@ -42,6 +44,9 @@ class RecordCounter:
     """Records so far, with the header, and in the end without it."""
     header = b""
     """The first record's bytes without its line end, cut at 64 KiB."""
+    columns: tuple[str, ...] = ()
+    """The header's cells; none if it is longer than 64 KiB."""
+    separator = ","  # or a semicolon or tab, whichever the header has most of
     ends_in_quotes = False
     """Whether the last quoted cell is never closed, as in a file that was cut."""
     _state = _RECORD_START
@@ -85,15 +90,18 @@ class RecordCounter:
         if self._state != _RECORD_START:
             self.records += 1
         self.rows = max(0, self.records - 1)
+        if self.header and len(self.header) < _LONGEST_HEADER:
+            text = self.header.decode("utf-8", "replace")
+            self.separator = max(",;\t", key=text.count)
+            self.columns = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=self.separator)))
 
     def ends(self) -> list[list[str]]:
         """Return the header's and the last record's cells; none if they are the same, or very long."""
         if self.records <= 1 or max(len(self.header), len(self._more)) >= _LONGEST_HEADER:
             return [[], []]
-        separator = max(",;\t", key=self.header.decode("latin-1").count)
         texts = (io.StringIO(data.decode("latin-1"), newline="") for data in (self.header, self._last + self._more))
         try:
-            return [deque(filter(None, csv.reader(text, delimiter=separator)), maxlen=1).pop() for text in texts]
+            return [deque(filter(None, csv.reader(text, delimiter=self.separator)), maxlen=1).pop() for text in texts]
         except csv.Error:  # a cell of more than csv.field_size_limit()
             return [[], []]
 
@@ -165,7 +173,7 @@ class RecordCounter:
 class JsonCounter:
     """Check JSON and count the objects and lists in its outermost lists; only one name, text or number is held."""
 
-    rows, header, ends_in_quotes = 0, b"", False
+    rows, header, columns, ends_in_quotes = 0, b"", (), False
     _start, _open, _has_list, _silent, _problem = b"", "", False, 0, ""  # brackets; bytes since the last event
 
     def __init__(self) -> None:
@@ -212,6 +220,26 @@ class JsonCounter:
             return f"it {self._problem}, in or after record {self.rows}"
         message = quotable(self._start)[1]
         return f'it is an error: "{message}"' if message else "" if self._has_list else "it has no list of records"
+
+
+def snake_case(name: str) -> str:
+    """Return a column's name in lower case with underscores: ``Lead Time (mean)`` is ``lead_time_mean``."""
+    return re.sub(r"[\W_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).strip("_").lower()
+
+
+def schema_change(expected: Sequence[str], found: Sequence[str]) -> str:
+    """Return in one sentence which columns are missing, new or renamed; nothing if there are none."""
+    missing, new = [name for name in expected if name not in found], [name for name in found if name not in expected]
+    renamed = []
+    for name in list(missing):
+        folded = {snake_case(other): other for other in new}
+        if close := difflib.get_close_matches(snake_case(name), folded, 1, 0.75):
+            renamed.append(f"{name!r} to {folded[close[0]]!r}")
+            missing.remove(name)
+            new.remove(folded[close[0]])
+    groups = {"missing": [*map(repr, missing)], "new": [*map(repr, new)], "renamed": renamed}
+    words = "; ".join(f"{group} {', '.join(names)}" for group, names in groups.items() if names)
+    return f"has other columns than expect_columns: {words}" if words else ""
 
 
 def _all_quoted(lines: bytes) -> int:

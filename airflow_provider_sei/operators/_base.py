@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
-from airflow_provider_sei.delivery.destination import FIELDS, Destination
+from airflow_provider_sei.delivery.destination import COLUMN_ARGUMENTS, FIELDS, Destination
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIError, SEINotFoundError
 from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_url, insights_url
 from airflow_provider_sei.periods import run_dates
@@ -50,7 +50,13 @@ OPTIONS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("deferrable", "verify_size", "verify_rows", "fail_on_failed_teams"), parse_boolean),
 }
 """Parsers of arguments that are no templates."""
-_FORM = ("layout", "compression", "overwrite", "empty")  # no templates either; parsed with the destination
+_FORM = (
+    "layout",
+    "compression",
+    "overwrite",
+    "empty",
+    *COLUMN_ARGUMENTS,
+)  # no templates either; parsed with the destination
 _NO_TEMPLATES = {*OPTIONS, *_FORM, "download_timeout", "trigger_rule", "kwargs"}
 _DISTINGUISHES = {
     "period": ("date_start", "date_end", "export_id"),
@@ -139,7 +145,8 @@ class SEIBaseOperator(BaseOperator):
         """Set the constructor's arguments, parsed if they are no templates."""
         for name, value in arguments.items():
             if name not in ("self", "kwargs", "__class__"):
-                setattr(self, name, OPTIONS[name](value, field=name) if name in OPTIONS else value)
+                attribute = "output_format" if name == "output" else name  # "output" is Airflow's own attribute
+                setattr(self, attribute, OPTIONS[name](value, field=name) if name in OPTIONS else value)
         self.doc_md = self.doc_md or _describe(type(self), arguments)
 
     @cached_property
@@ -314,13 +321,20 @@ class SEIDeliveryOperator(SEIBaseOperator):
         (``family=productivity/period=2024-01/team=456/productivity_3f9a1c2e.csv``, with ``{scope}``). The rest of the
         request is not in the name, so a changed one replaces the file: use separate destinations for such requests.
     :param compression: ``keep`` the file as the server sends it, or make it ``gzip`` or ``none``. The name's suffix
-        always matches; an older object with the other suffix is removed.
+        always matches; an older object with the other suffix is removed. Of Parquet, its own codec: ``zstd`` (also
+        ``keep``), ``snappy``, ``gzip`` or ``none``.
     :param overwrite: ``replace`` an existing object, ``skip`` writing if its content is the same, or ``fail`` if it
         exists.
     :param empty: a file without rows (0 bytes, or only a header): ``deliver`` it with a warning, ``skip`` the task, or
         ``fail`` it. An older object stays unless it is delivered.
-    :param download_timeout: seconds for the whole download.
+    :param output: ``csv``, or ``parquet`` (extra ``[parquet]``), where documented metrics are numbers (empty, ``NaN``
+        and an em dash are null), days are dates, and all else is text. A cell of another type fails the task.
+    :param column_types: of Parquet, by name: ``text``, ``integer``, ``number``, ``boolean``, ``date``, ``timestamp``.
+    :param column_names: for Parquet: ``keep`` the names, or ``snake`` (``PR_Merged`` is ``pr_merged``).
+    :param expect_columns: the names of the delivered file's columns, in any order.
+    :param on_schema_change: whether missing, new or renamed columns ``fail`` the task or ``warn`` in its log.
     :param asset_partitions: partition keys for the events of the task's outlets (Airflow 3.3 and newer).
+    :param download_timeout: seconds for the whole download.
     """
 
     operator_extra_links = (SEIInsightsLink(), SEIObjectLink())
@@ -373,6 +387,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
             "family": self._scope.get("family"),
             **days,
             **{name: getattr(export, name, None) for name in ("reused", "created_at", "completed_at")},
+            "columns": list(delivered.columns),
         }
         if url := console_url(delivered.uri):
             self._set_link(context, SEIObjectLink.key, url)
@@ -402,6 +417,7 @@ def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bo
     """Parse the arguments of a delivery, of which some may be missing; templates only if they are known."""
     parse_partitions(arguments.get("asset_partitions"), known)
     given = {name: arguments[name] for name in _FORM if name in arguments}
+    given["output"] = arguments.get("output_format", given.get("output", "csv"))
     file_format = arguments.get("file_format")
     if known(file_format):
         given["file_format"] = file_format

@@ -113,7 +113,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
     The wait is deferred, so it occupies no worker. The result is a dict with ``uri``, ``path`` (of a local file),
     ``conn_id``, ``destination`` (the URI with the connection, which ``ObjectStoragePath`` opens), ``bytes``, ``rows``
     (without a CSV's header), ``sha256``, ``written`` (``False`` if ``overwrite="skip"`` found the same content),
-    ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at``, ``completed_at``.
+    ``export_id``, ``family``, ``date_start``, ``date_end``, ``reused``, ``created_at``, ``completed_at``, ``columns``.
 
     :param wait_timeout: longest wait for the export in seconds, from the create call; ``execution_timeout`` ends it,
         too.
@@ -149,6 +149,11 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
         compression: str = "keep",
         overwrite: str = "replace",
         empty: str = "deliver",
+        output: str = "csv",
+        column_types: Mapping[str, str] | None = None,
+        column_names: str = "keep",
+        expect_columns: Sequence[str] | None = None,
+        on_schema_change: str = "fail",
         asset_partitions: Sequence[str] | str | None = None,
         deferrable: bool = True,
         wait_timeout: float = 3 * 60 * 60,
@@ -219,7 +224,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
         names |= {"family": request.family.name, "date_start": request.date_start, "date_end": request.date_end}
         self._set_scope(context, request.family.insights_page, names)
         fields = {**names, **settings.destination_fields, **request.fingerprints(settings.source)}
-        return self._parse_destination(context).resolve(fields)
+        content = {name: getattr(request, name) for name in ("metric_groups", "metrics", "issue_statuses", "options")}
+        return self._parse_destination(context).resolve(fields | content)
 
     def _wait_to_create(self, context: Context, identity: Mapping[str, Any], deadline: float) -> None:
         delay = min(self._create_delay(context, identity), max(0.0, deadline - time.time()))
@@ -287,6 +293,11 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
         compression: str = "keep",
         overwrite: str = "replace",
         empty: str = "deliver",
+        output: str = "csv",
+        column_types: Mapping[str, str] | None = None,
+        column_names: str = "keep",
+        expect_columns: Sequence[str] | None = None,
+        on_schema_change: str = "fail",
         asset_partitions: Sequence[str] | str | None = None,
         download_timeout: float = 60 * 60,
         verify_size: bool = True,
@@ -423,6 +434,11 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         compression: str = "keep",
         overwrite: str = "replace",
         empty: str = "deliver",
+        output: str = "csv",
+        column_types: Mapping[str, str] | None = None,
+        column_names: str = "keep",
+        expect_columns: Sequence[str] | None = None,
+        on_schema_change: str = "fail",
         asset_partitions: Sequence[str] | str | None = None,
         download_timeout: float = 60 * 60,
         sei_conn_id: str = "sei_default",
@@ -473,6 +489,11 @@ class SEIReferenceDataOperator(SEIDeliveryOperator):
         compression: str = "keep",
         overwrite: str = "replace",
         empty: str = "deliver",
+        output: str = "csv",
+        column_types: Mapping[str, str] | None = None,
+        column_names: str = "keep",
+        expect_columns: Sequence[str] | None = None,
+        on_schema_change: str = "fail",
         asset_partitions: Sequence[str] | str | None = None,
         download_timeout: float = 60 * 60,
         verify_rows: bool = True,

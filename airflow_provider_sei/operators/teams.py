@@ -177,8 +177,9 @@ class SEIExportSummaryOperator(SEIBaseOperator):
         from airflow_provider_sei.assets import emit_asset_events
 
         files = [{"team_id": each["team_id"], **each["result"]} for each in exports if each["rows"] is not None]
+        columns = [file.pop("columns", None) for file in files]  # the same of all, and not a thousand times
         extra = {name: result[name] for name in ("counts", "rows", "bytes")} | {"files": files}
-        extra |= {name: files[0].get(name) for name in ("family", "date_start", "date_end")}
+        extra |= {name: files[0].get(name) for name in ("family", "date_start", "date_end")} | {"columns": columns[0]}
         emit_asset_events(context, self.outlets, extra, parse_partitions(self.asset_partitions))
 
     def _read_exports(self, context: Mapping[str, Any], states: Mapping[int, str | None]) -> list[dict[str, Any]]:

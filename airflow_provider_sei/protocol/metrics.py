@@ -6,12 +6,16 @@ status have no metrics.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 UNKNOWN_UNIT = "not documented"
+_WORDS = re.compile(r"[\W_]+")
+_AGGREGATION = re.compile(r"_(?:mean|median|p90|p95)$")
+_UNIT = re.compile(r"_(?:days|hours|hrs|percent|story_points|tickets)$|^total_issues$")
 # The legacy reports, by their arguments productivity_metrics, efficiency_metrics and contributor_metrics.
 TEAM_REPORT_PRODUCTIVITY = "team-report/productivity"
 TEAM_REPORT_EFFICIENCY = "team-report/efficiency"
@@ -28,6 +32,7 @@ class Metric:
     description: str
     exports: tuple[str, ...]
     """The families and legacy reports that accept it; a report is one of the constants of this module."""
+    title: str = ""  # of its column in legacy reports, where it is not the metric's name
 
 
 @cache
@@ -45,3 +50,13 @@ def metrics(export: str) -> tuple[Metric, ...]:
 def metric_names(export: str) -> tuple[str, ...]:
     """Return the names of :func:`metrics`."""
     return tuple(known.name for known in metrics(export))
+
+
+@cache
+def column_type(name: str) -> str:
+    """Return the type of a file's column by its name: ``date``, ``number``, or ``text`` if it is not known as one."""
+    word = _WORDS.sub("_", name.casefold()).rstrip("_")
+    known = [metric for metric in _all_metrics() if metric.unit not in (UNKNOWN_UNIT, "rating")]
+    numbers = {_WORDS.sub("_", title.casefold()) for each in known for title in (each.name, each.title or each.name)}
+    is_number = _UNIT.search(word) or _AGGREGATION.sub("", word) in numbers
+    return "date" if word in ("start_date", "end_date") else "number" if is_number else "text"

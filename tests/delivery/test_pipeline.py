@@ -284,6 +284,6 @@ class TestDestination:
         """A bare name is in the current folder; characters of URLs are taken as they are."""
         monkeypatch.chdir(tmp_path)
         result = deliver(body(CSV), Destination.from_arguments(url.replace("{folder}", str(tmp_path))), expected)
-        assert (result.header, (tmp_path / "50%20?a#b.csv").read_bytes()) == ("a,b", CSV)
+        assert (result.columns, (tmp_path / "50%20?a#b.csv").read_bytes()) == (("a", "b"), CSV)
         deliver(body(CSV), Destination.from_arguments(f"file://{tmp_path}/x.csv"), expected)
         assert (tmp_path / "x.csv").read_bytes() == CSV

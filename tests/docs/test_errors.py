@@ -32,6 +32,7 @@ UNAVAILABLE = {"status": 200, "body": "<html><title>Service unavailable</title><
 FAILED_MIDWAY = {"status": 200, "body": "team,pull requests\nCore,12\nERROR: canceling statement\n"}
 CUT_JSON = {"status": 200, "body": '[{"Team": "Core"}, {"Team": "Pla'}
 EFFICIENCY = {"family": "efficiency", "metric_groups": ["df"]}
+EXPECTED = ["Granularity", "Team", "Team_Path", "Start_Date", "End_Date", "Developer", "Coding_Day", "Rank"]
 WRONG_KEY = "a-wrong-key-of-some-length"
 
 
@@ -125,6 +126,12 @@ def _team_has_failed(_: Stage) -> None:
     summary.execute({"ti": ti})
 
 
+def _a_metric_is_a_percentage(stage: Stage) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is an extra, which not every environment has")
+    stage.server.faults.add("download", "answer", times=None, status=200, body="Team,Coding_Days\nCore,12 %\n")
+    stage.export(output="parquet", verify_size=False)
+
+
 def _store_fails(_: Stage) -> None:
     SEIHook().download_export(SEIHook().create_export(**REQUEST), Destination.from_arguments("/proc/sei/"))
 
@@ -163,6 +170,7 @@ SCENES: dict[str, tuple[Scene, ...]] = {
         fault("download", "answer", UNAVAILABLE, verify_size=False),
         _store_fails,
     ),
+    "SEISchemaError": (export(expect_columns=EXPECTED), _a_metric_is_a_percentage),
 }
 
 

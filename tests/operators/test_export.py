@@ -12,12 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset, TaskDeferred
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExportOperator, SEILegacyReportOperator
 from airflow_provider_sei.protocol.families import FAMILIES
+from airflow_provider_sei.task_groups import SEITeamExportsTaskGroup
 from tests.operators.conftest import REQUEST, operations
 
 MakeOperator = Callable[..., SEIExportOperator]
@@ -67,7 +68,7 @@ class TestResult:
     def test_it_describes_the_delivered_file(
         self, export_operator: MakeOperator, sei_server: Any, tmp_path: Path, family: str
     ) -> None:
-        """As JSON, with these fifteen fields and no others."""
+        """As JSON, with these sixteen fields and no others."""
         groups = FAMILIES[family].metric_groups[:1] or None
         result = export_operator(family=family, metric_groups=groups).execute({})
         [record] = sei_server.exports
@@ -90,6 +91,7 @@ class TestResult:
             "reused": False,
             "created_at": result["created_at"],
             "completed_at": result["completed_at"],
+            "columns": record.csv.splitlines()[0].decode().split(","),
         }
 
     def test_partitions_are_read_again_before_the_download(
@@ -162,6 +164,51 @@ class TestResult:
         assert result["uri"] == f"file://{tmp_path}/{name}"
 
 
+class TestParquet:
+    """``output="parquet"``."""
+
+    def test_a_deferred_export_is_a_table(
+        self, export_operator: MakeOperator, sei_server: Any, defer: Defer, fire: Fire, tmp_path: Path
+    ) -> None:
+        """As decided before the wait; its metadata says what was requested, no address; the event has the columns."""
+        parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra, which not every environment has")
+        form = {"output": "parquet", "column_names": "snake", "column_types": {"developer": "text"}, "layout": "hive"}
+        manager, asset = "manager.456@company.example", Asset("sei")
+        arguments = {**form, "metric_groups": ["activity"], "manager_email_id": manager, "outlets": [asset]}
+        deferral = defer(export_operator(**arguments))
+        sei_server.clock.advance(60)
+        events = {asset: SimpleNamespace(extra={})}
+        result = export_operator(**arguments).execute_complete({"outlet_events": events}, fire(deferral.trigger))
+        [file], [record] = [path for path in tmp_path.rglob("*") if path.is_file()], sei_server.exports
+        table = parquet.read_table(file, partitioning=None)
+        columns = ["granularity", "team", "team_hierarchy", "start_date", "end_date", "developer", "developer_email"]
+        assert (file.suffix, result["uri"], table.num_rows) == (".parquet", f"file://{file}", record.rows)
+        assert table.column_names == result["columns"] == events[asset].extra["columns"] == [*columns, "coding_days"]
+        metadata = {key.decode(): value.decode() for key, value in parquet.read_metadata(file).metadata.items()}
+        request = json.loads(metadata["sei.request"])
+        assert {"metric_groups": ["activity"], "team_id": "456", **JANUARY}.items() <= request.items()
+        assert (metadata["sei.csv_sha256"], metadata["sei.export_id"]) == (record.csv_sha256, record.export_id)
+        assert manager not in f"{metadata} {result} {events}"
+
+    def test_without_pyarrow_nothing_is_created(
+        self, export_operator: MakeOperator, sei_server: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The message says what to install."""
+        monkeypatch.setattr("airflow_provider_sei.delivery.destination.find_spec", lambda _: None)
+        with pytest.raises(exceptions.SEIArgumentError, match=r"install airflow-provider-sei\[parquet\]"):
+            export_operator(output="parquet").execute({})
+        assert sei_server.requests == []
+
+    def test_a_wrong_type_fails_when_the_dag_is_parsed(self, export_operator: MakeOperator) -> None:
+        """In a team group, too."""
+        for make in (export_operator, partial(SEITeamExportsTaskGroup, "teams", destination="/x/", family="ba")):
+            with (
+                DAG("types", schedule=None),
+                pytest.raises(exceptions.SEIArgumentError, match="'varchar' is not one of text, integer"),
+            ):
+                make(output="parquet", column_types={"Team": "varchar"})
+
+
 class TestDeferral:
     """Waiting without a worker."""
 
@@ -212,6 +259,12 @@ class TestDeferral:
                     "empty": "fail",
                     "timeout": 99.0,
                     "file_format": "csv",
+                    "output": "csv",
+                    "column_types": {},
+                    "column_names": "keep",
+                    "expect_columns": [],
+                    "on_schema_change": "fail",
+                    "request": "",
                 },
                 "reused": False,
             },

@@ -245,6 +245,7 @@ class TestLegacyReport:
             "reused": None,
             "created_at": None,
             "completed_at": None,
+            "columns": record.csv.splitlines()[0].decode().split(","),
         }
 
     def test_a_destination_may_have_fields_of_the_request(self, report: Any, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_it_has_no_upper_bounds(metadata: email.message.Message) -> None:
 def test_every_extra_is_declared(metadata: email.message.Message) -> None:
     """Among them those that an error advises to install."""
     assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
-    assert {"s3", "gcs", "azure"} <= set(metadata.get_all("Provides-Extra"))
+    assert {"s3", "gcs", "azure", "parquet"} <= set(metadata.get_all("Provides-Extra"))
 
 
 @pytest.mark.parametrize(

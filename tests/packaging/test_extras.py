@@ -21,10 +21,15 @@ LINEAGE = """
 from airflow_provider_sei.assets import lineage
 print(lineage("sei://app.harness.io/default/my_project/ba", None).inputs[0].namespace)
 """
+PARQUET = """
+from airflow_provider_sei.delivery.parquet import ParquetPipeline
+print(ParquetPipeline.__name__)
+"""
 USES = {
     "s3": (STORE.format(package="s3fs", scheme="s3"), "True"),
     "gcs": (STORE.format(package="gcsfs", scheme="gs"), "True"),
     "azure": (STORE.format(package="adlfs", scheme="abfs"), "True"),
+    "parquet": (PARQUET, "ParquetPipeline"),
     "openlineage": (LINEAGE, "sei://app.harness.io"),
 }
 
