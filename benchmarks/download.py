@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from download_workers import PARQUET_TYPES
+
 HERE = Path(__file__).parent
 MB = 1_000_000
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files in memory, so that no disk is measured
@@ -61,6 +63,12 @@ def make_files(folder: Path, sizes: list[int]) -> None:
             with (folder / f"{size}.{kind}").open("wb") as file:
                 for _ in range(size * MB // len(block) + 1):
                     file.write(block)
+    for size in sizes:
+        with (folder / f"{size}.table").open("wb") as file:
+            file.write(",".join(PARQUET_TYPES).encode() + b"\n")
+            block = csv_rows("csv")
+            for _ in range(size * MB // len(block) + 1):
+                file.write(block)
     block, packer = csv_rows("csv"), zlib.compressobj(6, zlib.DEFLATED, 31)
     with (folder / f"{largest}.gz").open("wb") as file:
         for _ in range(largest * MB // len(block) + 1):
@@ -69,8 +77,9 @@ def make_files(folder: Path, sizes: list[int]) -> None:
     tiny = b"a,b\n1,2\n"
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     packed = packer.compress(tiny) + packer.flush()
+    header, row = ",".join(PARQUET_TYPES), csv_rows("csv").splitlines()[0].decode()
     for file in list(folder.iterdir()):
-        (folder / f"{file.name}.tiny").write_bytes(tiny)
+        (folder / f"{file.name}.tiny").write_bytes(f"{header}\n{row}\n".encode() if file.suffix == ".table" else tiny)
         (folder / f"{file.name}.tiny.gz").write_bytes(packed)
 
 
@@ -138,7 +147,8 @@ class Run:
 
     def memory(self, figure: str, limit: float, *, files: list[str], target: str) -> None:
         """Measure the extra memory of ours for each file, and hold the largest against ``limit``."""
-        extra = {file: self._once("deliver", file, target)["extra_mb"] for file in files}
+        ours = "deliver_parquet" if target.endswith(".parquet") else "deliver"
+        extra = {file: self._once(ours, file, target)["extra_mb"] for file in files}
         self.add(figure, max(extra.values()), limit, each=extra)
 
     def add(self, figure: str, value: float, limit: float | None, **details: Any) -> None:
@@ -199,6 +209,10 @@ def measure(run: Run, sizes: list[int]) -> None:
     file = f"{largest}.csv"
     figure = f"S3, {largest} MB: time / HttpToS3Operator"
     run.compare(figure, 0.6, ours="deliver", peer="http_to_s3_operator", file=file, target=s3)
+    tables = [f"{size}.table" for size in sizes]
+    run.memory(f"Parquet: extra memory in MB, {all_sizes} MB", 120, files=tables, target="ours.parquet")
+    figure = f"Parquet, {largest} MB, verified: time / curl, then pyarrow"
+    run.compare(figure, 1.3, ours="deliver_parquet", peer="arrow_to_parquet", file=tables[-1], target="ours.parquet")
     figure = f".gz to CSV, {largest} MB, verified: time / gzip.GzipFile"
     file = f"{largest}.gz"
     run.compare(figure, 0.45, ours="deliver_unpacked", peer="gzip_file", file=file, target="ours.csv")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 BodyReader = Callable[[str, str], object]
+# The columns of the files with a header: those of ``csv_rows`` in download.py.
+PARQUET_TYPES = {
+    **dict.fromkeys(("Granularity", "Team", "Team_Hierarchy"), "text"),
+    "Start_Date": "date",
+    "Developer": "text",
+    **{f"Metric_{number}": "number" for number in range(9)},
+}
 
 
 def stream_to_file(url: str, target: str) -> None:
@@ -45,6 +53,32 @@ def deliver(url: str, target: str, *, compression: str = "keep") -> None:
 def deliver_unpacked(url: str, target: str) -> None:
     """The same, from gzip to plain CSV."""
     deliver(url, target, compression="none")
+
+
+def deliver_parquet(url: str, target: str) -> None:
+    """The whole delivery as Parquet: received, checked, converted."""
+    from airflow_provider_sei.delivery.destination import Destination
+    from airflow_provider_sei.delivery.pipeline import ExpectedFile
+    from airflow_provider_sei.delivery.pipeline import deliver as deliver_body
+
+    destination = Destination.from_arguments(target, output="parquet", column_types=PARQUET_TYPES).resolve({})
+    deliver_body(lambda: _opened(url), destination, ExpectedFile(description="the benchmark's file"))
+
+
+def arrow_to_parquet(url: str, target: str) -> None:
+    """Curl, then pyarrow's own reader and writer with the same types and codec: what a user would do in two steps."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    kinds = {"text": pa.string(), "number": pa.float64(), "date": pa.date32()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in PARQUET_TYPES.items()])
+    options = csv.ReadOptions(column_names=schema.names, skip_rows_after_names=1)
+    conversion = csv.ConvertOptions(column_types=schema)
+    subprocess.run(["curl", "-s", "-o", f"{target}.csv", url], check=True)  # noqa: S607 - the machine's own
+    reader = csv.open_csv(f"{target}.csv", options, convert_options=conversion)
+    with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
 
 
 def unpack_to_file(url: str, target: str) -> None:
@@ -110,7 +144,10 @@ def _opened(url: str) -> Iterator[Any]:
 
 WORKERS: dict[str, BodyReader] = {
     worker.__name__: worker
-    for worker in (stream_to_file, deliver, deliver_unpacked, unpack_to_file, gzip_file, http_to_s3_operator)
+    for worker in (
+        *(stream_to_file, deliver, deliver_unpacked, unpack_to_file, gzip_file, http_to_s3_operator),
+        *(deliver_parquet, arrow_to_parquet),
+    )
 }
 
 
