@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pendulum
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.protocol.arguments import parse_choice, parse_period
+from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_period
 
 log = logging.getLogger("airflow_provider_sei")
 
@@ -90,14 +90,24 @@ def period_label(period: Period) -> str:
     start, end = period
     year, week, _ = start.isocalendar()
     labels = {
+        None: f"{start.isoformat()}_{end.isoformat()}",
         "year": f"{start.year:04d}",
         "quarter": f"{start.year:04d}-Q{(start.month + 2) // 3}",
         "month": f"{start.year:04d}-{start.month:02d}",
         "week": f"{year:04d}-W{week:02d}",
         "day": start.isoformat(),
     }
-    whole = (label for unit, label in labels.items() if _period_around(start, unit) == period)
-    return next(whole, f"{start.isoformat()}_{end.isoformat()}")
+    return labels[_calendar_unit(period)]
+
+
+def shifted(period: Period, by: int) -> Period:
+    """Return the period that is ``by`` periods later, or earlier: of the same unit, or else of as many days."""
+    unit, start = _calendar_unit(period), pendulum.Date(period.start.year, period.start.month, period.start.day)
+    if unit is None:
+        days = timedelta(days=by * ((period.end - period.start).days + 1))
+        return Period(period.start + days, period.end + days)
+    name, number = ("months", 3 * by) if unit == "quarter" else (f"{unit}s", by)
+    return _period_around(start.add(**{name: number}), unit)
 
 
 def run_period(
@@ -132,27 +142,52 @@ def run_period(
     return last_full_period(granularity, before), f"the last full {_unit_of(granularity)} before {before}"
 
 
-def run_dates(context: Mapping[str, Any], granularity: object = None, level: int = logging.INFO) -> dict[str, str]:
-    """Return ``date_start`` and ``date_end`` of the run's period, for a request without both.
+def run_dates(
+    context: Mapping[str, Any],
+    days: tuple[object, object] = (None, None),
+    granularity: object = None,
+    *,
+    periods_ago: int = 0,
+    level: int = logging.INFO,
+) -> dict[str, str]:
+    """Return ``date_start``, ``date_end`` and the ``period``'s name for a request without both days, else nothing.
 
     They are derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same ones.
+
+    :param days: the request's own.
+    :param periods_ago: 0 is the run's period, 1 the one before, -1 the one after, up to the day of the run.
     """
+    if not all(map(is_missing, days)):
+        if periods_ago:
+            msg = "periods_ago counts back from the run's own period: omit date_start and date_end, or periods_ago"
+            raise SEIArgumentError(msg, field="periods_ago")
+        return {}
     dag_run = context.get("dag_run")
     # Asset-triggered, partitioned and manual runs can be without a logical date.
     at = context.get("logical_date") or getattr(dag_run, "run_after", None)
     if at is None:
         msg = "date_start and date_end are missing, and there is no DAG run to take a period from: give both"
         raise SEIArgumentError(msg, field="date_start")
+    timezone, interval_end = _timezone(context.get("dag")), context.get("data_interval_end")
     period, reason = run_period(
         granularity=granularity,
         partition_key=getattr(dag_run, "partition_key", None),
         interval_start=context.get("data_interval_start"),
-        interval_end=context.get("data_interval_end"),
+        interval_end=interval_end,
         at=at,
-        timezone=_timezone(context.get("dag")),
+        timezone=timezone,
     )
-    log.log(level, "No dates are given. Exporting %s to %s: %s", period.start, period.end, reason)
-    return {"date_start": period.start.isoformat(), "date_end": period.end.isoformat()}
+    end, label = period.end, period_label(period)
+    if periods_ago:
+        period = shifted(period, -periods_ago)
+        today = max(at, interval_end or at).astimezone(timezone).date()
+        end, label = min(period.end, today) if periods_ago < 0 else period.end, period_label(period)
+        reason = f"{label}, {abs(periods_ago)} {'before' if periods_ago > 0 else 'after'} {reason}"
+    if end < period.start:
+        msg = f"periods_ago={periods_ago} is {label}, which has not begun on {end}, the day of the run"
+        raise SEIArgumentError(msg, field="periods_ago")
+    log.log(level, "No dates are given. Exporting %s to %s: %s", period.start, end, reason)
+    return {"date_start": period.start.isoformat(), "date_end": end.isoformat(), "period": label}
 
 
 def _timezone(dag: Any) -> tzinfo:
@@ -165,6 +200,10 @@ def _timezone(dag: Any) -> tzinfo:
     zones.append(getattr(dag, "timezone", None))
     zone = next((zone for zone in zones if zone), UTC)
     return ZoneInfo(zone) if isinstance(zone, str) else zone
+
+
+def _calendar_unit(period: Period) -> str | None:
+    return next((unit for unit in reversed(UNITS) if _period_around(period.start, unit) == period), None)
 
 
 def _unit_of(granularity: object) -> str:

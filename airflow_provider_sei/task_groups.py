@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -20,7 +20,7 @@ from airflow_provider_sei.operators._base import (
     parse_destination,
 )
 from airflow_provider_sei.operators.sei import SEIExportOperator
-from airflow_provider_sei.operators.teams import TEAMS_KEY, SEIExportSummaryOperator, SEIListTeamsOperator
+from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, check_request
 
 CREATE_JITTER, MAX_PARALLEL = 30.0, 16
@@ -34,15 +34,16 @@ _GROUP_ARGUMENTS = (
     *("add_suffix_on_collision", "group_display_name"),
 )
 
+_PERIOD = "{% if task.periods_ago %}period {{ '%+d' % -task.periods_ago }}: {% endif %}"
 # Airflow renders it when a task starts and again when it ends; the second time it already has the first result.
 _TEAM_TITLE = """
 {%- set id = task.team_id | string %}{% set shown = ti.rendered_map_index or "" -%}
 {%- if shown.endswith("(" ~ id ~ ")") -%}
 {{ shown }}
 {%- else -%}
-{%- set teams = ti.xcom_pull(task_ids="LIST_TASK", key="TEAMS_KEY") or [] -%}
+{%- set teams = ti.xcom_pull(task_ids="LIST_TASK", key="teams") or [] -%}
 {%- set names = teams | selectattr("team_id", "eq", id) | map(attribute="name") -%}
-{{ names | first | default("team") | truncate(100, True) }} ({{ id }})
+PERIOD{{ names | first | default("team") | truncate(100, True) }} ({{ id }})
 {%- endif -%}
 """
 
@@ -91,6 +92,9 @@ class SEITeamExportsTaskGroup(TaskGroup):
     :param include: only these teams: patterns, see ``SEIListTeamsOperator``.
     :param exclude: not these teams: patterns, likewise.
     :param team_ids: these teams, without a task that lists them: ids, or another task's output.
+    :param periods_ago: as of ``SEIExportOperator``, or several, to deliver again what may have been corrected since:
+        ``range(3)`` exports the run's period and the two before, ``[-1, 0]`` also the one that is running. With
+        ``overwrite="skip"``, only what has changed is written; the summary says which periods that were.
     :param max_parallel: limit of a run's concurrent exports, from start to delivery (deferred ones count on Airflow 3.2
         and newer); ``None``: no limit; by default 16, or ``max_active_tis_per_dagrun`` of ``default_args``.
     :param fail_on_failed_teams: whether failed teams fail the summary.
@@ -117,6 +121,7 @@ class SEITeamExportsTaskGroup(TaskGroup):
         scope: Mapping[str, Any] | None = None,
         date_start: str | None = None,
         date_end: str | None = None,
+        periods_ago: Sequence[int] | int = 0,
         metric_groups: Sequence[str] | str | None = None,
         metrics: Sequence[str] | str | None = None,
         granularity: str | None = None,
@@ -160,21 +165,25 @@ class SEITeamExportsTaskGroup(TaskGroup):
         options = {name: value for name, value in locals().items() if name in _EXPORT} | kwargs
         search = {"org_tree_name": org_tree_name, "include": include, "exclude": exclude}
         _check_teams(team_ids, search)
-        _check_export(options, max_parallel)
+        periods = _parse_periods(periods_ago)
+        over = {"periods_ago": periods} if len(periods) > 1 else {}
+        options |= {"periods_ago": periods[0]}
+        _check_export(options, max_parallel, over)
+        options = {name: value for name, value in options.items() if name not in over}
         with self:
             self.list_teams: SEIListTeamsOperator | None = None
-            title, teams = "team {{ task.team_id }}", team_ids
+            title, teams = _PERIOD + "team {{ task.team_id }}", team_ids
             if team_ids is None:
                 listing: dict[str, Any] = {name: value for name, value in search.items() if value is not None}
                 listing |= {name: options[name] for name in CONNECTION_FIELDS}
                 listing |= {"map_index_template": None, "outlets": [], "do_xcom_push": True, "multiple_outputs": False}
                 self.list_teams = SEIListTeamsOperator(task_id="list_teams", **listing)
-                title = _TEAM_TITLE.replace("LIST_TASK", self.list_teams.task_id).replace("TEAMS_KEY", TEAMS_KEY)
+                title = _TEAM_TITLE.replace("LIST_TASK", self.list_teams.task_id).replace("PERIOD", _PERIOD)
                 teams = self.list_teams.output
                 options.setdefault("trigger_rule", "all_success")
             options, outlets = {"map_index_template": title} | options, options.get("outlets")
             options |= {"max_active_tis_per_dagrun": max_parallel, "do_xcom_push": True, "outlets": list(team_outlets)}
-            self.exports = SEIExportOperator.partial(task_id="export", **options).expand(team_id=teams)
+            self.exports = SEIExportOperator.partial(task_id="export", **options).expand(team_id=teams, **over)
             self.summary = SEIExportSummaryOperator(
                 task_id="summary",
                 export_task_id=self.exports.task_id,
@@ -205,12 +214,21 @@ def _check_teams(team_ids: object, search: Mapping[str, object]) -> None:
         raise SEIArgumentError(msg, field="team_ids")
 
 
-def _check_export(arguments: Mapping[str, Any], limit: object) -> None:
+def _parse_periods(given: object) -> list[int]:
+    several = list(given) if isinstance(given, Iterable) else [given]
+    periods = [OPTIONS["periods_ago"](one, field="periods_ago") for one in several]
+    if not periods or len(set(periods)) < len(periods):
+        msg = f"periods_ago must be whole numbers, each once, such as range(3); not {given!r}"
+        raise SEIArgumentError(msg, field="periods_ago")
+    return periods
+
+
+def _check_export(arguments: Mapping[str, Any], limit: object, over: Mapping[str, Any]) -> None:
     """Check the exports' arguments, which Airflow does not before a mapped task runs."""
     if limit is not None and (type(limit) is not int or limit < 1):
         msg = f"max_parallel must be a whole number, at least 1, or None for no limit; not {limit!r}"
         raise SEIArgumentError(msg, field="max_parallel")
-    check_mapped(parse_destination(arguments, is_known), {"team_id": None})
+    check_mapped(parse_destination(arguments, is_known), {"team_id": None, **over})
     check_request({name: arguments.get(name) for name in REQUEST_FIELDS} | {"team_id": "0"}, is_known)
     for name in OPTIONS.keys() & arguments.keys():
         OPTIONS[name](arguments[name], field=name)

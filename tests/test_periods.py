@@ -201,7 +201,7 @@ def scheduled(schedule: Any, start_date: datetime) -> Iterator[dict[str, Any]]:
 
 def exported(run: dict[str, Any], granularity: str | None = "monthly") -> tuple[str, ...]:
     """Return the days that a task with this context exports."""
-    return tuple(run_dates(run, granularity).values())
+    return tuple(run_dates(run, granularity=granularity).values())[:2]
 
 
 class TestScheduledRuns:
@@ -261,6 +261,43 @@ class TestScheduledRuns:
     ) -> None:
         """The last period that was over when the run began."""
         assert exported(next(scheduled(schedule, at(2024, 1, 1))), granularity) == period
+
+    @pytest.mark.parametrize(
+        ("interval", "granularity", "expected"),
+        [
+            (None, "monthly", {0: "2024-05", 1: "2024-04", 7: "2023-10", -1: "2024-06 until 2024-06-29"}),
+            (None, "quarterly", {1: "2023-Q4", -1: "2024-Q2 until 2024-06-29"}),
+            ((at(2024, 6, 17, 3), at(2024, 6, 24, 3)), None, {0: "2024-W25", 25: "2023-W52", -1: "2024-W26"}),
+            ((at(2023, 1, 1), at(2024, 1, 1)), None, {1: "2022", -1: "2024 until 2024-06-29"}),
+            ((at(2024, 6, 28), at(2024, 6, 29)), None, {1: "2024-06-27", -1: "2024-06-29"}),
+            ((at(2024, 6, 9), at(2024, 6, 19)), None, {2: "2024-05-20_2024-05-29", -1: "2024-06-19_2024-06-28"}),
+        ],
+    )
+    def test_other_periods_are_counted_from_the_runs_own(
+        self, interval: tuple[datetime, datetime] | None, granularity: str | None, expected: dict[int, str]
+    ) -> None:
+        """By the same unit, or as many days; the one after it ends on the day of the run, but has its whole name."""
+        start, end = interval or (None, None)
+        run = context(DAG("d", schedule=None), logical_date=at(2024, 6, 29, 3))
+        run |= {"data_interval_start": start, "data_interval_end": end}
+        for periods_ago, words in expected.items():
+            label, _, until = words.partition(" until ")
+            whole = period_from_key(label)
+            assert whole
+            assert run_dates(run, granularity=granularity, periods_ago=periods_ago) == {
+                "date_start": str(whole.start),
+                "date_end": until or str(min(whole.end, date(2024, 6, 29))),
+                "period": label,
+            }
+
+    def test_a_period_that_has_not_begun_and_one_of_given_days_are_refused(self) -> None:
+        """With what to change."""
+        march = context(DAG("d", schedule=None), run_after=at(2024, 3, 10), partition_key="2024-03")
+        with pytest.raises(SEIArgumentError, match=r"-1 is 2024-04, which has not begun on 2024-03-10"):
+            run_dates(march, periods_ago=-1)
+        with pytest.raises(SEIArgumentError, match="omit date_start and date_end") as caught:
+            run_dates(march, ("2024-01-01", "2024-01-31"), periods_ago=1)
+        assert caught.value.field == "periods_ago"
 
     def test_a_partition_key_that_is_a_time_is_refused_with_advice(self) -> None:
         """Airflow writes it if the timetable has no key_format; it does not say how long the partition is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ EXPORT = {
     "destination": "/x/",
 }
 
+TWO = {"Platform", "R&D / Labs"}
 LAKE = Asset("s3://lake/sei")
 
 
@@ -83,8 +85,33 @@ class TestRun:
         assert (summary["counts"]["failed"], summary["counts"]["teams"]) == (1, 7)
         [failed] = summary["failed"]
         assert (failed["team_id"], failed["name"], failed["state"]) == (lost, name, "failed")
-        assert f"1 of 7 teams not exported: {name} ({lost})" in task_log.text
+        assert f"1 of 7 exports failed: {name} ({lost})" in task_log.text
         assert states(dag_run, "developers.summary") == {-1: "failed"}, "though it has a retry left"
+
+    def test_several_periods_are_delivered_again_and_the_summary_says_which_were_rewritten(
+        self, run: Any, sei_server: Any, tmp_path: Path, task_log: Any
+    ) -> None:
+        """The running week is in the folder of the whole week; a file that has not changed is left alone."""
+        friday = {"logical_date": datetime(2024, 3, 15, 3, tzinfo=UTC)}
+        first = run("several_periods", friday)
+        summaries = results(first, "weeks.summary")
+        shown = [each.rendered_map_index for each in first.get_task_instances() if each.task_id == "weeks.export"]
+        weeks = [("2024-02-26", "2024-03-03"), ("2024-03-04", "2024-03-10"), ("2024-03-11", "2024-03-15")]
+        platform, labs = (team for team in sei_server.organisation.teams.values() if team.name in TWO)
+        corrected = next(tmp_path.rglob(f"period=2024-W10/team={platform.ref_id}/*.csv"))
+        corrected.write_bytes(corrected.read_bytes().replace(b"2024-03", b"2024-02"))
+        unchanged = {path: path.stat().st_ino for path in tmp_path.rglob("*.csv") if path != corrected}
+        summaries += results(run("several_periods", friday), "weeks.summary")
+        assert {path: path.stat().st_ino for path in unchanged} == unchanged
+        assert {path.parts[-3] for path in unchanged} == {"period=2024-W09", "period=2024-W10", "period=2024-W11"}
+        for summary, written in zip(summaries, ([2, 2, 2], [0, 1, 0]), strict=True):
+            assert [tuple(period.values()) for period in summary["periods"]] == [
+                (*week, 2, number) for week, number in zip(weeks, written, strict=True)
+            ]
+            assert (summary["counts"]["teams"], summary["counts"]["delivered"] + summary["counts"]["empty"]) == (2, 6)
+        assert "2024-03-04 to 2024-03-10: 1 of 2 files written" in task_log.text
+        names = [f"{team.name} ({team.ref_id})" for team in (platform, labs)]
+        assert shown == [f"{period}{name}" for name in names for period in ("period +1: ", "", "period -1: ")]
 
     def test_the_summary_need_not_fail(self, run: Any, sei_server: Any) -> None:
         """With ``fail_on_failed_teams=False``."""
@@ -221,6 +248,11 @@ class TestDeclaration:
             ({"fail_on_failed_teams": "{{ x }}"}, "fail_on_failed_teams must be true or false"),
             ({"team_ids": ["1"]}, "org_tree_name lists teams, but team_ids already gives them"),
             ({"team_ids": [], "org_tree_name": None}, "team_ids is empty"),
+            ({"periods_ago": []}, "periods_ago must be whole numbers, each once"),
+            ({"periods_ago": [0, 1, 1]}, "periods_ago must be whole numbers, each once"),
+            ({"periods_ago": [-2, 0]}, "periods_ago must be a whole number from -1"),
+            ({"periods_ago": "last three"}, "periods_ago must be a whole number"),
+            ({"periods_ago": [0, 1], "destination": "/x/{team_id}.csv"}, "is one object, which each instance"),
             ({"max_parallel": 0}, "max_parallel must be"),
             ({"asset_partitions": [2024]}, "2024 is not text"),
         ],

@@ -21,11 +21,11 @@ from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_u
 from airflow_provider_sei.periods import run_dates
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
-    is_missing,
     parse_boolean,
     parse_choice,
     parse_names,
     parse_number,
+    parse_whole,
 )
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
 from airflow_provider_sei.protocol.families import did_you_mean
@@ -47,19 +47,16 @@ OPTIONS: dict[str, Callable[..., Any]] = {
     "poll_interval": lambda value, field: (
         None if value is None else parse_number(value, field, least=1, most=MAX_SECONDS)
     ),
+    "periods_ago": lambda value, field: parse_whole(value, field, least=-1, most=1000) or 0,
     **dict.fromkeys(("deferrable", "verify_size", "verify_rows", "fail_on_failed_teams"), parse_boolean),
 }
 """Parsers of arguments that are no templates."""
-_FORM = (
-    "layout",
-    "compression",
-    "overwrite",
-    "empty",
-    *COLUMN_ARGUMENTS,
-)  # no templates either; parsed with the destination
+# No templates either; parsed with the destination.
+_FORM = ("layout", "compression", "overwrite", "empty", *COLUMN_ARGUMENTS)
 _NO_TEMPLATES = {*OPTIONS, *_FORM, "download_timeout", "trigger_rule", "kwargs"}
 _DISTINGUISHES = {
-    "period": ("date_start", "date_end", "export_id"),
+    "period": ("date_start", "date_end", "periods_ago", "export_id"),
+    **dict.fromkeys(("date_start", "date_end"), ("periods_ago", "export_id")),
     "team_id": ("collection_id", "scope", "export_id"),
     "family": ("report_type", "kind"),
     "scope": (*CONNECTION_FIELDS, "manager_email_id", "extra_body"),
@@ -250,6 +247,9 @@ class SEIRequestOperator(SEIBaseOperator):
         the run's own period is exported: its partition key if that names a period, else its data interval, else the
         last full period of ``granularity`` (a month if there is none) before the run.
     :param date_end: last day of the period, inclusive.
+    :param periods_ago: 0 is the run's own period, 1 the one before, and so on, to deliver again what may have been
+        corrected since; -1 is the one that follows, from its first day to the day of the run. A name in the ``hive``
+        layout, and ``{period}``, have the whole period.
     :param org_tree_name: the organisation tree to export.
     :param team_id: the team to export. The vendor advises exports of single teams.
     :param manager_email_id: e-mail address of a manager, to export only the teams of that manager. Names, logs and
@@ -284,9 +284,10 @@ class SEIRequestOperator(SEIBaseOperator):
     def _prepare(self, context: Mapping[str, Any], level: int = logging.INFO) -> tuple[ExportRequest, dict[str, Any]]:
         """Return the request, with the run's period if it has none, and what its stored export is identified by."""
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
-        if is_missing(self.date_start) and is_missing(self.date_end):
-            arguments |= run_dates(context, self.granularity, level)
-        request = ExportRequest.from_arguments(**arguments)
+        days = self.date_start, self.date_end
+        own = run_dates(context, days, self.granularity, periods_ago=self.periods_ago, level=level)
+        self._period = own.pop("period", None)
+        request = ExportRequest.from_arguments(**arguments | own)
         max_tries = getattr(context.get("ti"), "max_tries", None)
         fingerprint = request.fingerprints(self.hook.settings.source)["fingerprint"]
         return request, {"version": 1, "fingerprint": fingerprint, "max_tries": max_tries}

@@ -27,7 +27,7 @@ from airflow_provider_sei.operators._base import (
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.periods import run_dates
-from airflow_provider_sei.protocol.arguments import is_missing, parse_export_id, parse_reference_data
+from airflow_provider_sei.protocol.arguments import parse_export_id, parse_reference_data, parse_whole
 from airflow_provider_sei.protocol.export_request import ExportRequest
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
@@ -73,6 +73,7 @@ class SEICreateExportOperator(SEIRequestOperator):
         scope: Mapping[str, Any] | None = None,
         date_start: str | None = None,
         date_end: str | None = None,
+        periods_ago: int = 0,
         metric_groups: Sequence[str] | str | None = None,
         metrics: Sequence[str] | str | None = None,
         granularity: str | None = None,
@@ -132,6 +133,7 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
         scope: Mapping[str, Any] | None = None,
         date_start: str | None = None,
         date_end: str | None = None,
+        periods_ago: int = 0,
         metric_groups: Sequence[str] | str | None = None,
         metrics: Sequence[str] | str | None = None,
         granularity: str | None = None,
@@ -223,9 +225,9 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
         names = {"team_id": scope.get("teamId"), "org_tree_name": scope.get("orgTreeName")}
         names |= {"family": request.family.name, "date_start": request.date_start, "date_end": request.date_end}
         self._set_scope(context, request.family.insights_page, names)
-        fields = {**names, **settings.destination_fields, **request.fingerprints(settings.source)}
-        content = {name: getattr(request, name) for name in ("metric_groups", "metrics", "issue_statuses", "options")}
-        return self._parse_destination(context).resolve(fields | content)
+        names |= {name: getattr(request, name) for name in ("metric_groups", "metrics", "issue_statuses", "options")}
+        fields = {"period": self._period, **names, **settings.destination_fields}
+        return self._parse_destination(context).resolve(fields | request.fingerprints(settings.source))
 
     def _wait_to_create(self, context: Context, identity: Mapping[str, Any], deadline: float) -> None:
         delay = min(self._create_delay(context, identity), max(0.0, deadline - time.time()))
@@ -374,7 +376,7 @@ class SEIListExportsOperator(SEIBaseOperator):
 
         if is_known(family):
             get_family(family)
-        listing.parse_whole(max_exports if is_known(max_exports) else None, "max_exports", least=1)
+        parse_whole(max_exports if is_known(max_exports) else None, "max_exports", least=1)
         listing.list_query(**{name: value for name in _FILTERS if is_known(value := getattr(self, name))})
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -455,9 +457,9 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the report and deliver the response."""
         arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
-        if is_missing(self.date_start) and is_missing(self.date_end):
-            arguments |= run_dates(context)
-        request, destination = ReportRequest.from_arguments(**arguments), self._parse_destination(context)
+        own = run_dates(context, (self.date_start, self.date_end))
+        own.pop("period", None)
+        request, destination = ReportRequest.from_arguments(**arguments | own), self._parse_destination(context)
         days = {"date_start": request.date_start, "date_end": request.date_end}
         scope = {"family": request.family, "team_id": request.collection_id, **days}
         self._set_scope(context, "productivity", scope)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +105,13 @@ class SEIExportSummaryOperator(SEIBaseOperator):
 
     It runs when all mapped tasks of the upstream ``SEIExportOperator`` have ended. The task's result is a dict:
     ``counts`` (``teams``, ``delivered``, ``empty``, ``failed``, ``skipped``, ``unknown``), ``rows`` and ``bytes`` in
-    total, ``problem`` (why there are none, or why files are lost), and for each outcome a list of at most 1,024 teams
-    with ``team_id``, ``name``, ``map_index``, and ``rows`` and ``bytes`` (delivered) or ``state`` (failed). The log has
-    the totals, and a line for each team without rows or without a file.
+    total, ``periods`` (a list of dicts with ``date_start``, ``date_end``, the number of ``files``, and how many of them
+    were ``written``, not the same as before), ``problem`` (why there are none, or why files are lost), and for each
+    outcome a list of at most 1,024 exports with ``team_id``, ``name``, ``map_index``, and ``rows`` and ``bytes``
+    (delivered) or ``state`` (failed). The log has the totals, and a line for each team without rows or without a file.
+
+    If the exports are mapped over more than teams, such as ``periods_ago``, the teams must be the first; ``counts`` are
+    then of exports, but ``teams``.
 
     Airflow determines the state of a run from its last tasks, and this may be the last one, so it fails if a team's
     export has failed. Events of its ``outlets`` have ``counts``, ``rows``, ``bytes``, family, period and ``files``: the
@@ -145,21 +149,25 @@ class SEIExportSummaryOperator(SEIBaseOperator):
         exports = self._read_exports(context, states)
         by_outcome = {outcome: [each for each in exports if each["outcome"] == outcome] for outcome in OUTCOMES}
         problem = _overwritten(exports) if exports else self._why_none(context, unexpanded)
-        counts = {"teams": len(exports)} | {outcome: len(found) for outcome, found in by_outcome.items()}
+        counts = {"teams": len({each["team_id"] or each["map_index"] for each in exports})}
+        counts |= {outcome: len(found) for outcome, found in by_outcome.items()}
         rows, size = (sum(each[name] or 0 for each in exports) for name in ("rows", "bytes"))
-        result = {"counts": counts, "rows": rows, "bytes": size, "problem": problem}
+        periods = _periods(exports)
+        result = {"counts": counts, "rows": rows, "bytes": size, "periods": periods, "problem": problem}
         for outcome, found in by_outcome.items():
             names = ("team_id", "name", "map_index", *_DETAILS.get(outcome, ()))
             result[outcome] = [{name: each[name] for name in names} for each in found[:MAX_LISTED]]
         if exports:
-            self._log(by_outcome, f"{counts['teams']} teams: ", f"; {rows:,} rows, {size:,} bytes")
+            number = f"{len(exports)} export{'s' if len(exports) > 1 else ''}: "
+            self._log(by_outcome, number, f"; {rows:,} rows, {size:,} bytes")
+            for period in filter(lambda each: each["date_start"], periods):
+                self.log.info("%(date_start)s to %(date_end)s: %(written)d of %(files)d files written", period)
         error = problem if unexpanded != "skipped" else None
         failed = by_outcome["failed"]
         if failed and self.fail_on_failed_teams:
             failure = (
-                f"{len(failed)} of {len(exports)} teams not exported: {_titles(failed)}. See the logs of"
-                f" {self.export_task_id} for the reasons; clear its failed tasks, with those downstream, to export"
-                " these teams again"
+                f"{len(failed)} of {len(exports)} exports failed: {_titles(failed)}. See the logs of"
+                f" {self.export_task_id} for the reasons; clear its failed tasks, with those downstream, to repeat them"
             )
             error = f"{problem}; {failure}" if problem else failure
         no_event = self.outlets and (failed or not counts["delivered"] + counts["empty"])  # a success would have one
@@ -179,7 +187,9 @@ class SEIExportSummaryOperator(SEIBaseOperator):
         files = [{"team_id": each["team_id"], **each["result"]} for each in exports if each["rows"] is not None]
         columns = [file.pop("columns", None) for file in files]  # the same of all, and not a thousand times
         extra = {name: result[name] for name in ("counts", "rows", "bytes")} | {"files": files}
-        extra |= {name: files[0].get(name) for name in ("family", "date_start", "date_end")} | {"columns": columns[0]}
+        extra |= {"family": files[0].get("family"), "columns": columns[0]}
+        first, *_, last = (result["periods"] or [{}]) * 2
+        extra |= {"date_start": first.get("date_start"), "date_end": last.get("date_end")}
         emit_asset_events(context, self.outlets, extra, parse_partitions(self.asset_partitions))
 
     def _read_exports(self, context: Mapping[str, Any], states: Mapping[int, str | None]) -> list[dict[str, Any]]:
@@ -188,8 +198,9 @@ class SEIExportSummaryOperator(SEIBaseOperator):
         teams = [{"team_id": team_id} for team_id in parse_names(self.team_ids, "team_ids", positional=True)]
         if self.list_task_id:
             teams = list(ti.xcom_pull(task_ids=self.list_task_id, key=TEAMS_KEY) or ())
+        per_team = max(1, len(states) // len(teams)) if teams else 1
         for map_index, state in sorted(states.items()):
-            team = teams[map_index] if map_index < len(teams) else {}
+            team = teams[map_index // per_team] if map_index // per_team < len(teams) else {}
             result = ti.xcom_pull(task_ids=self.export_task_id, map_indexes=map_index) if state == "success" else None
             result = result if isinstance(result, Mapping) else {}
             rows, size = (value if type(value := result.get(name)) is int else None for name in ("rows", "bytes"))
@@ -200,6 +211,7 @@ class SEIExportSummaryOperator(SEIBaseOperator):
             name = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
             title = f"map index {map_index}" if team_id is None else f"team {team_id}"
             title = f"{name} ({team_id})" if team_id and name and name != team_id else title
+            title += f", {map_index % per_team + 1} of {per_team}" if per_team > 1 else ""
             export: dict[str, Any] = {"team_id": team_id, "name": name or None, "map_index": map_index, "title": title}
             export |= {"outcome": outcome, "state": state, "rows": rows, "bytes": size, "result": result}
             exports.append(export)
@@ -245,6 +257,16 @@ def _overwritten(exports: Sequence[Mapping[str, Any]]) -> str | None:
                 f" {_titles(list(found.values()))}. Use a folder as destination, or the team in its name ({{team_id}})"
             )
     return None
+
+
+def _periods(exports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each period how many files it has, and how many of them were written."""
+    found: dict[tuple[str | None, ...], list[bool]] = {}
+    for result in (each["result"] for each in exports if each["rows"] is not None):
+        days = tuple(result.get(name) for name in ("date_start", "date_end"))
+        found.setdefault(days, []).append(result.get("written") is not False)
+    names = ("date_start", "date_end", "files", "written")
+    return [dict(zip(names, (*days, len(all_), sum(all_)), strict=True)) for days, all_ in sorted(found.items())]
 
 
 def _titles(exports: Sequence[Mapping[str, Any]]) -> str:

@@ -134,6 +134,15 @@ def parse_number(value: Any, field: str, *, least: float, most: float, unit: str
     return number
 
 
+def parse_whole(value: object, field: str, *, least: int, most: int = 10**6) -> int | None:
+    """Return a whole number from ``least`` to ``most``; ``None`` if it is missing."""
+    text = parse_text(value, field)
+    if text and (not re.fullmatch(r"-?[0-9]{1,9}", text) or not least <= int(text) <= most):
+        msg = f"{field} must be a whole number from {least} to {most}, not {text[:40]!r}"
+        raise SEIArgumentError(msg, field=field)
+    return int(text) if text else None
+
+
 def parse_mapping(value: object, field: str) -> dict[str, Any]:
     """Return a copy of a mapping, or of its text as a template renders it; empty if it is missing."""
     if is_missing(value):

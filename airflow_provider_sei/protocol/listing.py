@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedResponseError
-from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_date, parse_text
+from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_date, parse_text, parse_whole
 from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_export
 from airflow_provider_sei.protocol.families import ExportFamily
 from airflow_provider_sei.protocol.http import Call, HttpRequest, json_value, unusable
@@ -167,15 +166,6 @@ def more_pages(about: Mapping[str, Any], flag: str, page: object) -> bool | None
         return bool(about[flag])
     pages = about.get("totalPages")
     return page + 1 < pages if isinstance(page, int) and isinstance(pages, int) else None
-
-
-def parse_whole(value: object, field: str, *, least: int, most: int = 10**6) -> int | None:
-    """Return a whole number from ``least`` to ``most``; ``None`` if it is missing."""
-    text = parse_text(value, field)
-    if text and (not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most):
-        msg = f"{field} must be a whole number from {least} to {most}, not {text[:40]!r}"
-        raise SEIArgumentError(msg, field=field)
-    return int(text) if text else None
 
 
 def _parse_time(value: object, field: str) -> str | None:

@@ -39,7 +39,7 @@ MINIMUM: dict[type, dict[str, Any]] = {
 NOT_TEMPLATES = {
     *("deferrable", "verify_size", "verify_rows", "wait_timeout", "poll_interval", "download_timeout", "create_jitter"),
     *("reused_failed", "layout", "compression", "overwrite", "empty", "fail_on_failed_teams", "trigger_rule"),
-    *("output", "column_types", "column_names", "expect_columns", "on_schema_change"),
+    *("output", "column_types", "column_names", "expect_columns", "on_schema_change", "periods_ago"),
 }
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 FULL = {kind: needed | (PERIOD if "date_start" in kind.template_fields else {}) for kind, needed in MINIMUM.items()}
@@ -105,10 +105,10 @@ class TestDeclarations:
         assert list(templates) == [name for name in names if name in templates]
 
     def test_a_task_group_has_the_arguments_of_its_exports(self) -> None:
-        """With the same defaults, apart from the delay that many exports need."""
+        """With the same defaults, apart from the delay that many exports need; of periods, it takes several."""
         group, export = (inspect.signature(kind).parameters for kind in (SEITeamExportsTaskGroup, SEIExportOperator))
         different = {name for name in export if name not in group or group[name] != export[name]}
-        assert different == {"team_id", "create_jitter"}
+        assert different == {"team_id", "create_jitter", "periods_ago"}
 
     @pytest.mark.parametrize("kind", [*MINIMUM, SEIExportSummaryOperator], ids=lambda kind: kind.__name__)
     def test_values_are_templates_and_switches_are_not(self, kind: type) -> None:

@@ -208,7 +208,7 @@ class TestSummary:
         """Failed teams come first."""
         summary(instance(MIXED, MIXED_RESULTS), fail_on_failed_teams=False)
         assert task_log.messages[-6:] == [
-            "7 teams: 2 delivered, 1 empty, 2 failed, 1 skipped, 1 unknown; 10 rows, 120 bytes",
+            "7 exports: 2 delivered, 1 empty, 2 failed, 1 skipped, 1 unknown; 10 rows, 120 bytes",
             "failed: Team 2 (12) - see the log of export, map index 2",
             "failed: Team 5 (15) - is upstream_failed: see the log of export, map index 5",
             "empty: Team 1 (11)",
@@ -219,7 +219,7 @@ class TestSummary:
     def test_the_log_says_that_none_has_failed(self, task_log: Any) -> None:
         """Other outcomes without a team are omitted."""
         summary(instance({"export_0": "success"}, [RESULT | {"rows": 1234567}]))
-        assert "1 teams: 1 delivered, 0 failed; 1,234,567 rows, 40 bytes" in task_log.messages
+        assert "1 export: 1 delivered, 0 failed; 1,234,567 rows, 40 bytes" in task_log.messages
 
     def test_its_size_is_limited(self) -> None:
         """Even with many teams with long names; the counts are complete."""
@@ -320,7 +320,7 @@ class TestFailure:
         with pytest.raises(exceptions.SEITeamExportsError, match=words):
             summary(ti, fail_on_failed_teams=False)
         assert "{team_id}" in ti.pushed["return_value"]["problem"]
-        with pytest.raises(exceptions.SEITeamExportsError, match=rf"{words}.*; 1 of 4 teams not exported"):
+        with pytest.raises(exceptions.SEITeamExportsError, match=rf"{words}.*; 1 of 4 exports failed"):
             summary(ti)
 
     def test_one_team_exported_twice_loses_nothing(self) -> None:
@@ -335,7 +335,7 @@ class TestFailure:
         assert found["problem"] == "no team was exported: export is skipped"
         text = task_log.text
         assert found["problem"] in text
-        assert "0 teams" not in text
+        assert "0 exports" not in text
 
 
 class TestOutlets:

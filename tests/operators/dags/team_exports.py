@@ -39,6 +39,18 @@ for dag_id, fails, defaults in (("team_exports", True, {}), ("lenient_team_expor
             **REQUEST,
         )
 
+with DAG("several_periods", schedule=None, params=PARAMS):
+    SEITeamExportsTaskGroup(
+        group_id="weeks",
+        org_tree_name="Engineering",
+        include=["Platform", "R&D / Labs"],
+        periods_ago=[-1, 0, 1],
+        granularity="weekly",
+        layout="hive",
+        overwrite="skip",
+        **{name: value for name, value in REQUEST.items() if not name.startswith("date_")},
+    )
+
 with DAG("given_team_exports", schedule=None, params=PARAMS):
     SEITeamExportsTaskGroup(group_id="given", team_ids=[456, "789"], **REQUEST)
 
