@@ -378,8 +378,9 @@ class SEIDeliveryOperator(SEIBaseOperator):
         """Return the task's result, and add it to log, links, lineage and asset events. It has no personal data."""
         self._delivered = delivered
         verb = "Delivered" if delivered.written else "Unchanged"
-        figures = (delivered.uri, delivered.rows, delivered.bytes, delivered.sha256)
-        self.log.info("%s %s: %d rows, %d bytes, sha256 %s", verb, *figures)
+        rows = f"{delivered.rows:,} row{'s' if delivered.rows != 1 else ''}"
+        size = f"{delivered.bytes:,} bytes"
+        self.log.info("%s %s: %s, %s, sha256 %s", verb, delivered.uri, rows, size, delivered.sha256)
         # A task that only downloads has not requested a period; the export's status has it.
         days = {name: self._scope.get(name) or getattr(export, name, None) for name in ("date_start", "date_end")}
         result = {
