@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 
 class _XComLink(BaseOperatorLink):
-    key = ""
+    xcom_key = ""  # where Airflow 3, too, keeps the URL
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL, or nothing."""
         # Airflow 3 calls this on the worker, where the operator has it; Airflow 2 in its webserver.
         links = getattr(operator, "sei_links", None)
         if isinstance(links, dict):
-            return str(links.get(self.key, ""))
-        return XCom.get_value(key=self.key, ti_key=ti_key) or ""
+            return str(links.get(self.xcom_key, ""))
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
 
 
 class SEIInsightsLink(_XComLink):
     """The Insights page of the exported team; needs the connection's ``account_id``."""
 
     name = "SEI Insights"
-    key = "sei_insights_url"
+    xcom_key = "sei_insights_url"
 
 
 class SEIObjectLink(_XComLink):
     """The delivered object in the console of S3, Google Cloud Storage or Azure; local files have none."""
 
     name = "Delivered object"
-    key = "sei_object_url"
+    xcom_key = "sei_object_url"
 
 
 def insights_url(settings: SEISettings, page: str | None, team_id: str | None) -> str | None:

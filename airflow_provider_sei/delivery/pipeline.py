@@ -164,8 +164,11 @@ def check_destination(destination: Destination) -> None:
         elif kind is not TempNameSink:
             bucket = path.path.lstrip("/").partition("/")[0]  # gcsfs's info() says of an empty one that there is none
             path.fs.call("GET", f"b/{bucket}") if kind is DeferredCommitSink else path.fs.info(bucket)
-    except Exception as error:  # a bucket that may not be looked at can perhaps be written to
-        if isinstance(error, FileNotFoundError) or (kind is LocalSink and _lasts(error)):
+    except FileNotFoundError as error:
+        advice = f" (is there a bucket or container {bucket!r}?)" if kind is not LocalSink else ""
+        raise _refusal(destination.url, error, advice) from error
+    except Exception as error:  # a bucket that may not be inspected can perhaps be written to
+        if kind is LocalSink and _lasts(error):
             raise _refusal(destination.url, error) from error
 
 

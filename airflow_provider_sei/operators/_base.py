@@ -223,9 +223,9 @@ def create_or_resume(
     export = hook.submit(request)
     store_record(export, context, {**identity, "export_id": export.export_id, "reused": export.reused})
     if not export.reused:
-        about = [str(request.scope[key]) for key in ("teamId", "orgTreeName") if key in request.scope]
-        words = "Created %s: %s, %s to %s"
-        hook.log.info(words, export.description, ", ".join(about) or "scope", request.date_start, request.date_end)
+        keys = {"teamId": "team ", "orgTreeName": "organisation tree "}
+        about = "".join(f" of {word}{request.scope[key]}" for key, word in keys.items() if key in request.scope)
+        hook.log.info("Created %s%s, %s to %s", export.description, about, request.date_start, request.date_end)
         return export, False
     current = hook.get_export(export.family, export.export_id)
     words = "Reusing %s (created %s, status: %s, possibly another user's): identical requests return it for 30 minutes"
@@ -364,7 +364,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
         settings = self.hook.settings
         self._scope = {name: value for name, value in {**settings.source, **fields}.items() if value}
         if url := insights_url(settings, insights_page, self._scope.get("team_id")):
-            self._set_link(context, SEIInsightsLink.key, url)
+            self._set_link(context, SEIInsightsLink.xcom_key, url)
         self._partitions = parse_partitions(self.asset_partitions)
 
     def _set_link(self, context: Mapping[str, Any], key: str, url: str) -> None:
@@ -392,7 +392,7 @@ class SEIDeliveryOperator(SEIBaseOperator):
             "columns": list(delivered.columns),
         }
         if url := console_url(delivered.uri):
-            self._set_link(context, SEIObjectLink.key, url)
+            self._set_link(context, SEIObjectLink.xcom_key, url)
         if self.outlets:
             from airflow_provider_sei.assets import emit_asset_events
 
