@@ -13,8 +13,9 @@ import pytest
 from demo.local_airflow import LOOPBACK, free_ports
 from tests.cluster.clients import Bucket, ClusterApi, SEIServer
 from tests.cluster.processes import Cluster
-from tests.cluster.services import ROOT, MissingServiceError, Services
+from tests.cluster.services import ROOT, Services
 from tests.cluster.story import DAG_ID, Story
+from tests.postgres import MissingServiceError
 
 HOME = ROOT / ".demo" / "cluster"
 _START_SECONDS = 120.0
