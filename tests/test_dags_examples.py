@@ -23,6 +23,8 @@ EXAMPLES = {
 ASSETS = ("sei_assets_export", "sei_assets_report", "sei_assets_watch")
 MAPPED = ("sei_organisation", "sei_team_families", "sei_dora_report", "sei_backfill")
 """``sei_dora_report`` is run by tests/dora_report."""
+LOADS = ("sei_duckdb", "sei_postgres")
+"""Run by tests/test_loads.py."""
 WEEK = {"start": "2024-01-01", "end": "2024-01-07"}
 FAN_OUTS = {"fan_out_in_three": "download", "fan_out_in_one": "export"}
 
@@ -48,6 +50,7 @@ class TestExamples:
             *EXAMPLES,
             *ASSETS,
             *MAPPED,
+            *LOADS,
             "sei_list_exports",
         }
 
@@ -220,6 +223,6 @@ def test_dags_survive_airflows_serialization(dags: dict[str, Any]) -> None:
     """Every DAG goes through the database before it is scheduled."""
     from airflow.serialization.serialized_objects import DagSerialization
 
-    for dag_id in (*EXAMPLES, *ASSETS, *MAPPED, *FAN_OUTS):
+    for dag_id in (*EXAMPLES, *ASSETS, *MAPPED, *LOADS, *FAN_OUTS):
         restored = DagSerialization.from_dict(DagSerialization.to_dict(dags[dag_id]))
         assert set(restored.task_ids) == set(dags[dag_id].task_ids)
