@@ -23,7 +23,7 @@ EXAMPLES = {
 ASSETS = ("sei_assets_export", "sei_assets_report", "sei_assets_watch")
 MAPPED = ("sei_organisation", "sei_team_families", "sei_dora_report", "sei_backfill")
 """``sei_dora_report`` is run by tests/dora_report."""
-LOADS = ("sei_duckdb", "sei_postgres")
+LOADS = ("sei_duckdb", "sei_postgres", "sei_dlt")
 """Run by tests/test_loads.py."""
 WEEK = {"start": "2024-01-01", "end": "2024-01-07"}
 FAN_OUTS = {"fan_out_in_three": "download", "fan_out_in_one": "export"}
