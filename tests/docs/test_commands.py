@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import airflow_provider_sei
+from airflow_provider_sei.dbt_sources import _parser as dbt_parser
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.local_server.__main__ import _parser as server_parser
 from tests.docs.pages import PAGES, ROOT, Block, blocks, codes, name_of
@@ -68,6 +69,8 @@ def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, word
             airflow_parser.parse_args(rest)
         case [python, "-m", "airflow_provider_sei.local_server", *rest] if python.endswith("python"):
             server_parser().parse_args(rest)
+        case ["python", "-m", "airflow_provider_sei.dbt_sources", *rest]:
+            dbt_parser().parse_args(rest)
         case ["python3", "-m", module, *_]:
             assert importlib.util.find_spec(module)
         case ["export", assignment]:
