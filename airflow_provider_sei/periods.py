@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pendulum
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_period
+from airflow_provider_sei.protocol.arguments import parse_choice, parse_period
 
 log = logging.getLogger("airflow_provider_sei")
 
@@ -143,25 +143,14 @@ def run_period(
 
 
 def run_dates(
-    context: Mapping[str, Any],
-    days: tuple[object, object] = (None, None),
-    granularity: object = None,
-    *,
-    periods_ago: int = 0,
-    level: int = logging.INFO,
+    context: Mapping[str, Any], granularity: object = None, *, periods_ago: int = 0, level: int = logging.INFO
 ) -> dict[str, str]:
-    """Return ``date_start``, ``date_end`` and the ``period``'s name for a request without both days, else nothing.
+    """Return ``date_start``, ``date_end`` and the ``period``'s name, for a request without both days.
 
     They are derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same ones.
 
-    :param days: the request's own.
     :param periods_ago: 0 is the run's period, 1 the one before, -1 the one after, up to the day of the run.
     """
-    if not all(map(is_missing, days)):
-        if periods_ago:
-            msg = "periods_ago counts back from the run's own period: omit date_start and date_end, or periods_ago"
-            raise SEIArgumentError(msg, field="periods_ago")
-        return {}
     dag_run = context.get("dag_run")
     # Asset-triggered, partitioned and manual runs can be without a logical date.
     at = context.get("logical_date") or getattr(dag_run, "run_after", None)

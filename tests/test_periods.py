@@ -290,13 +290,15 @@ class TestScheduledRuns:
                 "period": label,
             }
 
-    def test_a_period_that_has_not_begun_and_one_of_given_days_are_refused(self) -> None:
+    def test_a_period_that_has_not_begun_and_one_of_given_days_are_refused(self, sei_connection: str) -> None:
         """With what to change."""
         march = context(DAG("d", schedule=None), run_after=at(2024, 3, 10), partition_key="2024-03")
         with pytest.raises(SEIArgumentError, match=r"-1 is 2024-04, which has not begun on 2024-03-10"):
             run_dates(march, periods_ago=-1)
+        given = {"date_start": "2024-01-01", "date_end": "2024-01-31", "periods_ago": 1, "sei_conn_id": sei_connection}
+        task = SEIExportOperator(task_id="t", family="ba", team_id="1", destination="/x/", **given)
         with pytest.raises(SEIArgumentError, match="omit date_start and date_end") as caught:
-            run_dates(march, ("2024-01-01", "2024-01-31"), periods_ago=1)
+            task.execute(march)
         assert caught.value.field == "periods_ago"
 
     def test_a_partition_key_that_is_a_time_is_refused_with_advice(self) -> None:

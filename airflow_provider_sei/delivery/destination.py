@@ -113,11 +113,6 @@ class Destination:
         )
 
     @property
-    def suffix(self) -> str:
-        """The suffix of a default name, without a dot."""
-        return "parquet" if self.output == "parquet" else self.file_format
-
-    @property
     def fields(self) -> set[str]:
         """The fields of its name; for a folder, also those of the default name."""
         default = "{family}{period}{team_id}{org_tree_name}{scope}" if self.layout == "hive" else "{fingerprint}"
@@ -135,7 +130,8 @@ class Destination:
         """
         pattern, request = self.url, self.request
         if pattern.endswith("/"):
-            pattern += f"{_default_name(fields, is_hive=self.layout == 'hive')}.{self.suffix}"
+            suffix = "parquet" if self.output == "parquet" else self.file_format
+            pattern += f"{_default_name(fields, is_hive=self.layout == 'hive')}.{suffix}"
         if self.output == "parquet":
             if find_spec("pyarrow") is None:
                 msg = "output 'parquet' needs pyarrow, which is not installed: install airflow-provider-sei[parquet]"

@@ -202,10 +202,12 @@ def _refusal(url: str, error: Exception, advice: str = "") -> SEIArgumentError:
 
 def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) -> bool:
     """Write and publish an object; return whether it was necessary. ``other`` is its name in the other compression."""
-    _check_overwrite(sink, other, overwrite)
+    if overwrite == "fail":
+        _check_absent(sink, other)
     pipeline.run(sink)
     is_same = overwrite == "skip" and sink.existing_size() == pipeline.stored and _has_sha256(pipeline, sink)
-    _check_overwrite(sink, other, overwrite)
+    if overwrite == "fail":
+        _check_absent(sink, other)
     # Before publishing: one that appears later is newer. Two deliveries at a time must not remove each other's object.
     is_replaced = overwrite != "fail" and _tolerate(sink.existing_size, other) is not None
     if is_same:
@@ -214,7 +216,7 @@ def _write(pipeline: ContentPipeline, sink: Sink, other: str, overwrite: str) ->
         try:  # some stores refuse by themselves if another writer was faster
             sink.commit(replace=overwrite != "fail")
         except FileExistsError:
-            _check_overwrite(sink, other, overwrite)
+            _check_absent(sink, other)
             raise
     if is_replaced:
         _tolerate(sink.remove, other)
@@ -231,8 +233,8 @@ def _has_sha256(pipeline: ContentPipeline, sink: Sink) -> bool:
     return sha256.digest() == pipeline.sha256.digest()
 
 
-def _check_overwrite(sink: Sink, other: str, overwrite: str) -> None:
-    for name in (None, other) if overwrite == "fail" else ():
+def _check_absent(sink: Sink, other: str) -> None:
+    for name in (None, other):
         if sink.existing_size(name) is not None:
             uri = f"{sink.uri.rpartition('/')[0]}/{name}" if name else sink.uri
             msg = f'{uri} exists already, and overwrite="fail" does not replace it'

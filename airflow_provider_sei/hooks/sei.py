@@ -181,8 +181,8 @@ class SEIHook(BaseHook):
             outcome = wait.on_status(export, time.time())
         except SEIError as error:
             outcome = wait.on_error(error, time.time())
-        for line in wait.messages():
-            self.log.info("%s", line)
+        while wait.messages:
+            self.log.info("%s", wait.messages.pop(0))
         return outcome
 
     def iter_exports(self, family: str, *, max_exports: int | None = None, **filters: Any) -> Iterator[Export]:

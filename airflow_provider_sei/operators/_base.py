@@ -21,6 +21,7 @@ from airflow_provider_sei.links import SEIInsightsLink, SEIObjectLink, console_u
 from airflow_provider_sei.periods import run_dates
 from airflow_provider_sei.protocol.arguments import (
     REUSED_FAILED,
+    is_missing,
     parse_boolean,
     parse_choice,
     parse_names,
@@ -139,12 +140,19 @@ class SEIBaseOperator(BaseOperator):
         return super().partial(**{"doc_md": _describe(cls, kwargs)} | kwargs)
 
     def _accept(self, arguments: Mapping[str, Any]) -> None:
-        """Set the constructor's arguments, parsed if they are no templates."""
+        """Set the constructor's arguments, parsed if they are no templates, and check those that are known already."""
         for name, value in arguments.items():
             if name not in ("self", "kwargs", "__class__"):
                 attribute = "output_format" if name == "output" else name  # "output" is Airflow's own attribute
                 setattr(self, attribute, OPTIONS[name](value, field=name) if name in OPTIONS else value)
         self.doc_md = self.doc_md or _describe(type(self), arguments)
+        if "metric_groups" in arguments:  # it creates an export
+            self._export: Export | None = None
+            check_request({name: arguments[name] for name in REQUEST_FIELDS}, is_known)
+        if "destination" in arguments:  # it delivers a file
+            self._unrendered, self.sei_links, self._scope = self.destination, dict[str, str](), dict[str, str]()
+            self._delivered: DeliveryResult | None = None
+            parse_destination(vars(self), is_known)
 
     @cached_property
     def hook(self) -> SEIHook:
@@ -276,18 +284,17 @@ class SEIRequestOperator(SEIBaseOperator):
 
     template_fields_renderers = {"scope": "json", "extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
 
-    def _accept(self, arguments: Mapping[str, Any]) -> None:
-        super()._accept(arguments)
-        self._export: Export | None = None
-        check_request({name: arguments[name] for name in REQUEST_FIELDS}, is_known)
-
     def _prepare(self, context: Mapping[str, Any], level: int = logging.INFO) -> tuple[ExportRequest, dict[str, Any]]:
         """Return the request, with the run's period if it has none, and what its stored export is identified by."""
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
-        days = self.date_start, self.date_end
-        own = run_dates(context, days, self.granularity, periods_ago=self.periods_ago, level=level)
-        self._period = own.pop("period", None)
-        request = ExportRequest.from_arguments(**arguments | own)
+        self._period = None
+        if is_missing(self.date_start) and is_missing(self.date_end):
+            arguments |= run_dates(context, self.granularity, periods_ago=self.periods_ago, level=level)
+            self._period = arguments.pop("period")
+        elif self.periods_ago:
+            msg = "periods_ago counts back from the run's own period: omit date_start and date_end, or periods_ago"
+            raise SEIArgumentError(msg, field="periods_ago")
+        request = ExportRequest.from_arguments(**arguments)
         max_tries = getattr(context.get("ti"), "max_tries", None)
         fingerprint = request.fingerprints(self.hook.settings.source)["fingerprint"]
         return request, {"version": 1, "fingerprint": fingerprint, "max_tries": max_tries}
@@ -339,12 +346,6 @@ class SEIDeliveryOperator(SEIBaseOperator):
     """
 
     operator_extra_links = (SEIInsightsLink(), SEIObjectLink())
-
-    def _accept(self, arguments: Mapping[str, Any]) -> None:
-        super()._accept(arguments)
-        self._unrendered, self.sei_links, self._scope = self.destination, dict[str, str](), dict[str, str]()
-        self._delivered: DeliveryResult | None = None
-        parse_destination(vars(self), is_known)
 
     def _parse_destination(self, context: Mapping[str, Any]) -> Destination:
         """Parse the destination; if it is the same for all instances of a mapped task, its fields must differ."""

@@ -27,7 +27,7 @@ from airflow_provider_sei.operators._base import (
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.periods import run_dates
-from airflow_provider_sei.protocol.arguments import parse_export_id, parse_reference_data, parse_whole
+from airflow_provider_sei.protocol.arguments import is_missing, parse_export_id, parse_reference_data, parse_whole
 from airflow_provider_sei.protocol.export_request import ExportRequest
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
@@ -457,9 +457,10 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the report and deliver the response."""
         arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
-        own = run_dates(context, (self.date_start, self.date_end))
-        own.pop("period", None)
-        request, destination = ReportRequest.from_arguments(**arguments | own), self._parse_destination(context)
+        if is_missing(self.date_start) and is_missing(self.date_end):
+            arguments |= run_dates(context)
+        request = ReportRequest.from_arguments(**{name: arguments[name] for name in REPORT_FIELDS})
+        destination = self._parse_destination(context)
         days = {"date_start": request.date_start, "date_end": request.date_end}
         scope = {"family": request.family, "team_id": request.collection_id, **days}
         self._set_scope(context, "productivity", scope)

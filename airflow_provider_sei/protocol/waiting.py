@@ -80,7 +80,7 @@ class WaitOutcome:
 class ExportWait:
     """Follows one export from poll to poll. It has no clock: every method is given the time, in epoch seconds."""
 
-    __slots__ = ("_error", "_error_since", "_last", "_messages", "_missing_since", "_name", "_refusals", "plan")
+    __slots__ = ("_error", "_error_since", "_last", "_missing_since", "_name", "_refusals", "messages", "plan")
 
     def __init__(self, plan: WaitPlan, *, missing_since: float | None = None) -> None:
         self.plan = plan
@@ -90,12 +90,12 @@ class ExportWait:
         self._error_since: float | None = None
         self._missing_since = missing_since
         self._refusals = 0
-        self._messages: list[str] = []
+        self.messages: list[str] = []  # for the caller to log and clear: changes of status, first error, recovery
 
     def on_status(self, export: Export, now: float) -> WaitOutcome | None:
         """Record a good answer; return how the wait ends, or ``None`` to go on."""
         if self._error_since is not None:
-            self._messages.append(f"{self._name} answers again after {now - self._error_since:.0f} s of errors")
+            self.messages.append(f"{self._name} answers again after {now - self._error_since:.0f} s of errors")
         self._error = self._error_since = self._missing_since = None
         self._refusals = 0
         if self._last is None or self._last.status_word != export.status_word:
@@ -103,7 +103,7 @@ class ExportWait:
             status = f"{word} ({max(0.0, now - self.plan.started_at):.0f} s)"
             if export.status is ExportStatus.UNKNOWN:
                 status = f"{word!r} is not a documented status; waiting until the deadline"
-            self._messages.append(f"{self._name}: {status}")
+            self.messages.append(f"{self._name}: {status}")
         self._last = export
         if export.status.is_successful:
             return WaitOutcome(export=export)
@@ -115,7 +115,7 @@ class ExportWait:
         """Record a poll that failed; return how the wait ends, or ``None`` to go on."""
         if self._error_since is None:
             self._error_since = now
-            self._messages.append(f"{self._name}: {error}")
+            self.messages.append(f"{self._name}: {error}")
         self._error = error
         if isinstance(error, exceptions.SEINotFoundError):
             self._missing_since = now if self._missing_since is None else self._missing_since
@@ -164,11 +164,6 @@ class ExportWait:
         asked = retry_after_seconds(self._error.retry_after, now) if self._error else None
         wait = max(factor * usual * (1.0 - _JITTER + 2.0 * _JITTER * jitter), at_least, asked or 0.0)
         return max(0.0, min(wait, self.plan.deadline - now))
-
-    def messages(self) -> list[str]:
-        """Return the log lines since the last call: changes of status, the first error, and the recovery."""
-        messages, self._messages = self._messages, []
-        return messages
 
 
 def read_event(event: object) -> Export:

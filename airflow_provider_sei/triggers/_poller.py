@@ -164,8 +164,8 @@ class Poller:
                 else:
                     outcome = wait.timed_out(now) if answer is None else wait.on_error(answer, now)
                 with suppress(Exception):  # a log that cannot be written ends no wait
-                    for line in wait.messages():
-                        say(line)
+                    while wait.messages:
+                        say(wait.messages.pop(0))
                 if outcome is not None:
                     _measure("incr", "waits_failed" if outcome.error else "waits_succeeded", 1, plan.family)
                     _measure("timing", "wait_seconds", timedelta(seconds=max(0.0, now - plan.started_at)), plan.family)
