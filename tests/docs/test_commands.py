@@ -63,7 +63,7 @@ def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, word
             assert {target for target in targets if "=" not in target} <= TARGETS
         case ["pip", "install", *rest]:
             wanted = [word for word in rest if "airflow-provider-sei" in word]
-            assert wanted or rest == ["--constraint", "constraints.txt", "."]
+            assert wanted or rest in (["--constraint", "constraints.txt", "."], ["pytest"])
             assert {extra for word in wanted for extra in re.findall(r"\[(.+)\]", word)} <= EXTRAS
         case ["airflow", *rest]:
             airflow_parser.parse_args(rest)
@@ -71,7 +71,7 @@ def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, word
             server_parser().parse_args(rest)
         case ["python", "-m", "airflow_provider_sei.dbt_sources", *rest]:
             dbt_parser().parse_args(rest)
-        case ["python3", "-m", module, *_]:
+        case ["python" | "python3", "-m", module, *_]:
             assert importlib.util.find_spec(module)
         case ["export", assignment]:
             assert re.match(r"[A-Z_]+=", assignment)
