@@ -64,10 +64,11 @@ def sei_connection(sei_server: RunningServer, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def run_dag(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def run_dag(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run the DAG of a file to its end, deferred tasks included, in this process; return the DAG run.
 
-    Call it as ``run_dag(file, logical_date=None, conf=None, dag_id=None)``. ``conf`` overrides the DAG's params;
+    Call it as ``run_dag(file, logical_date=None, conf=None, dag_id=None)``. A relative ``file`` is one of the current
+    folder, or else of the test's. ``conf`` overrides the DAG's params;
     ``dag_id`` chooses among several DAGs. The test fails if the file cannot be imported; a failed task only changes the
     run's ``state``. An empty Airflow database is initialized, so give tests an ``AIRFLOW_HOME`` of their own.
     """
@@ -82,7 +83,9 @@ def run_dag(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             bags = import_module("airflow.dag_processing.dagbag")
         except ImportError:  # before Airflow 3.2
             bags = import_module("airflow.models.dagbag")
-        path = Path(file).resolve()
+        path = next((path for path in (Path(file), request.path.parent / file) if path.is_file()), Path(file)).resolve()
+        if not path.is_file():
+            pytest.fail(f"there is no file {path}, nor {file} in the folder of the test", pytrace=False)
         bundle = {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
         bundles = [{**bundle, "kwargs": {"path": str(path.parent)}}]  # where dag.test() finds the DAG, from Airflow 3.1
         monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(bundles))

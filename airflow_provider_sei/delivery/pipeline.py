@@ -165,8 +165,8 @@ def check_destination(destination: Destination) -> None:
             bucket = path.path.lstrip("/").partition("/")[0]  # gcsfs's info() says of an empty one that there is none
             path.fs.call("GET", f"b/{bucket}") if kind is DeferredCommitSink else path.fs.info(bucket)
     except FileNotFoundError as error:
-        advice = f" (is there a bucket or container {bucket!r}?)" if kind is not LocalSink else ""
-        raise _refusal(destination.url, error, advice) from error
+        missing = FileNotFoundError(f"there is no bucket or container {bucket!r}") if kind is not LocalSink else error
+        raise _refusal(destination.url, missing) from error
     except Exception as error:  # a bucket that may not be inspected can perhaps be written to
         if kind is LocalSink and _lasts(error):
             raise _refusal(destination.url, error) from error
@@ -176,11 +176,13 @@ def find_store(folder: str) -> tuple[Callable[[Any], Sink], Any]:
     """Return the sink for a folder's objects, and the path of the folder (which has a slash at its end)."""
     if "://" not in folder:
         return LocalSink, Path(folder).absolute()
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
     sink, extra = _STORES.get(folder.partition("://")[0], (TempNameSink, ""))
     try:
         path = ObjectStoragePath(folder)
+        if sink is S3Sink and (conn_id := urlsplit(folder).username or "aws_default") != "aws_default":
+            BaseHook.get_connection(conn_id)  # Airflow's AWS hook would take the worker's own credentials in its place
         path.fs  # noqa: B018 - created on first use, which may fail
     except (ImportError, ValueError, AirflowNotFoundException) as error:
         raise _refusal(folder, error, f"; install airflow-provider-sei[{extra}]" if extra else "") from error
@@ -196,7 +198,7 @@ def _lasts(error: Exception) -> bool:
 
 def _refusal(url: str, error: Exception, advice: str = "") -> SEIArgumentError:
     advice = _S3_ADVICE if url.startswith("s3") and isinstance(error, PermissionError) else advice
-    msg = f"destination {url!r} cannot be written to: {' '.join(str(error).split())[:300]}{advice}"
+    msg = f"{' '.join(str(error).split())[:300]}: destination {url!r} cannot be written to{advice}"
     return SEIArgumentError(msg, field="destination")
 
 

@@ -203,6 +203,11 @@ class TestPolicy:
         assert not caught.value.retryable
         assert sum(request.startswith(b"PUT") for request in server.received) == 1
 
+    def test_an_unknown_connection_is_refused(self) -> None:
+        """Airflow would use the worker's own credentials, or none; for ``aws_default``, that may be meant."""
+        with pytest.raises(exceptions.SEIArgumentError, match=r"my_s3.* isn't defined: destination 's3://my_s3@lake/"):
+            check_destination(Destination.from_arguments("s3://my_s3@lake/x.csv"))
+
     @pytest.mark.parametrize("size", [10, 6 * MIB])
     def test_a_store_without_conditions_is_looked_at_instead(self, opened: Any, s3: Any, size: int) -> None:
         """Some answer 501 to ``If-None-Match``."""

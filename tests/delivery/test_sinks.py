@@ -244,7 +244,7 @@ class TestEveryStore:
         url = store.url.replace("bucket-", "absent-").replace("/store/", "/store/x.csv/y/") + "z.csv"
         store.put("x.csv", OLDER)
         destination = Destination.from_arguments(url)
-        words = r"is there a bucket or container 'absent-" if "absent-" in url else "cannot be written to"
+        words = r"^there is no bucket or container 'absent-" if "absent-" in url else "cannot be written to"
         for check in (partial(check_destination, destination), lambda: deliver(body(b"a\n1\n"), destination, expected)):
             with pytest.raises(SEIArgumentError, match=words) as caught:
                 check()

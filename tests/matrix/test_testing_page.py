@@ -27,6 +27,10 @@ def test_an_import_error_is_the_reason(run_dag, tmp_path):
     with pytest.raises(pytest.fail.Exception, match="No module named 'missing_module'"):
         run_dag(tmp_path / "broken.py")
 
+def test_a_file_that_does_not_exist_is_named(run_dag):
+    with pytest.raises(pytest.fail.Exception, match="there is no file .*/dags/team_metric.py"):
+        run_dag("dags/team_metric.py")
+
 def test_an_unknown_dag_is_named(run_dag):
     with pytest.raises(pytest.fail.Exception, match=r"has the DAGs \\['team_metrics'\\]; dag_id is 'other'"):
         run_dag("dags/team_metrics.py", dag_id="other")
