@@ -47,7 +47,7 @@ down: ## stop what 'make up' started
 	@if [ -e $(INSTALLED) ]; then exec $(BIN)/python -m demo down; fi
 
 test: $(INSTALLED) ## run the tests, except those that need a running Airflow
-	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadscope $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 live-test: $(INSTALLED) ## run the tests that start a whole Airflow, except those of the cluster
 	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster --ignore tests/matrix --ignore tests/packaging $(PYTEST_ARGS)

@@ -138,15 +138,29 @@ def raw_server() -> Iterator[Callable[..., RawServer]]:
 
 
 @pytest.fixture(scope="session")
-def dags_folder() -> Path:
+def dags_folder() -> Iterator[Path]:
     """The DAGs folder with the example DAGs and the tests' own, and an initialized database."""
+    from airflow.dag_processing.dagbag import BundleDagBag
     from airflow.utils.db import initdb
+
+    read: dict[Path, int] = {}
+
+    class ChangedFiles(BundleDagBag):
+        """What ``dag.test`` writes to the database: else all files, before each run."""
+
+        def collect_dags(self, dag_folder: Any = None, *_: Any, **__: Any) -> None:
+            for file in Path(dag_folder or self.dag_folder).glob("*.py"):
+                if read.get(file) != (changed := file.stat().st_mtime_ns):
+                    self.process_file(str(file))
+                    read[file] = changed
 
     initdb()
     tests = Path(__file__).parent
     for example in (*(tests.parent / "dags_examples").glob("*.py"), *(tests / "operators" / "dags").glob("*.py")):
         shutil.copy(example, _HOME / "dags")
-    return _HOME / "dags"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow.dag_processing.dagbag.BundleDagBag", ChangedFiles)
+        yield _HOME / "dags"
 
 
 @pytest.fixture(scope="session")

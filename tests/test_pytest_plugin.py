@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 pytest_plugins = ["pytester"]
 
@@ -14,16 +16,8 @@ pytest_plugins = ["pytester"]
 PLUGIN = ("-p", "no:sei", "-p", "airflow_provider_sei.pytest_plugin", "--strict-markers", "-p", "no:cacheprovider")
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the test runs in other processes find the package where this one found it."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-
-
-def test_the_fixture_is_a_server_of_its_own_for_each_test(pytester: pytest.Pytester) -> None:
-    """What one test does, the next one does not see; exports complete at once."""
-    pytester.makepyfile(
-        """
+SHOWN = {
+    "test_own_server": """
         import pytest
         import requests
 
@@ -39,15 +33,8 @@ def test_the_fixture_is_a_server_of_its_own_for_each_test(pytester: pytest.Pytes
             status = requests.get(f"{url}/{created.json()['exportId']}{query}", headers=headers).json()
             assert status["status"] == "COMPLETED"
             assert len(sei_server.requests) == 2
-        """
-    )
-    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
-
-
-def test_the_marker_changes_settings_and_the_nearest_one_wins(pytester: pytest.Pytester) -> None:
-    """A module can set what a single test sets otherwise."""
-    pytester.makepyfile(
-        """
+    """,
+    "test_marker": """
         import pytest
 
         pytestmark = pytest.mark.sei_server(leaf_teams=20, project="p")
@@ -55,15 +42,8 @@ def test_the_marker_changes_settings_and_the_nearest_one_wins(pytester: pytest.P
         @pytest.mark.sei_server(leaf_teams=3)
         def test_settings(sei_server):
             assert (sei_server.settings.leaf_teams, sei_server.project) == (3, "p")
-        """
-    )
-    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1)
-
-
-def test_the_connection_is_there_for_airflow(pytester: pytest.Pytester) -> None:
-    """As the environment variable that Airflow reads, for the time of the test."""
-    pytester.makepyfile(
-        """
+    """,
+    "test_connection": """
         import json
         import os
 
@@ -74,9 +54,19 @@ def test_the_connection_is_there_for_airflow(pytester: pytest.Pytester) -> None:
 
         def test_afterwards():
             assert "AIRFLOW_CONN_SEI_DEFAULT" not in os.environ
-        """
-    )
-    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=2)
+    """,
+}
+
+
+def test_a_users_tests_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a server of its own, whose exports complete at once; the nearest marker's settings win over a module's.
+
+    Airflow finds the connection in the environment, for the time of the test.
+    """
+    # The other process finds the package where this one found it.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    pytester.makepyfile(**SHOWN)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=5)
 
 
 def test_loading_the_plugin_loads_neither_airflow_nor_aiohttp() -> None:

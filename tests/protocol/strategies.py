@@ -15,7 +15,7 @@ from airflow_provider_sei.protocol.http import HttpResponse
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 
-ANYTHING = settings(deadline=None, max_examples=150)
+ANYTHING = settings(deadline=None, max_examples=75)
 """For properties of parsers. A slow machine is not a failure."""
 
 _FIELDS = (
