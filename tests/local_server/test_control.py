@@ -40,26 +40,18 @@ def test_exports_and_reports_come_with_size_and_digest(api: Any, server: Running
     assert [report["csv_bytes"] for report in control("GET", "legacy")] == [len(content)]
 
 
-def test_requests_come_without_their_key(api: Any, server: RunningServer, control: Control) -> None:
-    """With the header's name; all of them or the newest."""
+def test_requests_come_without_their_key_and_are_counted(api: Any, server: RunningServer, control: Control) -> None:
+    """With the header's name; all of them or the newest. A kept-alive connection counts once."""
     api.list(limit=5)
     api.list()
     shown = control("GET", "requests")
     assert shown[0]["query"][-1] == ["limit", "5"]
     assert (shown[0]["operation"], shown[0]["family"], shown[0]["auth"]) == ("list", "productivity", "authorization")
     assert server.api_key not in json.dumps(shown)
-    assert control("GET", "requests?last=1") == shown[1:]
-    assert control("GET", "requests?last=0") == []
-
-
-def test_health_counts_requests_answers_and_connections(api: Any, control: Control) -> None:
-    """A kept-alive connection counts once."""
-    api.list()
-    api.list()
+    assert (control("GET", "requests?last=1"), control("GET", "requests?last=0")) == (shown[1:], [])
     api.status("exp_unknown")
     health = control("GET", "health")
-    assert health["operations"] == {"list": 2, "status": 1}
-    assert health["answers"] == {"200": 2, "404": 1}
+    assert (health["operations"], health["answers"]) == ({"list": 2, "status": 1}, {"200": 2, "404": 1})
     assert health["connections"] == 1
 
 
@@ -103,17 +95,11 @@ def test_the_end_of_an_export_can_be_changed(api: Any, server: RunningServer, co
     assert requests.post(f"{url}/{export_id}", data=b"{", timeout=10).status_code == 400
 
 
-def test_the_clock_can_be_moved(api: Any, server: RunningServer, control: Control) -> None:
-    """Exports complete by it."""
-    export_id = api.created()
-    before = server.clock()
+def test_the_clock_can_be_moved_and_everything_forgotten(api: Any, server: RunningServer, control: Control) -> None:
+    """Exports complete by the clock; a reset forgets exports, requests and faults, and may change settings."""
+    export_id, before = api.created(), server.clock()
     assert control("POST", "clock", advance=3)["now"] == before + 3
     assert api.status(export_id).json()["status"] == "completed"
-
-
-def test_a_reset_forgets_everything_and_may_change_settings(api: Any, server: RunningServer, control: Control) -> None:
-    """Exports, requests, faults."""
-    api.created()
     server.faults.add("any", "answer")
     control("POST", "reset", settings={"seconds_to_complete": 0})
     assert (server.exports, server.requests, server.faults.armed()) == ([], [], [])

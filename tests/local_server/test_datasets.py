@@ -1,8 +1,9 @@
-"""The content of the files."""
+"""The content of the files, and bodies: bytes described by repeated blocks."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import itertools
@@ -10,8 +11,10 @@ from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_provider_sei.local_server.bodies import Body
+from airflow_provider_sei.local_server.bodies import Body, gzipped, gzipped_in_members
 from airflow_provider_sei.local_server.datasets import CsvFile, export_csv, periods, sized, teams_in_scope
 from airflow_provider_sei.local_server.organisation import Organisation
 from airflow_provider_sei.local_server.running import RunningServer
@@ -84,26 +87,17 @@ def test_names_have_what_breaks_careless_scripts() -> None:
     assert text.count("\n") > file.rows + 1
 
 
-def test_level_granularity_and_metrics_choose_rows_and_columns() -> None:
-    """Weeks of 30 developers, or one row per team; each metric once."""
+def test_level_granularity_metrics_and_statuses_choose_rows_and_columns() -> None:
+    """Weeks of 30 developers, or one row per team; each metric once; hours of statuses. An empty team has no row."""
     assert export(options={"granularity": "weekly"}).rows == 5 * 30
     metrics = ["PR_Merged", "pr_merged", "CODING_DAYS"]
     header, *rows = records(export(metrics=metrics, options={"aggregationLevel": "TEAM"}).body.content())
     assert header[5:] == ["PR_Merged", "Coding_Days"]
     assert len(rows) == 6
-
-
-def test_issue_statuses_become_columns() -> None:
-    """Of hours."""
     assert records(export("ticket-data", issueStatuses=["In Review"]).body.content())[0][-1] == "in_review_hours"
-
-
-def test_a_team_without_developers_has_only_a_header() -> None:
-    """The last leaf team of Engineering is empty."""
     [empty] = [team for team in ORGANISATION.trees[0].root.leaves() if not team.developers]
     file = export("ba", scope={"teamId": str(empty.ref_id)})
-    assert file.rows == 0
-    assert len(records(file.body.content())) == 1
+    assert (file.rows, len(records(file.body.content()))) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -134,28 +128,20 @@ def test_a_file_has_exactly_the_size_that_is_asked_for(size: int) -> None:
         header, *rows = records(file.body.content())
         assert len(rows) == file.rows
         assert {len(row) for row in rows} == {len(header)}
-
-
-def test_a_file_without_records_keeps_its_size() -> None:
-    """It has nothing to repeat."""
     empty = CsvFile(Body.of(b"a,b\n"), 0)
-    assert sized(empty, 1000) == empty
-
-
-def test_a_team_is_looked_up_within_the_org_tree() -> None:
-    """If one is given."""
-    assert teams_in_scope(ORGANISATION, {"teamId": "456", "orgTreeName": "Support"}) is None
-    assert teams_in_scope(ORGANISATION, {"teamId": "456", "orgTreeName": "Engineering"}) is not None
+    assert sized(empty, size) == empty, "it has nothing to repeat"
 
 
 def test_teams_have_distinct_ids_and_different_depths() -> None:
-    """In large organisations too; the ids of the vendor's examples are among them."""
+    """In large organisations too; the ids of the vendor's examples are among them, each within its own tree."""
     large = Organisation(6000, 1)
     teams = [team for tree in large.trees for team in tree.root.walk()]
     assert len({team.ref_id for team in teams}) == len(teams)
     assert len(list(large.trees[0].root.leaves())) == 6000
     assert {team.path.count(">") for team in large.trees[0].root.leaves()} == {2, 3}
     assert {"456", "123", "789", "6036", "1"} <= set(ORGANISATION.teams)
+    assert teams_in_scope(ORGANISATION, {"teamId": "456", "orgTreeName": "Support"}) is None
+    assert teams_in_scope(ORGANISATION, {"teamId": "456", "orgTreeName": "Engineering"}) is not None
 
 
 def report(answer: Any) -> list[list[str]]:
@@ -172,18 +158,14 @@ def test_a_team_report_has_a_row_for_the_team_and_each_child(api: Any, server: R
     assert names == ["Collection Name", *expected]
 
 
-def test_empty_metrics_mean_all_and_names_are_case_insensitive(api: Any) -> None:
-    """Six productivity and five efficiency metrics are documented."""
+def test_metrics_and_calculation_choose_the_columns_of_a_report(api: Any) -> None:
+    """Six productivity and five efficiency metrics are documented; an empty list means all, no calculation the mean."""
     assert len(report(api.legacy(efficiency={"metrics": []}))[0]) == 1 + 6 + 5
     some = report(api.legacy(productivity={"metrics": ["coding_days_per_dev"]}))[0]
     assert some == ["Collection Name", "Coding Days per Developer"]
-
-
-@pytest.mark.parametrize(("more", "title"), [({}, "mean"), ({"calculationType": "P90"}, "p90")])
-def test_the_calculation_is_in_the_titles(api: Any, more: dict[str, str], title: str) -> None:
-    """The mean is the default."""
-    answer = api.legacy(productivity=None, efficiency={"metrics": ["LEAD_TIME_FOR_CHANGES"]} | more)
-    assert report(answer)[0][1] == f"Lead Time for Changes ({title})"
+    for more, title in (({}, "mean"), ({"calculationType": "P90"}, "p90")):
+        answer = api.legacy(productivity=None, efficiency={"metrics": ["LEAD_TIME_FOR_CHANGES"]} | more)
+        assert report(answer)[0][1] == f"Lead Time for Changes ({title})"
 
 
 def test_a_contributor_report_has_a_row_for_each_developer(api: Any) -> None:
@@ -195,20 +177,16 @@ def test_a_contributor_report_has_a_row_for_each_developer(api: Any) -> None:
     assert {row[2] for row in people} <= {"Elite", "High", "Medium", "Low"}
 
 
-def test_an_empty_report_has_zero_bytes(api: Any, server: RunningServer) -> None:
-    """The vendor documents it as a success."""
-    answer = api.legacy(collectionId="31337")
-    assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
-    assert server.legacy_reports[0].records == 0
-
-
-def test_every_report_is_logged(api: Any, server: RunningServer) -> None:
-    """Its content, name and counts."""
+def test_every_report_is_logged_and_an_empty_one_has_zero_bytes(api: Any, server: RunningServer) -> None:
+    """Its content, name and counts; the vendor documents an empty one as a success."""
     answer = api.legacy()
     [logged] = server.legacy_reports
     assert logged.csv == answer.content
     assert logged.records == len(report(answer))
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{logged.filename}"'
+    answer = api.legacy(collectionId="31337")
+    assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+    assert server.legacy_reports[1].records == 0
 
 
 def test_the_documented_report_examples_work(api: Any) -> None:
@@ -221,3 +199,34 @@ def test_the_documented_report_examples_work(api: Any) -> None:
     }
     query = {"format": "csv", "projectIdentifier": "demo_project"}
     assert len(report(api.call("POST", "v2/insights/teams/reports", query, json=body))) == 2
+
+
+BODIES = st.lists(st.tuples(st.binary(max_size=8), st.integers(0, 4)), max_size=4).map(lambda parts: Body(tuple(parts)))
+
+
+@given(BODIES, st.integers(-1, 100), st.integers(1, 9))
+def test_a_body_can_be_measured_split_and_sent_in_pieces(body: Body, at: int, size: int) -> None:
+    """Nothing is lost or added."""
+    content = body.content()
+    first, rest = body.split(at)
+    chunks = list(body.chunks(size))
+    assert len(body) == len(content)
+    assert (first.content(), rest.content()) == (content[: max(at, 0)], content[max(at, 0) :])
+    assert b"".join(chunks) == content
+    assert all(len(chunk) <= size for chunk in chunks)
+
+
+@given(BODIES, st.integers(1, 4))
+def test_gzip_bodies_decompress_to_their_content(body: Body, members: int) -> None:
+    """With one member or several; without a time in the header, so that the same content gives the same file."""
+    compressed = gzipped(body).content()
+    assert gzip.decompress(compressed) == body.content()
+    assert gzip.decompress(gzipped_in_members(body, members).content()) == body.content()
+    assert compressed[4:8] == b"\0\0\0\0"
+
+
+def test_a_repeated_block_is_compressed_once() -> None:
+    """A file of gigabytes takes little memory, compressed as well. A flipped byte in it is the only difference."""
+    compressed = gzipped(Body(((b"a,b,c\n" * 1000, 100_000),)))
+    assert sum(len(block) for block, _ in compressed.parts) < 1000
+    assert Body(((b"abc", 2),)).flipped(4).content() == b"abca" + bytes([ord("b") ^ 0xFF]) + b"c"

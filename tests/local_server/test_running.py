@@ -14,47 +14,36 @@ from airflow.sdk import Connection
 
 from airflow_provider_sei.local_server.__main__ import main
 from airflow_provider_sei.local_server.running import RunningServer
-from airflow_provider_sei.local_server.settings import ServerSettings
 from airflow_provider_sei.local_server.state import ServerClock
-from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
 
 
 def test_it_listens_on_loopback_until_the_context_is_left() -> None:
-    """Then nothing listens there any more."""
+    """Then nothing listens there any more. A port in use is an error, whose cause says why."""
     with RunningServer() as server:
         assert server.origin.startswith("http://127.0.0.1:")
         assert requests.get(f"{server.origin}/_local/health", timeout=10).ok
+        port = int(server.origin.rpartition(":")[2])
+        with pytest.raises(RuntimeError, match=str(port)) as caught, RunningServer(port=port):
+            pass
+        assert isinstance(caught.value.__cause__, OSError)
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{server.origin}/_local/health", timeout=10)
 
 
-def test_a_port_in_use_is_an_error() -> None:
-    """The cause says why."""
-    with RunningServer() as server:
-        port = int(server.origin.rpartition(":")[2])
-        with pytest.raises(RuntimeError, match=str(port)) as caught, RunningServer(port=port):
-            pass
-    assert isinstance(caught.value.__cause__, OSError)
-
-
-def test_wrong_use_is_an_error(server: RunningServer) -> None:
-    """No context, an unknown export, an unknown setting."""
-    with pytest.raises(RuntimeError, match="context manager"):
-        RunningServer().faults  # noqa: B018 - reading it is the test
-    with pytest.raises(LookupError, match="exp_none"):
-        server.end_export("exp_none", "failed")
-    with pytest.raises(TypeError, match="seconds_to_finish"):
-        server.reset(seconds_to_finish=1)
-
-
 def test_both_forms_of_the_connection_mean_the_same(server: RunningServer) -> None:
-    """JSON and URI, as Airflow reads them."""
+    """JSON and URI, as Airflow reads them. Wrong use is an error: no context, an unknown export or setting."""
     from_json = Connection.from_json(server.connection_json(), conn_id="sei_default")
     from_uri = Connection.from_uri(server.connection_uri, conn_id="sei_default")
     for connection in (from_json, from_uri):
         assert connection.conn_type == "harness_sei"
         assert (connection.host, connection.password) == (server.base_url, server.api_key)
         assert connection.extra_dejson == {"project_identifier": server.project, "org_identifier": server.org}
+    with pytest.raises(RuntimeError, match="context manager"):
+        RunningServer().faults  # noqa: B018 - reading it is the test
+    with pytest.raises(LookupError, match="exp_none"):
+        server.end_export("exp_none", "failed")
+    with pytest.raises(TypeError, match="seconds_to_finish"):
+        server.reset(seconds_to_finish=1)
 
 
 def test_a_clock_has_a_start_and_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,22 +56,6 @@ def test_a_clock_has_a_start_and_a_speed(monkeypatch: pytest.MonkeyPatch) -> Non
     fast.advance(5)
     stopped.advance(1)
     assert (fast(), stopped()) == (165.0, 51.0)
-
-
-def test_a_new_family_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From its declaration alone it can be created, polled and downloaded."""
-    path = "v2/insights/security/exports"
-    family = ExportFamily(name="security", title="Security", collection_path=path, item_path=path)
-    monkeypatch.setitem(FAMILIES, "security", family)
-    with RunningServer(ServerSettings(seconds_to_complete=0)) as server:
-        headers = {"authorization": f"ApiKey {server.api_key}"}
-        query = f"?projectIdentifier={server.project}&orgIdentifier={server.org}"
-        body = {"scope": {"teamId": "456"}, "dateRange": {"start": "2024-01-01", "end": "2024-01-31"}}
-        url = f"{server.base_url}/{path}"
-        export_id = requests.post(url + query, json=body, headers=headers, timeout=10).json()["exportId"]
-        assert requests.get(f"{url}/{export_id}{query}", headers=headers, timeout=10).json()["status"] == "COMPLETED"
-        content = requests.get(f"{url}/{export_id}/download{query}", headers=headers, timeout=10).content
-        assert content == server.exports[0].csv
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
