@@ -8,9 +8,10 @@ import logging
 import os
 import shutil
 import socketserver
+import ssl
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,9 +87,9 @@ def worker_clock(sei_server: Any, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class RawServer:
-    """A TCP server on loopback that records requests and sends ``answer(request)`` for each."""
+    """A TCP server on loopback that records requests and sends ``answer(request)`` for each, or the pieces of it."""
 
-    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+    def __init__(self, answer: Callable[[bytes], bytes | Iterable[bytes]], certificate: Path | None = None) -> None:
         self.received: list[bytes] = []
         outer = self
 
@@ -96,12 +97,23 @@ class RawServer:
             def handle(self) -> None:
                 request = _read_request(self.request)
                 outer.received.append(request)
-                self.request.sendall(answer(request))
+                answered = answer(request)
+                for piece in [answered] if isinstance(answered, bytes) else answered:
+                    self.request.sendall(piece)
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        class Server(socketserver.ThreadingTCPServer):
+            def handle_error(self, *_: Any) -> None:
+                """Say nothing: clients give up, or do not trust the certificate."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
-        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port = int(self._server.server_address[1])
+        self.origin = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         """Stop listening."""
@@ -125,11 +137,11 @@ def _read_request(connection: Any) -> bytes:
 
 @pytest.fixture
 def raw_server() -> Iterator[Callable[..., RawServer]]:
-    """Start servers that send given bytes, or the result of a function of the request."""
+    """Start servers that send given bytes, or the result of a function of the request; with a certificate, over TLS."""
     servers: list[RawServer] = []
 
-    def start(answer: bytes | Callable[[bytes], bytes] = b"") -> RawServer:
-        servers.append(RawServer(answer if callable(answer) else lambda _: answer))
+    def start(answer: bytes | Callable[[bytes], Any] = b"", certificate: Path | None = None) -> RawServer:
+        servers.append(RawServer(answer if callable(answer) else lambda _: answer, certificate))
         return servers[-1]
 
     yield start

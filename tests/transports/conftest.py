@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import http.server
 import ipaddress
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,51 +96,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class TlsServer:
-    """An https server that answers every request with an empty list, and keeps the headers it was sent."""
-
-    def __init__(self, certificate: Path) -> None:
-        self.headers: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.headers.append({name.lower(): value for name, value in self.headers.items()})
-                body = b'{"exports": []}'
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        class Server(http.server.ThreadingHTTPServer):
-            def handle_error(self, *_: Any) -> None:
-                """Say nothing: clients that do not trust the certificate hang up."""
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_port
-        self.base_url = f"https://127.0.0.1:{self.port}/sei"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
-def tls_server(certificate: Path) -> Iterator[TlsServer]:
-    """Run an https server."""
-    server = TlsServer(certificate)
-    yield server
-    server.close()
+def tls_server(raw_server: Callable[..., Any], certificate: Path) -> Any:
+    """An https server that answers every request with an empty list."""
+    body = b'{"exports": []}'
+    return raw_server(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body), certificate
+    )
 
 
 class Proxy:
@@ -191,7 +151,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 @pytest.fixture
-def proxy(tls_server: TlsServer) -> Iterator[Proxy]:
+def proxy(tls_server: Any) -> Iterator[Proxy]:
     """Run a proxy that leads to ``tls_server``, whatever host it is asked for."""
     running = Proxy(tls_server.port)
     yield running

@@ -61,23 +61,6 @@ def test_a_location_is_relative_to_the_request(location: str, target: str) -> No
     assert redirect_target(SETTINGS, CALL, URL, location) == target
 
 
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("http://127.0.0.1:9", True),
-        ("http://localhost/", True),
-        ("http://[::1]:9", True),
-        ("https://127.0.0.2", True),
-        ("https://sei.example", False),
-        ("https://10.0.0.1", False),
-        ("https://127.0.0.1.example", False),
-    ],
-)
-def test_loopback_hosts_are_recognised(host: str, *, loopback: bool) -> None:
-    """By the host, not by the scheme."""
-    assert SEISettings.from_fields(host=host, password="k").base_url.is_loopback is loopback
-
-
 def _chained(*errors: Exception) -> Exception:
     for outer, inner in pairwise(errors):
         outer.__cause__ = inner

@@ -112,23 +112,12 @@ class TestRequests:
 class TestRetries:
     """Which errors are retried, and after which pauses."""
 
-    @pytest.mark.parametrize(
-        ("status", "kind"),
-        [
-            (400, errors.SEIBadRequestError),
-            (401, errors.SEIAuthError),
-            (403, errors.SEIAuthError),
-            (404, errors.SEINotFoundError),
-            (422, errors.SEIBadRequestError),
-        ],
-    )
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
     @pytest.mark.parametrize("call", [CREATE, LIST], ids=["create", "list"])
-    def test_a_refusal_is_not_retried(
-        self, driver: Any, sei_server: Any, *, call: Call[Any], status: int, kind: type[errors.SEIError]
-    ) -> None:
+    def test_a_refusal_is_not_retried(self, driver: Any, sei_server: Any, *, call: Call[Any], status: int) -> None:
         """A 4xx says that this very request is wrong."""
         sei_server.faults.add("any", "answer", status=status, times=None, body={"message": "no such luck"})
-        with pytest.raises(kind) as caught:
+        with pytest.raises(errors.SEIResponseError) as caught:
             driver.run(call)
         assert (len(sei_server.requests), driver.pauses) == (1, [])
         assert (caught.value.status_code, caught.value.vendor_message) == (status, "no such luck")
@@ -143,19 +132,11 @@ class TestRetries:
         assert 0.5 <= first < 1.5
         assert 1.0 <= second < 3.0
 
-    @pytest.mark.parametrize(("status", "kind"), [(429, errors.SEIRateLimitError), (503, errors.SEIServerError)])
-    def test_retries_are_bounded(
-        self,
-        driver: Any,
-        sei_server: Any,
-        caplog: pytest.LogCaptureFixture,
-        *,
-        status: int,
-        kind: type[errors.SEIError],
-    ) -> None:
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_retries_are_bounded(self, driver: Any, sei_server: Any, caplog: Any, status: int) -> None:
         """Each is logged; the last try's error is raised, not one of the retry library's."""
         sei_server.faults.add("list", "answer", status=status, times=None, retry_after=7)
-        with pytest.raises(kind):
+        with pytest.raises(errors.SEIResponseError, match=str(status)):
             driver.run(LIST, backoff=Backoff(attempts=3))
         assert len(sei_server.requests) == 3
         assert caplog.text.count(f"the server answered {status}") == 2
@@ -182,23 +163,14 @@ class TestRetries:
         assert export.reused is (requested == 2)
 
     @pytest.mark.parametrize(
-        ("retry_after", "least", "most"),
-        [
-            (7, 7, 7),
-            (formatdate(time.time() + 86_400, usegmt=True), 300, 300),
-            (86_400, 300, 300),
-        ],
-        ids=["seconds", "a date", "a day"],
+        "asked", [7, formatdate(time.time() + 86_400, usegmt=True), 86_400], ids=["7", "date", "day"]
     )
-    def test_retry_after_is_respected_up_to_a_cap(
-        self, driver: Any, sei_server: Any, *, retry_after: object, least: float, most: float
-    ) -> None:
+    def test_retry_after_is_respected_up_to_a_cap(self, driver: Any, sei_server: Any, asked: object) -> None:
         """Seconds or a date; no server can make a task sleep for a day, nor five minutes before each try."""
-        sei_server.faults.add("list", "answer", status=503, retry_after=retry_after)
+        sei_server.faults.add("list", "answer", status=503, retry_after=asked)
         driver.run(LIST)
-        [pause] = driver.pauses
-        assert least <= pause <= most
-        sei_server.faults.add("list", "answer", status=503, retry_after=retry_after, times=None)
+        assert driver.pauses == [7 if asked == 7 else 300]
+        sei_server.faults.add("list", "answer", status=503, retry_after=asked, times=None)
         with pytest.raises(errors.SEIServerError):
             driver.run(LIST)
         assert sum(driver.pauses[1:]) <= 300
@@ -221,19 +193,15 @@ class TestConnectionErrors:
         with pytest.raises(errors.SEIConnectionError):
             driver.run(LIST, backoff=ONE_TRY, connect_timeout=0.1)
 
-    @pytest.mark.parametrize("after_bytes", [0, 4])
-    def test_a_silent_server_is_given_up(self, driver: Any, sei_server: Any, after_bytes: int) -> None:
-        """``read_timeout`` bounds each silence, before the first byte and after it."""
-        sei_server.faults.add("list", "stall", after_bytes=after_bytes, seconds=5.0)
-        with pytest.raises(errors.SEIConnectionError):
-            driver.run(LIST, backoff=ONE_TRY, read_timeout=0.1)
-
-    @pytest.mark.parametrize(("default", "extra"), [(0.1, {}), (30.0, {"read_timeout": 0.1})])
-    def test_a_call_has_a_default_of_its_own(
-        self, driver: Any, sei_server: Any, *, default: float, extra: dict[str, float]
+    @pytest.mark.parametrize(
+        ("after_bytes", "default", "extra"),
+        [*((after, None, {"read_timeout": 0.1}) for after in (0, 4)), (0, 0.1, {}), (0, 30.0, {"read_timeout": 0.1})],
+    )
+    def test_a_silent_server_is_given_up(
+        self, driver: Any, sei_server: Any, *, after_bytes: int, default: float | None, extra: dict[str, float]
     ) -> None:
-        """For a connection without ``read_timeout``."""
-        sei_server.faults.add("list", "stall", seconds=5.0)
+        """``read_timeout`` bounds each silence, before the first byte and after it; else a call has its own default."""
+        sei_server.faults.add("list", "stall", after_bytes=after_bytes, seconds=5.0)
         request = HttpRequest(method="GET", path=PRODUCTIVITY.collection_path, read_timeout=default)
         with pytest.raises(errors.SEIConnectionError):
             driver.run(Call(request, LIST.parse, "list exports"), backoff=ONE_TRY, **extra)
@@ -257,18 +225,7 @@ class TestUnexpectedResponses:
     """Successful by status, but not from this API."""
 
     @pytest.mark.parametrize(
-        "body",
-        [
-            b"",
-            b"OK",
-            b"<!DOCTYPE html><title>Sign in</title>" + b"<b>now</b>\n" * 1000,
-            b"[1, 2",
-            b'"text"',
-            b"null",
-            b"\xff\xfe\x00",
-            b"[" * 9999,
-        ],
-        ids=["empty", "text", "html", "half", "string", "null", "binary", "deep"],
+        "body", [b"", b"OK", b"<!DOCTYPE html>" + b"<b>now</b>\n" * 1000, b"[1", b"null", b"\xff\xfe\0"]
     )
     def test_a_success_without_the_documented_json_is_an_error(self, driver: Any, raw_server: Any, body: bytes) -> None:
         """It is not retried: a login page stays a login page."""
@@ -341,19 +298,16 @@ class TestRedirects:
             driver.run(status_call(PRODUCTIVITY, "exp_1"), host=server.origin)
         assert len(server.received) == 1
 
-    def test_a_redirected_create_is_not_followed(self, driver: Any, sei_server: Any) -> None:
-        """HTTP libraries differ in whether they send the body again."""
+    def test_circles_end(self, driver: Any, sei_server: Any) -> None:
+        """After five requests. A create is not followed: HTTP libraries differ in whether they send the body again."""
         sei_server.faults.add("create", "redirect", status=307)
         with pytest.raises(errors.SEIUnexpectedResponseError, match="redirects a POST"):
             driver.run(CREATE)
         assert sei_server.exports == []
-
-    def test_circles_end(self, driver: Any, sei_server: Any) -> None:
-        """After five requests."""
         sei_server.faults.add("list", "redirect", times=None)
         with pytest.raises(errors.SEIUnexpectedResponseError, match="redirects in circles"):
             driver.run(LIST)
-        assert len(sei_server.requests) == 5
+        assert len(sei_server.requests) == 1 + 5
 
 
 @pytest.mark.parametrize(

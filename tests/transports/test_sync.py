@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,35 +27,16 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 TRAILERS = b"X-Trailer: 1\r\n"
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., int]]:
-    """Answer one call with a beginning, and then with the same bytes again and again for up to five seconds."""
-    threads: list[threading.Thread] = []
+def without_end(beginning: bytes, repeated: bytes) -> Callable[[bytes], Iterator[bytes]]:
+    """Return an answer with a beginning, and then the same bytes again and again for up to five seconds."""
 
-    def answer(listener: socket.socket, certificate: Path | None, beginning: bytes, repeated: bytes) -> None:
-        with listener, contextlib.suppress(OSError), listener.accept()[0] as accepted:
-            connection: socket.socket = accepted
-            if certificate:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(certificate)
-                connection = context.wrap_socket(accepted, server_side=True)
-            with connection:
-                connection.recv(65536)
-                connection.sendall(beginning)
-                for _ in range(500):
-                    time.sleep(0.01)
-                    connection.sendall(repeated)
+    def answer(_: bytes) -> Iterator[bytes]:
+        yield beginning
+        for _ in range(500):
+            time.sleep(0.01)
+            yield repeated
 
-    def start(beginning: bytes, repeated: bytes, certificate: Path | None = None) -> int:
-        listener = socket.create_server(("127.0.0.1", 0))
-        threads.append(threading.Thread(target=answer, args=(listener, certificate, beginning, repeated), daemon=True))
-        threads[-1].start()
-        port: int = listener.getsockname()[1]
-        return port
-
-    yield start
-    for thread in threads:
-        thread.join()
+    return answer
 
 
 @pytest.fixture
@@ -85,30 +63,27 @@ def transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Request
     ],
 )
 def test_an_endless_response_is_given_up(
-    transport: Callable[..., RequestsTransport], serve: Callable[..., int], beginning: bytes, repeated: bytes
+    transport: Callable[..., RequestsTransport], raw_server: Any, beginning: bytes, repeated: bytes
 ) -> None:
     """No silence in it is long enough for a socket timeout."""
     with pytest.raises(errors.SEIConnectionError, match="the response takes too long"):
-        transport(f"http://127.0.0.1:{serve(beginning, repeated)}").run(LIST)
+        transport(raw_server(without_end(beginning, repeated)).origin).run(LIST)
 
 
 def test_an_endless_response_by_a_proxy_is_given_up(
-    transport: Callable[..., RequestsTransport],
-    serve: Callable[..., int],
-    certificate: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    transport: Callable[..., RequestsTransport], raw_server: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over TLS, too."""
-    proxy = Proxy(serve(b"", INTERIM, certificate))
+    proxy = Proxy(raw_server(without_end(b"", INTERIM), certificate).port)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     with contextlib.closing(proxy), pytest.raises(errors.SEIConnectionError, match="the response takes too long"):
         transport("https://sei.example/sei", ca_bundle=str(certificate)).run(LIST)
 
 
-def test_an_endless_file_is_given_up(transport: Callable[..., RequestsTransport], serve: Callable[..., int]) -> None:
+def test_an_endless_file_is_given_up(transport: Callable[..., RequestsTransport], raw_server: Any) -> None:
     """Whoever writes it cannot check the time before the next piece."""
-    port = serve(CHUNKED + b"2\r\na,\r\n0\r\n", TRAILERS)
-    with transport(f"http://127.0.0.1:{port}").stream(FILE, "get it") as body:
+    server = raw_server(without_end(CHUNKED + b"2\r\na,\r\n0\r\n", TRAILERS))
+    with transport(server.origin).stream(FILE, "get it") as body:
         chunks = body.chunks()
         assert next(chunks) == b"a,"
         with pytest.raises(errors.SEIConnectionError, match="the response takes too long"):
