@@ -106,16 +106,13 @@ class TestBody:
         }
         assert encode_json(body) == encode_json({key: value for key, value in expected.items() if value})
 
-    @pytest.mark.parametrize("family", ["efficiency", "sprint", "ba"])
-    @pytest.mark.parametrize("blank", [None, "", " "])
-    def test_a_required_granularity_has_a_default(self, family: str, blank: str | None) -> None:
-        """Blank means not given, as a template may render it."""
-        assert request(family, granularity=blank).body()["options"] == {"granularity": "MONTHLY"}
-
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_a_blank_option_of_another_family_is_not_refused(self, family: str) -> None:
-        """One DAG may be for all families."""
-        assert "" not in request(family, level="", computation_mode=" ").options.values()
+    @pytest.mark.parametrize("blank", [None, "", " "])
+    def test_a_blank_option_is_not_given(self, family: str, blank: str | None) -> None:
+        """As a template may render it; not refused for another family either. A required granularity has a default."""
+        default = {"granularity": "MONTHLY"} if family in {"efficiency", "sprint", "ba"} else {}
+        blanks = request(family, granularity=blank, level=blank, computation_mode=blank)
+        assert blanks.body().get("options", {}) == default
 
     @pytest.mark.parametrize(
         ("family", "key"),
@@ -170,8 +167,9 @@ class TestScope:
         ],
     )
     def test_other_keys_are_sent_as_written(self, scope: dict[str, Any]) -> None:
-        """The vendor's OpenAPI document has further ways to select people."""
+        """The vendor's OpenAPI document has further ways to select people. The same team may be given twice."""
         assert request(team_id=None, scope=scope).body()["scope"] == scope
+        assert request(scope={"teamId": 456}).body()["scope"] == {"teamId": "456"}
 
     @pytest.mark.parametrize(
         "changes",
@@ -204,34 +202,27 @@ class TestScope:
                 request(**{"manager_email_id": "m@x.example"} | wrong)
             assert "x.example" not in str(caught.value)
 
-    def test_the_same_team_may_be_given_twice(self) -> None:
-        """As a number in a rendered scope."""
-        assert request(scope={"teamId": 456}).body()["scope"] == {"teamId": "456"}
-
 
 class TestRefused:
     """Certain mistakes, which are refused before anything is sent."""
 
     @pytest.mark.parametrize(("changes", "field", "words"), REFUSED)
-    def test_when_the_task_runs(self, changes: dict[str, Any], field: str, words: str) -> None:
-        """In one line, by the argument's name."""
-        with pytest.raises(SEIArgumentError) as caught:
-            request(**changes)
-        assert caught.value.field == field
-        assert words in str(caught.value)
-        assert field.split("_", maxsplit=1)[0] in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize(("changes", "field", "words"), REFUSED)
-    def test_when_the_dag_is_parsed(self, changes: dict[str, Any], field: str, words: str) -> None:
-        """Also if an unrelated argument is a template."""
+    def test_by_name_before_anything_is_sent(self, changes: dict[str, Any], field: str, words: str) -> None:
+        """When the task runs, and when the DAG is parsed, also if an unrelated argument is a template."""
         template = object()
         complete = dict.fromkeys(REQUEST_FIELDS) | arguments(**changes)
         unrelated = "issue_statuses" if field in ("team_id", "org_tree_name", "scope", "extra_body") else "scope"
-        for templates in ({}, {unrelated: template}):
+        for check in (
+            lambda: request(**changes),
+            lambda: check_request(complete, lambda _: True),
+            lambda: check_request(complete | {unrelated: template}, lambda value: value is not template),
+        ):
             with pytest.raises(SEIArgumentError) as caught:
-                check_request(complete | templates, lambda value: value is not template)
-            assert (caught.value.field, words in str(caught.value)) == (field, True)
+                check()
+            assert caught.value.field == field
+            assert words in str(caught.value)
+            assert field.split("_", maxsplit=1)[0] in str(caught.value)
+            assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("name", REQUEST_FIELDS)
     def test_templates_are_not_refused(self, name: str) -> None:
@@ -250,10 +241,6 @@ class TestRefused:
 class TestWarnings:
     """What may be a mistake, and is sent."""
 
-    def test_a_documented_request_has_none(self) -> None:
-        """In any case."""
-        assert request(metric_groups=["activity", "codingdays"], metrics=["PR_Merged"]).warnings == ()
-
     def test_undocumented_metrics_and_groups_are_sent_as_written(self) -> None:
         """The vendor may have added them."""
         odd = request(metric_groups=["activty"], metrics=["NEW_METRIC"])
@@ -262,15 +249,12 @@ class TestWarnings:
         assert "did you mean 'activity'" in groups
         assert "'NEW_METRIC', which is not documented" in metrics
 
-    def test_groups_beside_metrics_have_one_where_the_page_says_either(self) -> None:
-        """Efficiency; the customer's document merges both for productivity."""
+    def test_what_the_pages_exclude_has_one(self) -> None:
+        """Groups beside metrics for efficiency, and a period of one day; a documented request has none, in any case."""
         both = {"metric_groups": ["lttc"], "metrics": ["LTTC"]}
         assert "the vendor documents one or the other for efficiency" in request("efficiency", **both).warnings[0]
-        assert request(metric_groups=["activity"], metrics=["PR_MERGED"]).warnings == ()
-
-    def test_a_one_day_period_has_one(self) -> None:
-        """By the vendor's wording, the start must be before the end."""
         assert "the same day, 2024-01-01" in request(date_end="2024-01-01").warnings[0]
+        assert request(metric_groups=["activity", "codingdays"], metrics=["PR_Merged"]).warnings == ()
 
 
 class TestFingerprint:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import product
 from typing import Any
 
 import pytest
@@ -26,7 +28,6 @@ from airflow_provider_sei.protocol.exports import (
 )
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
 from airflow_provider_sei.protocol.http import HttpResponse
-from airflow_provider_sei.protocol.settings import ALIASES, BaseUrl
 from tests.protocol.strategies import ANYTHING, families, json_values, outcome, responses, texts
 
 PRODUCTIVITY, SPRINT = FAMILIES["productivity"], FAMILIES["sprint"]
@@ -82,24 +83,16 @@ class TestCreate:
             assert caught.value.vendor_message == "Team quota exceeded"
             assert caught.value.vendor_code
 
-    @ANYTHING
-    @given(families, responses())
-    def test_any_response_is_an_export_or_an_error(self, family: ExportFamily, any_response: HttpResponse) -> None:
-        """Of the requested family, with an id that is safe in a URL."""
-        export = outcome(errors.SEIResponseError, create_call(family, {}).parse, any_response)
-        if isinstance(export, Export):
-            assert parse_export_id(export.export_id) == export.export_id
-            assert export.family == family.name
-
 
 class TestStatus:
     """The status call."""
 
     def test_its_path_has_the_id(self) -> None:
-        """Quoted, because an id is one segment of the path."""
+        """Quoted, because an id is one segment of the path; so the response may omit it."""
         call = status_call(SPRINT, " exp_1 ")
         assert (call.request.method, call.request.path) == ("GET", "v2/insights/sprints/exports/exp_1")
         assert status_call(SPRINT, "é").request.path == "v2/insights/sprints/exports/%C3%A9"
+        assert call.parse(response({"status": "queued"})).export_id == "exp_1"
         with pytest.raises(errors.SEIArgumentError):
             status_call(PRODUCTIVITY, "../teams")
 
@@ -127,19 +120,16 @@ class TestStatus:
         assert words in str(caught.value)
         assert caught.value.export_id == "exp_1"
 
-    def test_a_response_may_omit_the_id(self) -> None:
-        """The request had it."""
-        assert status_call(PRODUCTIVITY, "exp_1").parse(response({"status": "queued"})).export_id == "exp_1"
-
     @ANYTHING
     @given(families, responses())
-    def test_any_response_is_about_this_export_or_an_error(
-        self, family: ExportFamily, any_response: HttpResponse
-    ) -> None:
-        """And has a status."""
+    def test_any_response_is_an_export_or_an_error(self, family: ExportFamily, any_response: HttpResponse) -> None:
+        """Of the requested family: about this export and with a status, or new with an id that is safe in a URL."""
         export = outcome(errors.SEIResponseError, status_call(family, "exp_7a8b9c0d").parse, any_response)
         assert export.export_id == "exp_7a8b9c0d"
         assert isinstance(export, errors.SEIResponseError) or export.status_word
+        created = outcome(errors.SEIResponseError, create_call(family, {}).parse, any_response)
+        if isinstance(created, Export):
+            assert (parse_export_id(created.export_id), created.family) == (created.export_id, family.name)
 
     @pytest.mark.parametrize("in_case", [str.lower, str.upper, str.capitalize])
     @pytest.mark.parametrize(
@@ -202,18 +192,25 @@ class TestReadExport:
         )
 
     @pytest.mark.parametrize(
-        ("record", "url"),
+        ("record", "name", "value"),
         [
-            ({"download": {"url": "/a"}, "downloadUrl": "/b"}, "/a"),
-            ({"download": {"url": ""}, "downloadUrl": "/b"}, "/b"),
-            ({"download": "/a", "downloadUrl": " /b "}, "/b"),
-            ({"download": None, "downloadUrl": {}}, None),
-            ({}, None),
+            ({"download": {"url": "/a"}, "downloadUrl": "/b"}, "download_url", "/a"),
+            ({"download": {"url": ""}, "downloadUrl": "/b"}, "download_url", "/b"),
+            ({"download": "/a", "downloadUrl": " /b "}, "download_url", "/b"),
+            ({"download": None, "downloadUrl": {}}, "download_url", None),
+            ({}, "download_url", None),
+            ({"download": {"sizeBytes": 0}}, "size_bytes", 0),
+            *(({"download": {"sizeBytes": odd}}, "size_bytes", None) for odd in (-1, True, "12", 1.5, None)),
+            ({"metadata": {"options": {"metricLevel": "team"}}}, "level", "team"),
+            ({"metadata": {"options": {"metricLevel": "", "aggregationLevel": "sprint"}}}, "level", "sprint"),
+            *(({"metadata": {"options": odd}}, "level", None) for odd in ({"metricLevel": ["team"]}, None)),
         ],
     )
-    def test_the_files_address_is_in_either_of_two_fields(self, record: dict[str, Any], url: str | None) -> None:
-        """Or in none."""
-        assert read(**record).download_url == url
+    def test_address_level_and_size_are_read_where_they_are_usable(
+        self, record: dict[str, Any], name: str, value: object
+    ) -> None:
+        """Address and level from either of two fields, or from none; a wrong size would fail a good file."""
+        assert getattr(read(**record), name) == value
 
     @pytest.mark.parametrize(
         ("error", "code", "message"),
@@ -234,24 +231,6 @@ class TestReadExport:
         """The prose shows a sentence, the OpenAPI document an object."""
         export = read(status="failed", error=error)
         assert (export.error_code, export.error_message) == (code, message)
-
-    @pytest.mark.parametrize(("size", "read_as"), [(0, 0), *((odd, None) for odd in (-1, True, "12", 1.5, None))])
-    def test_a_size_that_is_no_size_is_ignored(self, size: object, read_as: int | None) -> None:
-        """A wrong one would fail a good file."""
-        assert read(download={"sizeBytes": size}).size_bytes == read_as
-
-    @pytest.mark.parametrize(
-        ("options", "level"),
-        [
-            ({"metricLevel": "team"}, "team"),
-            ({"metricLevel": "", "aggregationLevel": "sprint"}, "sprint"),
-            ({"metricLevel": ["team"]}, None),
-            (None, None),
-        ],
-    )
-    def test_the_level_is_under_either_of_two_keys(self, options: object, level: str | None) -> None:
-        """Or under none."""
-        assert read(metadata={"options": options}).level == level
 
     def test_what_is_logged_is_one_short_printable_line(self) -> None:
         """A server cannot forge log lines, or fill the database."""
@@ -290,50 +269,42 @@ class TestMismatches:
         ("name", "value"), [("team_id", "7"), ("date_start", "2023-01-01"), ("date_end", "2024-12-30T23:59:59Z")]
     )
     def test_another_team_or_period_is_reported(self, name: str, value: str) -> None:
-        """The file would have a wrong name."""
-        export = Export(export_id="exp_1", family="ba", **{name: value})
+        """The file would have a wrong name. Not what is missing, or a time of the same day."""
+        same = {"team_id": "456", "org_tree_name": "East", "date_start": "2024-01-01T00:00:00Z"}
+        export = Export(export_id="exp_1", family="ba", **same | {name: value})
         [sentence] = export.mismatches(self.requested)
         for words in ("ba export exp_1", name, repr(value), repr(self.requested[name])):
             assert words in sentence
-
-    def test_what_is_missing_or_a_time_of_the_same_day_is_not(self) -> None:
-        """Not every response repeats the request."""
-        export = Export(
-            export_id="exp_1", family="ba", team_id="456", org_tree_name="East", date_start="2024-01-01T00:00:00Z"
-        )
-        assert export.mismatches(self.requested) == export.mismatches({}) == []
+        assert export.mismatches({}) == []
 
 
 class TestFailed:
     """An export that will not be completed any more."""
 
-    def test_a_failed_export_has_the_servers_reason(self) -> None:
+    @pytest.mark.parametrize(
+        ("word", "kind", "words"),
+        [
+            ("failed", errors.SEIExportFailedError, "^by hand: productivity export exp_1 failed .*create it again"),
+            ("cancelled", errors.SEIExportCancelledError, "cancelled at the server"),
+        ],
+    )
+    def test_each_end_has_its_error_with_the_servers_reason(
+        self, word: str, kind: type[errors.SEIError], words: str
+    ) -> None:
         """And advice."""
-        error = failed_export_error(read(status="failed", error={"code": "C", "message": "Invalid teamId"}))
-        assert type(error) is errors.SEIExportFailedError
-        assert (error.export_id, error.vendor_code, error.vendor_message) == ("exp_1", "C", "Invalid teamId")
-        for words in ("productivity export exp_1 failed", "Invalid teamId", "create it again"):
-            assert words in str(error)
-        assert "gave no reason" in str(failed_export_error(read(status="failed")))
-
-    def test_a_cancelled_export_is_an_error_of_its_own(self) -> None:
-        """With the server's words as data, if there are any."""
-        error = failed_export_error(read(status="cancelled", error={"code": "C", "message": "by hand"}))
-        assert type(error) is errors.SEIExportCancelledError
+        error = failed_export_error(read(status=word, error={"code": "C", "message": "by hand"}))
+        assert type(error) is kind
         assert (error.export_id, error.vendor_code, error.vendor_message) == ("exp_1", "C", "by hand")
-        assert "cancelled at the server" in str(error)
-
-    @pytest.mark.parametrize("policy", REUSED_FAILED)
-    @pytest.mark.parametrize("word", ["queued", "processing", "completed", "COMPLETED", "odd"])
-    def test_a_reused_export_that_has_not_failed_is_fine(self, policy: str, word: str) -> None:
-        """It is as good as a new one."""
-        check_reused(read(status=word), policy, now=CREATED_AT)
+        assert re.search(words, str(error))
+        assert "gave no reason" in str(failed_export_error(read(status="failed")))
 
     @pytest.mark.parametrize(
         ("word", "kind"), [("failed", errors.SEIExportFailedError), ("cancelled", errors.SEIExportCancelledError)]
     )
     def test_a_reused_failed_export_fails_permanently_by_default(self, word: str, kind: type[errors.SEIError]) -> None:
-        """A retry within half an hour would get the same one."""
+        """A retry within half an hour would get the same one. One that has not failed is as good as a new one."""
+        for fine, policy in product(("queued", "processing", "COMPLETED", "odd"), REUSED_FAILED):
+            check_reused(read(status=fine), policy, now=CREATED_AT)
         with pytest.raises(kind) as caught:
             check_reused(read(status=word, error="x"), "fail", now=CREATED_AT)
         assert caught.value.retryable is False
@@ -410,41 +381,24 @@ class TestDownload:
         ],
     )
     def test_the_address_in_the_status_is_tried_first(self, url: str) -> None:
-        """It need not resemble the conventional one, which is tried next."""
+        """It need not resemble the conventional one, which is tried next, or alone: one family's status has none."""
+        usual = "v2/insights/sprints/exports/exp_1/download"
         requests = download_requests(self.completed(download_url=url))
-        assert [request.path for request in requests] == [url, "v2/insights/sprints/exports/exp_1/download"]
+        assert [request.path for request in requests] == [url, usual]
         assert {(request.method, request.identifiers_required) for request in requests} == {("GET", True)}
         assert requests[0].accept.startswith("text/csv")
         assert download_requests(self.completed(), "json")[0].accept == "application/json, */*;q=0.5"
-
-    @pytest.mark.parametrize("url", [None, "/v2/insights/sprints/exports/exp_1/download"])
-    def test_the_conventional_address_is_tried_once(self, url: str | None) -> None:
-        """One family's documented status has no address."""
-        [request] = download_requests(self.completed(download_url=url))
-        assert request.path.lstrip("/") == "v2/insights/sprints/exports/exp_1/download"
-
-    @ANYTHING
-    @given(texts)
-    def test_any_address_is_on_the_connections_server_or_an_error(self, url: str) -> None:
-        """No text in a status leads elsewhere."""
-        base = BaseUrl(ALIASES["prod1"])
-        try:
-            requests = download_requests(self.completed(download_url=url))
-            called = [base.url(request.path, export_id="exp_1") for request in requests]
-        except errors.SEIUnexpectedResponseError:
-            return
-        assert all(each.startswith("https://app.harness.io/prod1/sei/api/") for each in called)
-
-    @pytest.mark.parametrize("end", ["", "T00:00:00Z", "T23:59:59Z"])
-    def test_the_period_is_read_from_days_and_from_times(self, end: str) -> None:
-        """As the server repeats the request."""
-        export = self.completed(date_start=f"2024-01-01{end}", date_end=f"2024-01-31{end}")
-        assert export_period(export) == ("2024-01-01", "2024-01-31")
+        for said in (None, f"/{usual}"):
+            [request] = download_requests(self.completed(download_url=said))
+            assert request.path.lstrip("/") == usual
 
     @pytest.mark.parametrize(
         ("start", "end"), [(None, None), ("2024-01-01", None), ("../x", "2024-01-31"), ("2024-02-01", "2024-01-31")]
     )
     def test_a_period_that_is_not_two_days_is_an_error(self, start: str | None, end: str | None) -> None:
-        """It would be part of a path."""
+        """It would be part of a path. It is read from days and from times, as the server repeats the request."""
+        for time in ("", "T00:00:00Z", "T23:59:59Z"):
+            export = self.completed(date_start=f"2024-01-01{time}", date_end=f"2024-01-31{time}")
+            assert export_period(export) == ("2024-01-01", "2024-01-31")
         with pytest.raises(errors.SEIUnexpectedResponseError, match=f"{start or 'nothing'} to {end or 'nothing'}"):
             export_period(self.completed(date_start=start, date_end=end))

@@ -12,12 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sei.exceptions import (
-    SEIArgumentError,
-    SEIBadRequestError,
-    SEIResponseError,
-    SEIUnexpectedResponseError,
-)
+from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.exports import ExportStatus
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
 from airflow_provider_sei.protocol.http import HttpResponse
@@ -60,35 +55,22 @@ class TestQuery:
 
     def test_every_documented_filter_is_sent(self) -> None:
         """Statuses in upper case, as the OpenAPI document requires; a day is its midnight in UTC."""
-        query = list_query(
-            status="completed",
-            scope="MINE",
-            team_id=456,
-            created_by="user_1",
-            date_from="2024-01-01",
-            date_to=date(2024, 2, 1),
-            limit=50,
-            page=3,
-            sort_by="completedat",
-            sort_order="ASC",
-        )
+        days = {"date_from": "2024-01-01", "date_to": date(2024, 2, 1)}
+        order = {"limit": 50, "page": 3, "sort_by": "completedat", "sort_order": "ASC"}
+        query = list_query(status="completed", scope="MINE", team_id=456, created_by="user_1", **days, **order)
         assert query == (
-            ("status", "COMPLETED"),
-            ("scope", "mine"),
-            ("teamId", "456"),
-            ("createdBy", "user_1"),
-            ("dateFrom", "2024-01-01T00:00:00Z"),
-            ("dateTo", "2024-02-01T00:00:00Z"),
-            ("limit", "50"),
-            ("page", "3"),
-            ("sortBy", "completedAt"),
-            ("sortOrder", "asc"),
+            *(("status", "COMPLETED"), ("scope", "mine"), ("teamId", "456"), ("createdBy", "user_1")),
+            *(("dateFrom", "2024-01-01T00:00:00Z"), ("dateTo", "2024-02-01T00:00:00Z")),
+            *(("limit", "50"), ("page", "3"), ("sortBy", "completedAt"), ("sortOrder", "asc")),
         )
 
     @pytest.mark.parametrize("name", ["status", "scope", "team_id", "created_by", "date_from", "sort_by", "sort_order"])
     @pytest.mark.parametrize("blank", [None, ""])
     def test_blank_filters_are_not_sent(self, name: str, blank: str | None) -> None:
-        """Page and limit always are, because the server may change its defaults."""
+        """Page and limit always are, because the server may change its defaults. Page and times can be changed."""
+        query = list_query(date_from="2024-01-01", date_to="2024-02-01", created_by="2024-01-01T")
+        assert dict(on_page(query, 7)) == dict(query) | {"page": "7"}
+        assert dict(with_plain_dates(query)) == dict(query) | {"dateFrom": "2024-01-01", "dateTo": "2024-02-01"}
         assert list_query(**{name: blank}) == (("limit", "50"), ("page", "0"))
 
     @pytest.mark.parametrize(
@@ -123,7 +105,7 @@ class TestQuery:
     )
     def test_an_undocumented_filter_is_refused(self, filters: dict[str, Any], words: str) -> None:
         """A server that ignores it would list everything."""
-        with pytest.raises(SEIArgumentError, match=words) as caught:
+        with pytest.raises(errors.SEIArgumentError, match=words) as caught:
             list_query(**filters)
         assert caught.value.field in filters
 
@@ -136,27 +118,16 @@ class TestQuery:
     )
     def test_any_filters_are_a_query_or_refused(self, filters: dict[str, Any]) -> None:
         """Whatever a template renders to."""
-        query = outcome(SEIArgumentError, list_query, **filters)
-        if isinstance(query, SEIArgumentError):
+        query = outcome(errors.SEIArgumentError, list_query, **filters)
+        if isinstance(query, errors.SEIArgumentError):
             assert query.field in filters
             return
         assert all(isinstance(value, str) and value for _, value in query)
         assert 1 <= int(dict(query)["limit"]) <= MAX_LIMIT
 
-    def test_only_the_page_and_the_times_can_be_changed(self) -> None:
-        """Times to days, for a server that follows the prose."""
-        query = list_query(date_from="2024-01-01", date_to="2024-02-01", created_by="2024-01-01T")
-        assert dict(on_page(query, 7)) == dict(query) | {"page": "7"}
-        assert dict(with_plain_dates(query)) == dict(query) | {"dateFrom": "2024-01-01", "dateTo": "2024-02-01"}
-
 
 class TestPage:
     """One page."""
-
-    def test_it_is_requested_from_the_familys_path(self) -> None:
-        """With the query as it is."""
-        request = list_call(SPRINT, list_query()).request
-        assert (request.method, request.path, request.query) == ("GET", SPRINT.collection_path, list_query())
 
     @pytest.mark.parametrize(
         ("value", "more"),
@@ -192,16 +163,14 @@ class TestPage:
         ],
     )
     def test_a_response_without_one_list_of_exports_is_an_error(self, value: Any) -> None:
-        """Not an empty list: that would say that there are no exports."""
-        with pytest.raises(SEIUnexpectedResponseError, match="could not list sprint exports"):
+        """Not an empty list, which may come too: that would say that there are no exports."""
+        assert [read(empty).items for empty in ({"exports": []}, [], {"data": []})] == [(), (), ()]
+        with pytest.raises(errors.SEIBadRequestError, match="could not list sprint exports"):
+            list_call(SPRINT, ()).parse(HttpResponse(400))
+        with pytest.raises(errors.SEIUnexpectedResponseError, match="could not list sprint exports"):
             read(value)
-        with pytest.raises(SEIUnexpectedResponseError, match=r'no list of exports \("Team not found"\): '):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r'no list of exports \("Team not found"\): '):
             read({"message": "Team not found", "owners": ["Jane"]})
-
-    @pytest.mark.parametrize("value", [{"exports": []}, [], {"data": []}])
-    def test_a_list_may_be_empty(self, value: Any) -> None:
-        """There may be no exports."""
-        assert read(value).items == ()
 
     def test_a_record_is_read_like_a_status(self) -> None:
         """But is marked, because it has neither the file's name nor its size."""
@@ -209,16 +178,13 @@ class TestPage:
         assert (export.status, export.download_url, export.error_message) == (ExportStatus.FAILED, "/d", "x")
         assert (export.family, export.summary) == ("sprint", True)
 
-    def test_a_refused_call_is_an_error(self) -> None:
-        """Which says what was attempted."""
-        with pytest.raises(SEIBadRequestError, match="could not list sprint exports"):
-            list_call(SPRINT, ()).parse(HttpResponse(400))
-
     @ANYTHING
     @given(families, responses())
     def test_any_response_is_a_page_or_an_error(self, family: ExportFamily, response: HttpResponse) -> None:
-        """Each export has an id."""
-        page = outcome(SEIResponseError, list_call(family, ()).parse, response)
+        """Requested from the family's path with the query as it is; each export has an id."""
+        request = list_call(family, list_query()).request
+        assert (request.method, request.path, request.query) == ("GET", family.collection_path, list_query())
+        page = outcome(errors.SEIResponseError, list_call(family, ()).parse, response)
         if isinstance(page, Page):
             assert all(export.export_id for export in page.items)
 
@@ -227,46 +193,36 @@ class TestPager:
     """Page after page, to the end."""
 
     @pytest.mark.parametrize(
-        ("pages", "numbers", "requested"),
+        ("pages", "more", "found", "requested"),
         [
-            pytest.param([(1, 2), (3,), (4, 5), ()], [1, 2, 3, 4, 5], 4, id="only an empty page is the last"),
-            pytest.param([(3, 2), (2, 1), ()], [3, 2, 1], 3, id="a new export moves an old one to the next page"),
-            pytest.param([(1, 2), (1, 2)], [1, 2], 2, id="a server that ignores the page number"),
+            pytest.param([(1, 2), (3,), (4, 5), ()], None, 5, 4, id="only an empty page is the last"),
+            pytest.param([(3, 2), (2, 1), ()], None, 3, 3, id="a new export moves an old one to the next page"),
+            pytest.param([(1, 2), (1, 2)], None, 2, 2, id="a server that ignores the page number"),
+            pytest.param([(1, 2)], [False], 2, 1, id="no more"),
+            pytest.param([(1,), (2,), (3,)], [True, True, False], 3, 3, id="short pages with more to come"),
+            pytest.param([(1, 2), ()], [True, True], 2, 2, id="an empty page"),
         ],
     )
-    def test_each_export_is_found_once(self, pages: list[tuple[int, ...]], numbers: list[int], requested: int) -> None:
-        """Without requesting more pages than necessary, if the server does not say whether more follow."""
-        found, count_ = read_all(lambda page: records(*pages[page]))
-        assert found == [f"exp_{number}" for number in numbers]
-        assert count_ == requested
-
-    @pytest.mark.parametrize(
-        ("server", "requested"),
-        [
-            pytest.param(lambda _: (records(1, 2), False), 1, id="no more"),
-            pytest.param(lambda page: (records(page), page < 4), 5, id="short pages with more to come"),
-            pytest.param(lambda page: (records(1, 2) if page == 0 else [], True), 2, id="an empty page"),
-        ],
-    )
-    def test_the_servers_word_counts_while_new_exports_come(
-        self, server: Callable[[int], tuple[Any, bool]], requested: int
+    def test_each_export_is_found_once(
+        self, pages: list[tuple[int, ...]], more: list[bool] | None, found: int, requested: int
     ) -> None:
-        """Whether or not pages are full."""
+        """Without requesting more pages than necessary; the server's word counts, whether or not pages are full."""
 
         def answer(page: int) -> Any:
-            found, more = server(page)
-            return {"exports": found, "pagination": {"hasMore": more}}
+            listed = records(*pages[page])
+            return {"exports": listed, "pagination": {"hasMore": more[page]}} if more else listed
 
-        assert read_all(answer)[1] == requested
+        ids, count_ = read_all(answer)
+        assert (sorted(ids), count_) == ([f"exp_{number}" for number in range(1, found + 1)], requested)
 
     def test_a_list_that_never_ends_is_an_error(self) -> None:
         """Ever new exports, or always the same: by an error, because nobody knows what is missing."""
         pager, numbers = export_pager("list them"), count()
         for _ in range(9_999):
             pager.take(Page(read(records(next(numbers))).items, more=True))
-        with pytest.raises(SEIUnexpectedResponseError, match="goes on after 10000 pages"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match="goes on after 10000 pages"):
             pager.take(Page(read(records(next(numbers))).items, more=True))
-        with pytest.raises(SEIUnexpectedResponseError, match=r"repeats a page: could not list them to the end"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r"repeats a page: could not list them to the end"):
             read_all(lambda _: {"exports": records(1, 2), "pagination": {"total": 3}})
 
     @ANYTHING
@@ -279,7 +235,7 @@ class TestPager:
         found: list[int] = []
         for index in range(12):
             items, more = answers[index % len(answers)]
-            taken = outcome(SEIUnexpectedResponseError, pager.take, Page(tuple(items), more))
+            taken = outcome(errors.SEIUnexpectedResponseError, pager.take, Page(tuple(items), more))
             found += taken if isinstance(taken, list) else []
             if pager.done:
                 break

@@ -15,6 +15,8 @@ from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
 
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
 CONTRIBUTOR = {"report_type": "contributor"}
+ALL: dict[str, Any] = {"metrics": []}
+RATED = {"includeRatings": True}
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"report_type": "teams"}, "report_type", "did you mean 'team'"),
     ({"report_type": None}, "report_type", "is not one of team, contributor"),
@@ -50,41 +52,35 @@ class TestTeamReport:
     """A row per team."""
 
     @pytest.mark.parametrize(
-        ("collection_id", "sent"),
-        [(" 0123 ", ("0123", 123)), (123, ("123", 123)), ("1" * 18, ("1" * 18, int("1" * 18)))],
-    )
-    def test_both_identifiers_are_set_from_one(self, collection_id: object, sent: tuple[str, int]) -> None:
-        """The vendor: collectionId (text) and teamRefId (a 64-bit number) are the same."""
-        made = body(collection_id=collection_id)
-        assert (made["collectionId"], made["teamRefId"]) == sent
-
-    @pytest.mark.parametrize(
         ("fields", "collection_id", "sent"),
         [
+            (None, " 0123 ", {"collectionId": "0123", "teamRefId": 123}),
+            (None, 123, {"collectionId": "123", "teamRefId": 123}),
+            ([], "1" * 18, {"collectionId": "1" * 18, "teamRefId": int("1" * 18)}),
             (["collectionId"], "c-1", {"collectionId": "c-1"}),
             ("teamrefid", "123", {"teamRefId": 123}),
             (["teamRefId", "collectionId"], "123", {"collectionId": "123", "teamRefId": 123}),
-            ([], "123", {"collectionId": "123", "teamRefId": 123}),
         ],
     )
-    def test_either_identifier_can_be_omitted(self, fields: object, collection_id: str, sent: dict[str, Any]) -> None:
-        """The OpenAPI document lacks teamRefId, two of the prose's examples lack collectionId."""
+    def test_both_identifiers_are_set_from_one(
+        self, fields: object, collection_id: object, sent: dict[str, Any]
+    ) -> None:
+        """The vendor: collectionId (text) and teamRefId (a 64-bit number) are the same.
+
+        Either can be omitted: the OpenAPI document lacks teamRefId, two of the prose's examples lack collectionId.
+        """
         made = body(identifier_fields=fields, collection_id=collection_id)
         assert {key: made[key] for key in ("collectionId", "teamRefId") if key in made} == sent
 
     @pytest.mark.parametrize(
         ("parts", "sent"),
         [
-            ({}, {"productivity": {"metrics": []}, "efficiency": {"metrics": []}}),
-            ({"productivity_metrics": []}, {"productivity": {"metrics": []}}),
+            *((nothing, {"productivity": ALL, "efficiency": ALL}) for nothing in ({}, {"contributor_metrics": ""})),
+            ({"productivity_metrics": []}, {"productivity": ALL}),
             ({"efficiency_metrics": ["A"], "calculation_type": ""}, {"efficiency": {"metrics": ["A"]}}),
             (
                 {"efficiency_metrics": "A", "calculation_type": "p90"},
                 {"efficiency": {"metrics": ["A"], "calculationType": "P90"}},
-            ),
-            (
-                {"include_ratings": "", "contributor_metrics": ""},
-                {"productivity": {"metrics": []}, "efficiency": {"metrics": []}},
             ),
         ],
     )
@@ -112,36 +108,24 @@ class TestContributorReport:
             # The example of the ratings has DORA metrics, and the parent team's row.
             (
                 {**CONTRIBUTOR, "include_ratings": True, "efficiency_metrics": "MEAN_TIME_TO_RESTORE"},
-                {
-                    "includeRatings": True,
-                    "efficiency": {"metrics": ["MEAN_TIME_TO_RESTORE"]},
-                    "productivityContributors": {"metrics": []},
-                },
+                RATED | {"efficiency": {"metrics": ["MEAN_TIME_TO_RESTORE"]}, "productivityContributors": ALL},
                 [],
             ),
+            ({"include_ratings": True}, RATED | {"productivity": ALL, "efficiency": ALL}, []),
             (
                 {"include_ratings": "true", "efficiency_metrics": [], "calculation_type": "P90"},
-                {"includeRatings": True, "efficiency": {"metrics": [], "calculationType": "P90"}},
-                [],
-            ),
-            (
-                {"include_ratings": True},
-                {"includeRatings": True, "productivity": {"metrics": []}, "efficiency": {"metrics": []}},
+                RATED | {"efficiency": {**ALL, "calculationType": "P90"}},
                 [],
             ),
             (
                 {**CONTRIBUTOR, "productivity_metrics": [], "efficiency_metrics": []},
-                {part: {"metrics": []} for part in ("productivity", "efficiency", "productivityContributors")},
+                dict.fromkeys(("productivity", "efficiency", "productivityContributors"), ALL),
                 ["'productivity'", "'efficiency'"],
             ),
-            (
-                {"contributor_metrics": []},
-                {"productivityContributors": {"metrics": []}},
-                ["'productivityContributors'"],
-            ),
+            ({"contributor_metrics": []}, {"productivityContributors": ALL}, ["'productivityContributors'"]),
             (
                 {"granularity": " sprint", "productivity_metrics": []},
-                {"granularity": "sprint", "productivity": {"metrics": []}},
+                {"granularity": "sprint", "productivity": ALL},
                 ["'sprint'"],
             ),
         ],
@@ -159,12 +143,11 @@ class TestContributorReport:
             word in warning and "not documented" in warning for word, warning in zip(warned, made.warnings, strict=True)
         )
 
-    @pytest.mark.parametrize("blank", [None, ""])
-    def test_without_metrics_all_are_requested(self, blank: str | None) -> None:
+    def test_without_metrics_all_are_requested(self) -> None:
         """Ratings are left to the server's default."""
-        made = body("contributor", contributor_metrics=blank, include_ratings=blank, productivity_metrics=blank)
-        assert made["productivityContributors"] == {"metrics": []}
-        assert "includeRatings" not in made
+        blank = dict.fromkeys(("contributor_metrics", "include_ratings", "productivity_metrics"), "")
+        assert body("contributor", **blank)["productivityContributors"] == {"metrics": []}
+        assert "includeRatings" not in body("contributor", **blank)
         assert body("contributor", include_ratings=False)["includeRatings"] is False
 
 
@@ -198,7 +181,7 @@ class TestRequest:
     """The call."""
 
     def test_it_is_a_call_of_the_legacy_api(self) -> None:
-        """With its own key header, account parameter and read timeout."""
+        """With its own key header, account parameter and read timeout; extra fields are merged into the body."""
         made = ReportRequest.from_arguments(**arguments("contributor"))
         sent = made.http_request()
         assert (sent.method, sent.path, sent.query) == ("POST", "v2/insights/teams/reports", (("format", "csv"),))
@@ -206,17 +189,13 @@ class TestRequest:
         assert sent.read_timeout == 300.0
         assert sent.accept.startswith("text/csv")
         assert sent.body == made.body
+        extra = body(extra_body={"sprintInsights": {"metrics": []}, "productivity": {"x": 1}})
+        assert (extra["sprintInsights"], extra["productivity"]) == ({"metrics": []}, {"metrics": [], "x": 1})
         assert (made.report_type, made.collection_id, made.date_start, made.date_end) == (
             "contributor",
             "123",
             *PERIOD.values(),
         )
-
-    def test_extra_fields_are_merged_into_the_body(self) -> None:
-        """The OpenAPI document has fields that the prose lacks."""
-        made = body(extra_body={"sprintInsights": {"metrics": []}, "productivity": {"x": 1}})
-        assert made["sprintInsights"] == {"metrics": []}
-        assert made["productivity"] == {"metrics": [], "x": 1}
 
     def test_only_undocumented_metrics_are_warned_of(self) -> None:
         """Those of another part, too: the server may omit them; they are sent as written."""

@@ -9,12 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airflow_provider_sei.exceptions import (
-    SEIArgumentError,
-    SEINotFoundError,
-    SEIResponseError,
-    SEIUnexpectedResponseError,
-)
+from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.http import HttpResponse
 from airflow_provider_sei.protocol.listing import Page
 from airflow_provider_sei.protocol.teams import (
@@ -30,7 +25,7 @@ from airflow_provider_sei.protocol.teams import (
     teams_page_call,
     without_match,
 )
-from tests.protocol.strategies import ANYTHING, json_values, outcome, responses, texts
+from tests.protocol.strategies import ANYTHING, outcome, responses
 
 PAGE_SIZE = 50
 CALLS = [teams_page_call("Engineering", 0), org_trees_page_call("Engineering", 0), org_tree_teams_call("7")]
@@ -55,36 +50,31 @@ TREE = {
 class TestCalls:
     """What is requested."""
 
-    def test_leaf_teams_are_requested_by_page(self) -> None:
-        """With page and size, because the vendor's defaults differ between calls."""
-        request = teams_page_call("Engineering", 2).request
-        assert (request.method, request.path) == ("POST", "v2/teams/list")
-        assert request.query == (("page", "2"), ("pageSize", "50"))
-        assert request.body == {"leafTeamsOnly": True, "searchKey": "orgTreeName", "searchValue": "Engineering"}
+    def test_teams_and_trees_are_requested_by_page(self) -> None:
+        """With page and size, because the vendor's defaults differ between calls, as does the page's name."""
+        teams, trees = teams_page_call("Engineering", 2).request, org_trees_page_call("Engineering", 1).request
+        assert [(each.method, each.path) for each in (teams, trees)] == [
+            ("POST", "v2/teams/list"),
+            ("POST", "v2/org-trees/list"),
+        ]
+        assert teams.query == (("page", "2"), ("pageSize", "50"))
+        assert teams.body == {"leafTeamsOnly": True, "searchKey": "orgTreeName", "searchValue": "Engineering"}
         assert teams_page_call(None, 0).request.body == {"leafTeamsOnly": True}
-
-    def test_a_tree_is_searched_by_its_name(self) -> None:
-        """Its page parameter has another name."""
-        request = org_trees_page_call("Engineering", 1).request
-        assert (request.method, request.path) == ("POST", "v2/org-trees/list")
-        assert request.query == (("pageIndex", "1"), ("pageSize", "50"))
-        assert request.body == {"searchKey": "name", "searchValue": "Engineering"}
-
-    @pytest.mark.parametrize(("tree_id", "quoted"), [("7", "7"), ("a/b", "a%2Fb"), ("a\ud800", "a%3F")])
-    def test_a_trees_teams_are_requested_by_its_id(self, tree_id: str, quoted: str) -> None:
-        """The id is one segment of the path."""
-        request = org_tree_teams_call(tree_id).request
-        assert (request.method, request.path) == ("GET", f"v2/org-trees/{quoted}/teams")
+        assert trees.query == (("pageIndex", "1"), ("pageSize", "50"))
+        assert trees.body == {"searchKey": "name", "searchValue": "Engineering"}
+        for tree_id, quoted in (("7", "7"), ("a/b", "a%2Fb"), ("a\ud800", "a%3F")):
+            request = org_tree_teams_call(tree_id).request
+            assert (request.method, request.path) == ("GET", f"v2/org-trees/{quoted}/teams")
 
     @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.description)
     @pytest.mark.parametrize("value", [{}, {"items": {}}, {"a": 1}, "x", 5, None])
     def test_a_response_without_a_list_is_an_error(self, call: Any, value: Any) -> None:
         """Not an empty list: nothing would be exported, silently."""
-        with pytest.raises(SEIUnexpectedResponseError, match=f"no list.*: could not {call.description}"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=f"no list.*: could not {call.description}"):
             call.parse(response(value))
-        with pytest.raises(SEIUnexpectedResponseError, match=r'no list \("No such tree"\): '):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r'no list \("No such tree"\): '):
             call.parse(response({"message": "No such tree"}))
-        with pytest.raises(SEIResponseError, match=f"400.*: could not {call.description}"):
+        with pytest.raises(errors.SEIResponseError, match=f"400.*: could not {call.description}"):
             call.parse(HttpResponse(400))
 
 
@@ -134,13 +124,13 @@ class TestPages:
         pager = record_pager("list teams")
         for number in range(pages - 1):
             pager.take(Page(items or tuple({"refId": PAGE_SIZE * number + each} for each in range(PAGE_SIZE)), more))
-        with pytest.raises(SEIUnexpectedResponseError, match="could not list teams to the end"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match="could not list teams to the end"):
             pager.take(Page(items or tuple({"refId": -each} for each in range(1, PAGE_SIZE + 1)), more))
 
     @pytest.mark.parametrize("records", [[{"teamId": 1}], [{"refId": None}, {"refId": " "}]])
     def test_records_without_an_id_are_an_error(self, records: Any) -> None:
         """Ignoring all of them would mean that there is no team."""
-        with pytest.raises(SEIUnexpectedResponseError, match=r"no refId.*: could not list teams"):
+        with pytest.raises(errors.SEIUnexpectedResponseError, match=r"no refId.*: could not list teams"):
             teams_page_call(None, 0).parse(response({"items": records}))
 
     @ANYTHING
@@ -148,8 +138,8 @@ class TestPages:
     def test_any_response_is_distinct_teams_or_an_error(self, any_response: HttpResponse) -> None:
         """From each of the endpoints."""
         for call in CALLS:
-            found = outcome(SEIResponseError, call.parse, any_response)
-            if not isinstance(found, SEIResponseError):
+            found = outcome(errors.SEIResponseError, call.parse, any_response)
+            if not isinstance(found, errors.SEIResponseError):
                 records = found.items if isinstance(found, Page) else found
                 teams = leaf_teams(records, "E")
                 assert all(team.team_id and team.name for team in teams)
@@ -180,27 +170,22 @@ class TestLeafTeams:
         found = leaf_teams(org_tree_teams_call("1").parse(response(value)))
         assert found == [Team(team_id="4", name="Build"), Team(team_id="3", name="Apps")]
 
-    def test_teams_of_other_trees_are_omitted(self) -> None:
-        """The server may search by a part of the name."""
-        teams = [
-            {"refId": 1, "name": "A", "leaf": True, "orgTree": {"name": "Engineering"}},
-            {"refId": 2, "name": "B", "leaf": True, "orgTree": {"name": "Engineering East"}},
-            {"refId": 3, "name": "C", "leaf": True, "orgTree": None},
-        ]
-        assert leaf_teams(teams, "Engineering") == [
-            Team(team_id="1", name="A", org_tree_name="Engineering"),
-            Team(team_id="3", name="C", org_tree_name="Engineering"),
-        ]
-        assert len(leaf_teams(teams)) == 3
-
     def test_what_a_record_says_of_itself_counts(self) -> None:
-        """Whatever is below it. What is no record, or has no id, is ignored."""
+        """Whatever is below it, and of which tree: the server may search by a part of its name.
+
+        What is no record, or has no id, is ignored.
+        """
         records: Any = [
             {"refId": 1, "name": "A", "leaf": True, "children": [{"refId": 2, "name": "B", "leaf": False}]},
             *("x", None, {"name": "x"}, {"refId": True}, {"refId": " "}, {"refId": 0}),
         ]
         found = leaf_teams(org_tree_teams_call("1").parse(response(records)))
         assert found == [Team(team_id="1", name="A"), Team(team_id="0", name="0")]
+        trees: Any = [{"name": "Engineering"}, {"name": "Engineering East"}, None]
+        teams = [{"refId": number, "leaf": True, "orgTree": tree} for number, tree in enumerate(trees)]
+        assert [team.team_id for team in leaf_teams(teams, "Engineering")] == ["0", "2"]
+        assert {team.org_tree_name for team in leaf_teams(teams, "Engineering")} == {"Engineering"}
+        assert len(leaf_teams(teams)) == 3
 
     @pytest.mark.parametrize(
         ("name", "shown"),
@@ -248,36 +233,24 @@ class TestOrgTrees:
     )
     def test_an_unknown_tree_is_reported_with_some_that_exist(self, names: list[str], words: str) -> None:
         """In a message of bounded length."""
-        with pytest.raises(SEINotFoundError, match=words) as caught:
+        with pytest.raises(errors.SEINotFoundError, match=words) as caught:
             org_trees([{"id": 1, "name": name} for name in names], "Enginering")
         assert len(str(caught.value)) < 2500
 
-    @ANYTHING
-    @given(json_values, texts)
-    def test_any_id_is_one_segment_of_a_path(self, tree_id: Any, name: str) -> None:
-        """The server chooses it."""
-        found = outcome(SEINotFoundError, org_trees, [{"id": tree_id, "name": name}], name)
-        if isinstance(found, list):
-            first, second, _, last = org_tree_teams_call(str(found[0]["id"])).request.path.split("/")
-            assert (first, second, last) == ("v2", "org-trees", "teams")
 
-
-class TestHierarchy:
-    """Every team with its parent."""
-
-    def test_parents_are_those_that_a_team_names_or_is_nested_in(self) -> None:
-        """The vendor's example has no parentRefId; a cycle and any depth end."""
-        nested = {"refId": 100, "name": "E", "children": [{"refId": 101, "name": "a,b", "leaf": True}, {}, None]}
-        flat = [{"refId": 1, "parentRefId": 2, "name": "x"}, {"refId": 2, "parentRefId": 1, "name": "y"}]
-        table = hierarchy_csv([({"id": 7, "name": "T"}, [nested]), ({"id": "6", "name": "S"}, flat)])
-        header, *rows = csv.reader(table.decode().splitlines(), strict=True)
-        assert [row[:4] for row in rows] == [
-            *(["6", "S", "1", "x"], ["6", "S", "2", "y"]),
-            *(["7", "T", "100", "E"], ["7", "T", "101", "a,b"]),
-        ]
-        assert [row[4:] for row in rows[2:]] == [["", "E", "false", ""], ["100", "E/a,b", "true", ""]]
-        assert header[4:] == ["parent_team_id", "path", "leaf", "developers"]
-        assert {row[5].count("/") for row in rows[:2]} == {99}
+def test_parents_are_those_that_a_team_names_or_is_nested_in() -> None:
+    """The vendor's example has no parentRefId; a cycle and any depth end."""
+    nested = {"refId": 100, "name": "E", "children": [{"refId": 101, "name": "a,b", "leaf": True}, {}, None]}
+    flat = [{"refId": 1, "parentRefId": 2, "name": "x"}, {"refId": 2, "parentRefId": 1, "name": "y"}]
+    table = hierarchy_csv([({"id": 7, "name": "T"}, [nested]), ({"id": "6", "name": "S"}, flat)])
+    header, *rows = csv.reader(table.decode().splitlines(), strict=True)
+    assert [row[:4] for row in rows] == [
+        *(["6", "S", "1", "x"], ["6", "S", "2", "y"]),
+        *(["7", "T", "100", "E"], ["7", "T", "101", "a,b"]),
+    ]
+    assert [row[4:] for row in rows[2:]] == [["", "E", "false", ""], ["100", "E/a,b", "true", ""]]
+    assert header[4:] == ["parent_team_id", "path", "leaf", "developers"]
+    assert {row[5].count("/") for row in rows[:2]} == {99}
 
 
 SOME = [
@@ -315,18 +288,15 @@ class TestSelect:
     def test_patterns_match_whole_names_and_ids_in_any_case(
         self, include: list[str], exclude: list[str], ids: list[str]
     ) -> None:
-        """A name with brackets can be given as it is; the order stays."""
-        assert [team.team_id for team in select_teams(SOME, include, exclude)] == ids
-
-    def test_a_name_copied_from_sei_matches(self) -> None:
-        """With its invisible characters."""
+        """A name can be given as it is, with brackets and with SEI's invisible characters; the order stays."""
         [team] = leaf_teams([{"refId": 1, "name": "Café\xa0Ops"}])
         assert select_teams([team], include=["café\xa0ops"]) == [team]
+        assert [team.team_id for team in select_teams(SOME, include, exclude)] == ids
 
     @pytest.mark.parametrize("pattern", ["Serch Ops", "** Serch Ops ??"])
     def test_an_include_pattern_without_a_match_is_refused_with_a_guess(self, pattern: str) -> None:
         """A renamed team would be missing silently."""
-        with pytest.raises(SEIArgumentError, match="none of 4 teams: did you mean 'Search Ops'") as caught:
+        with pytest.raises(errors.SEIArgumentError, match="none of 4 teams: did you mean 'Search Ops'") as caught:
             select_teams(SOME, ["10", pattern])
         assert caught.value.field == "include"
 
@@ -335,17 +305,14 @@ class TestSelect:
         """Of those that exist, and of those that are excluded."""
         many = [Team(team_id=f"{number}0", name=f"Team {number}") for number in range(count)]
         for field, arguments in (("include", (["zzz"], [])), ("exclude", ([], ["t*"]))):
-            with pytest.raises(SEIArgumentError, match=f"'Team 0', .*{end}$") as caught:
+            with pytest.raises(errors.SEIArgumentError, match=f"'Team 0', .*{end}$") as caught:
                 select_teams(many, *arguments)
             assert caught.value.field == field
 
-    def test_no_teams_at_all_are_not_an_error_here(self) -> None:
-        """The caller knows why."""
-        assert select_teams([]) == []
-
     def test_patterns_without_a_match_are_listed(self) -> None:
-        """In their order."""
+        """In their order. No teams at all are not an error here: the caller knows why."""
         assert without_match(SOME, ["x", "search*", "y"]) == ["x", "y"]
+        assert select_teams([]) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The vendor's OpenAPI document: requests validate against it, and its example responses are understood.
 
+So are those of the vendor's pages; the requests that the pages show are in ``tests/operators``.
+
 The document allows additional properties, so a field that it lacks would go unnoticed. Here every schema is closed, and
 each deviation must be a known one; a known one that has disappeared must be removed.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from itertools import product
@@ -30,9 +33,15 @@ from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.protocol.teams import org_tree_teams_call, teams_page_call
 from tests.protocol.strategies import ANYTHING
 
-DOCUMENT = json.loads((Path(__file__).parent / "samples" / "vendor_openapi.json").read_text("utf-8"))
+SAMPLES = Path(__file__).parent / "samples"
+PAGES = json.loads((SAMPLES / "documented_examples.json").read_text("utf-8"))
+DOCUMENT = json.loads((SAMPLES / "vendor_openapi.json").read_text("utf-8"))
 OPERATIONS = {(operation["method"], operation["path"]): operation for operation in DOCUMENT["operations"]}
 IN_DOCUMENT = ("productivity", "sprint")
+IDENTIFIERS = "projectIdentifier=P&orgIdentifier=O"
+CONNECTION = SEISettings.from_fields(
+    host="eu", password="KEY", extra={"project_identifier": "P", "org_identifier": "O"}
+)
 
 # Where the document contradicts the vendor's pages, which are followed, by the row in SPEC_VS_PROSE.md.
 BODY_CONTRADICTIONS = {"options.aggregationLevel": 20, "options.metricLevel": 20, "options.computationMode": 21}
@@ -171,13 +180,17 @@ def test_reports_deviate_as_known() -> None:
     assert found == REPORT_CONTRADICTIONS.keys()
 
 
-def test_the_team_list_request_validates() -> None:
-    """With and without an organisation tree."""
+def test_requests_of_teams_and_reports_have_the_documents_parameters() -> None:
+    """With and without an organisation tree; a report has its own parameter for the account."""
     operation = OPERATIONS["POST", "/v2/teams/list"]
     for tree in ("Engineering", None):
         request = teams_page_call(tree, 0).request
         assert deviations(request.body, operation["body"]) == set()
         assert dict(request.query).keys() <= operation["query"].keys()
+    days = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
+    report = ReportRequest.from_arguments(collection_id="1", **days).http_request()
+    operation = OPERATIONS[report.method, f"/{report.path}"]
+    assert {*dict(report.query), report.account_parameter} <= operation["query"].keys()
 
 
 @pytest.mark.parametrize("family", [FAMILIES[name] for name in IN_DOCUMENT], ids=IN_DOCUMENT)
@@ -210,14 +223,6 @@ def test_list_filters_are_those_of_the_document() -> None:
         for key, value in query.items():
             parsed = int(value) if declared[key]["type"] == "integer" else value
             Draft202012Validator(declared[key], format_checker=formats).validate(parsed)
-
-
-def test_a_report_has_the_documents_path_and_parameters() -> None:
-    """Including its own one for the account."""
-    days = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
-    request = ReportRequest.from_arguments(collection_id="1", **days).http_request()
-    operation = OPERATIONS[request.method, f"/{request.path}"]
-    assert {*dict(request.query), request.account_parameter} <= operation["query"].keys()
 
 
 def _parsed(operation: dict[str, Any], answer: dict[str, Any]) -> Any:
@@ -264,12 +269,25 @@ def test_each_example_is_understood(operation: dict[str, Any], answer: dict[str,
         return
     assert export.status is ExportStatus.COMPLETED
     assert export.level in ("developer", "sprint")
-    connection = SEISettings.from_fields(
-        host="eu", password="KEY", extra={"project_identifier": "P", "org_identifier": "O"}
-    )
     url = answer["body"].get("download", {}).get("url") or answer["body"]["exports"][0]["downloadUrl"]
-    assert connection.url(download_requests(export)[0]) == (
-        f"https://accounts.eu.harness.io/sei/api{url}?projectIdentifier=P&orgIdentifier=O"
-    )
+    assert CONNECTION.url(download_requests(export)[0]) == f"https://accounts.eu.harness.io/sei/api{url}?{IDENTIFIERS}"
     if not export.summary:
         assert export.size_bytes == 245672
+
+
+@pytest.mark.parametrize(
+    "example", PAGES["answers"], ids=lambda example: f"{example['family']}-{example['call']}-{example['status']}"
+)
+def test_each_example_of_the_pages_is_understood(example: dict[str, Any]) -> None:
+    """Including the file's URL, which keeps the base URL's path and has the identifiers once."""
+    family, body = FAMILIES[example["family"]], example["body"]
+    call = create_call(family, {}) if example["call"] == "create" else status_call(family, body["exportId"])
+    export = call.parse(HttpResponse(example["status"], {}, json.dumps(body).encode()))
+    assert (export.export_id, export.created_at) == (body["exportId"], body.get("createdAt"))
+    assert "John" not in repr(asdict(export))
+    if example["call"] == "create":
+        assert export.reused is (example["status"] == 200)
+        return
+    assert (export.status, export.completed_at) == (ExportStatus.COMPLETED, body.get("completedAt"))
+    path = f"{family.item_path}/{body['exportId']}/download"
+    assert CONNECTION.url(download_requests(export)[0]) == f"{CONNECTION.base_url.text}/{path}?{IDENTIFIERS}"
