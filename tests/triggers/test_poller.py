@@ -17,19 +17,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sei.exceptions import (
-    SEIArgumentError,
-    SEIAuthError,
-    SEIConnectionError,
-    SEIError,
-    SEIExportCancelledError,
-    SEIExportFailedError,
-    SEIExportTimeoutError,
-    SEINotFoundError,
-    SEIRateLimitError,
-    SEIServerError,
-    SEIUnexpectedResponseError,
-)
+from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.http import Call, HttpResponse
 from airflow_provider_sei.protocol.listing import list_call, list_query
@@ -193,12 +181,9 @@ class TestAlone:
         )
         assert delay <= 100
         assert server.at("list") == []
-
-    def test_a_poll_interval_is_kept(self, server: Server, run: Any) -> None:
-        """But for the jitter."""
-        [name] = add(server, 1, seconds=10 * MINUTE)
-        run(wait_all([name], poll_interval=30.0))
-        assert 18 <= len(server.at("status")) <= 22
+        server.calls.clear()
+        run(wait_all(add(server, 1, seconds=10 * MINUTE), poll_interval=30.0))
+        assert 18 <= len(server.at("status")) <= 22, "an interval of the user's own is kept"
 
     def test_two_may_wait_for_one_export(self, server: Server, run: Any) -> None:
         """One poll that finds it completed is for both."""
@@ -238,9 +223,9 @@ class TestMany:
         [dead] = add(server, 1, seconds=20.0, word="cancelled")
         ended = run(wait_all([*names, failed, dead]))
         (failure, failed_at), (cancelled, cancelled_at) = ended[failed], ended[dead]
-        assert isinstance(failure.error, SEIExportFailedError)
+        assert isinstance(failure.error, errors.SEIExportFailedError)
         assert failure.error.vendor_message == "Invalid teamId"
-        assert isinstance(cancelled.error, SEIExportCancelledError)
+        assert isinstance(cancelled.error, errors.SEIExportCancelledError)
         assert max(failed_at, cancelled_at) <= 20.0 + 12.0
 
     def test_what_the_list_hides_is_found_all_the_same(self, server: Server, run: Any) -> None:
@@ -254,9 +239,9 @@ class TestMany:
     @pytest.mark.parametrize(
         "error",
         [
-            SEINotFoundError("404", status_code=404),
-            SEIServerError("503"),
-            SEIUnexpectedResponseError("page"),
+            errors.SEINotFoundError("404", status_code=404),
+            errors.SEIServerError("503"),
+            errors.SEIUnexpectedResponseError("page"),
             RuntimeError("bug"),
         ],
         ids=lambda error: type(error).__name__,
@@ -276,7 +261,9 @@ class TestMany:
 
     def test_a_list_that_recovers_is_used_again(self, server: Server, run: Any) -> None:
         """After pauses that grow; a short failure changes nothing."""
-        server.fault = lambda operation, at: SEIServerError("503") if operation == "list" and at < START + 60 else None
+        server.fault = lambda operation, at: (
+            errors.SEIServerError("503") if operation == "list" and at < START + 60 else None
+        )
         names = add(server, 300, seconds=20 * MINUTE, spread=MINUTE)
         assert delays(server, run(wait_all(names)))[290] <= 2.0
 
@@ -288,19 +275,16 @@ class TestMany:
         assert delays(server, run(wait_all(add(server, 20))))[-1] <= MINUTE
         assert "ZeroDivisionError" in caplog.text
 
-    def test_five_left_over_need_no_list(self, server: Server, run: Any) -> None:
-        """It is not read any more once the sixth last has ended, nor is anything kept of it."""
-        add(server, 15, seconds=30.0)
-        add(server, 5, seconds=HOUR)
-        last = delays(server, run(wait_all(server.jobs)))[-1]
-        assert last <= 100
-        assert max(server.at("list")) <= 35
-        assert len([at for at in server.at("status") if at > 40]) >= 5 * 40
-
     def test_few_that_wait_long_read_it_rarely(self, server: Server, run: Any) -> None:
-        """Not much more often than each would be polled."""
+        """Not much more often than each would be polled, and not once the sixth last has ended."""
         run(wait_all(add(server, 6, seconds=2 * HOUR)))
         assert len([at for at in server.at("list") if at > HOUR]) <= HOUR / 3
+        server.calls.clear()
+        server.jobs.clear()
+        add(server, 15, seconds=30.0)
+        add(server, 5, seconds=HOUR)
+        run(wait_all(server.jobs))
+        assert max(server.at("list")) <= 35
 
     def test_more_than_a_page_of_completions_is_read_to_its_end(self, server: Server, run: Any) -> None:
         """Also after a restart of the triggerer, when all had ended before."""
@@ -320,7 +304,7 @@ class TestRate:
         def fault(operation: str, at: float) -> BaseException | None:
             if not hit and at > START + 30 and (operation == "list") is (refused == "list"):
                 hit.append(at + 0.05 - START)
-                return SEIRateLimitError("429", status_code=429)
+                return errors.SEIRateLimitError("429", status_code=429)
             return None
 
         server.fault = fault
@@ -336,10 +320,10 @@ class TestRate:
 
     def test_a_retry_after_is_respected_up_to_five_minutes(self, server: Server, run: Any) -> None:
         """And no wait goes on after its deadline for it."""
-        server.fault = lambda *_: SEIRateLimitError("429", status_code=429, retry_after="3600")
+        server.fault = lambda *_: errors.SEIRateLimitError("429", status_code=429, retry_after="3600")
         [name] = add(server, 1, seconds=0.0)
         outcome, at = run(wait(name, seconds=30.0))
-        assert isinstance(outcome.error, SEIExportTimeoutError)
+        assert isinstance(outcome.error, errors.SEIExportTimeoutError)
         assert at <= 31.0
         assert len(server.calls) == 1
         server.calls.clear()
@@ -349,7 +333,7 @@ class TestRate:
 
     def test_without_a_list_twenty_keep_to_a_small_rate(self, server: Server, run: Any) -> None:
         """The rate is the connection's."""
-        server.fault = lambda operation, _: SEINotFoundError("404") if operation == "list" else None
+        server.fault = lambda operation, _: errors.SEINotFoundError("404") if operation == "list" else None
         run(wait_all(add(server, 20), settings=replace(SETTINGS, calls_per_minute=30)))
         assert server.most_in_a_minute() <= 30
 
@@ -370,13 +354,13 @@ class TestRate:
 
     def test_a_call_of_a_watcher_waits_for_it_but_not_behind_all_polls(self, server: Server, run: Any) -> None:
         """List calls and polls alternate."""
-        server.fault = lambda operation, _: SEINotFoundError("404") if operation == "list" else None
+        server.fault = lambda operation, _: errors.SEINotFoundError("404") if operation == "list" else None
         took: list[float] = []
 
         async def watch() -> None:
             await asyncio.sleep(2 * MINUTE)
             async with shared_poller("sei_default", SETTINGS) as poller:
-                with pytest.raises(SEINotFoundError):
+                with pytest.raises(errors.SEINotFoundError):
                     await poller.call(list_call(get_family("ba"), list_query()), SETTINGS, "ba")
             took.append(time.time() - START - 2 * MINUTE)
 
@@ -385,7 +369,7 @@ class TestRate:
 
     def test_waits_that_are_cancelled_free_their_slots(self, server: Server, run: Any) -> None:
         """One that comes after a hundred that have gone does not wait for theirs."""
-        server.fault = lambda operation, _: SEINotFoundError("404") if operation == "list" else None
+        server.fault = lambda operation, _: errors.SEINotFoundError("404") if operation == "list" else None
 
         async def test() -> float:
             await _stopped_after(10.0, wait_all(add(server, 400, seconds=HOUR)))
@@ -411,22 +395,22 @@ class TestDeadline:
         done, busy = add(server, 1, seconds=-HOUR) + add(server, 1, seconds=HOUR)
         ended = run(wait_all([done, busy], seconds=-10.0))
         assert ended[done][0].error is None
-        assert isinstance(ended[busy][0].error, SEIExportTimeoutError)
+        assert isinstance(ended[busy][0].error, errors.SEIExportTimeoutError)
         assert len(server.calls) == 2
 
     def test_a_last_poll_that_cannot_be_had_is_done_without(self, server: Server, run: Any) -> None:
         """Two minutes after the deadline."""
         server.latency = 10 * HOUR
         outcome, at = run(wait(*add(server, 1), seconds=MINUTE))
-        assert isinstance(outcome.error, SEIExportTimeoutError)
+        assert isinstance(outcome.error, errors.SEIExportTimeoutError)
         assert at == pytest.approx(MINUTE + 120.0, abs=1.0)
 
     def test_thousands_end_in_time_without_a_list(self, server: Server, run: Any) -> None:
         """Though there are not enough calls to poll them all."""
-        server.fault = lambda operation, _: SEINotFoundError("404") if operation == "list" else None
+        server.fault = lambda operation, _: errors.SEINotFoundError("404") if operation == "list" else None
         ended = run(wait_all(add(server, 2000, seconds=HOUR), seconds=5 * MINUTE))
         assert max(at for _, at in ended.values()) <= 5 * MINUTE + 121.0
-        assert all(isinstance(outcome.error, SEIExportTimeoutError) for outcome, _ in ended.values())
+        assert all(isinstance(outcome.error, errors.SEIExportTimeoutError) for outcome, _ in ended.values())
 
 
 class TestErrors:
@@ -435,54 +419,37 @@ class TestErrors:
     def test_a_refusal_ends_only_its_own_wait(self, server: Server, run: Any) -> None:
         """A bug in a call is tolerated like a server that does not answer, a bad argument is refused immediately."""
         good, refused, broken = add(server, 3)
-        server.fault = lambda operation, _: {refused: SEIAuthError("403"), broken: KeyError("bug")}.get(operation)
+        server.fault = lambda operation, _: {refused: errors.SEIAuthError("403"), broken: KeyError("bug")}.get(
+            operation
+        )
 
         async def bad() -> None:
             for change in ({"export_id": "a/b"}, {"family": "velocity"}):
-                with pytest.raises(SEIArgumentError):
+                with pytest.raises(errors.SEIArgumentError):
                     await wait(good, **change)
 
         ended, _ = run(_together(wait_all([good, refused, broken]), bad()))
         assert ended[good][0].error is None
-        assert isinstance(ended[refused][0].error, SEIAuthError)
-        assert isinstance(ended[broken][0].error, SEIConnectionError)
+        assert isinstance(ended[refused][0].error, errors.SEIAuthError)
+        assert isinstance(ended[broken][0].error, errors.SEIConnectionError)
         assert 15 * MINUTE <= ended[broken][1] <= 17 * MINUTE
 
     def test_transient_errors_of_all_kinds_end_no_wait(self, server: Server, run: Any) -> None:
         """Of the list and of the status."""
-        errors: list[SEIError] = [
-            kind("transient")
-            for kind in (SEIConnectionError, SEIServerError, SEIRateLimitError, SEIUnexpectedResponseError)
-        ]
-        server.fault = lambda *_: errors.pop() if errors else None
+        kinds = [errors.SEIConnectionError, errors.SEIServerError, errors.SEIRateLimitError]
+        faults = [kind("transient") for kind in (*kinds, errors.SEIUnexpectedResponseError)]
+        server.fault = lambda *_: faults.pop() if faults else None
         assert len(delays(server, run(wait_all(add(server, 8))))) == 8
 
-    def test_cancelling_all_leaves_nothing(self, server: Server, run: Any) -> None:
-        """No task, no session, no call."""
-        server.latency = 7.0
-        run(_stopped_after(20.0, wait_all(add(server, 40, seconds=HOUR))))
-        assert server.closed == 1
 
-
-class TestConnection:
-    """One poller for each connection, as long as anybody waits."""
-
-    def test_a_changed_key_gets_a_new_poller(self, server: Server, run: Any) -> None:
-        """Waits that have begun with the old one finish with it; a third one shares the new."""
-        changed = replace(SETTINGS, api_key="new")
-        names = add(server, 3)
-        run(_together(wait(names[0]), *(wait(name, settings=changed) for name in names[1:])))
-        assert (server.transports, server.keys) == (2, {"key", "new"})
-
-    def test_a_later_wait_begins_anew(self, server: Server, run: Any) -> None:
-        """After the last one has closed the session."""
-
-        async def test() -> None:
-            for name in add(server, 2):
-                await wait(name)
-
-        run(test())
-        assert server.transports == 2
+def test_a_changed_key_gets_a_new_poller(server: Server, run: Any) -> None:
+    """Waits that have begun with the old one finish with it; a third shares the new, a later one begins anew."""
+    changed = replace(SETTINGS, api_key="new")
+    names = add(server, 3)
+    run(_together(wait(names[0]), *(wait(name, settings=changed) for name in names[1:])))
+    assert (server.transports, server.keys) == (2, {"key", "new"})
+    run(wait(names[0]))
+    assert server.transports == 3
 
 
 class TestMetrics:
@@ -502,7 +469,7 @@ class TestMetrics:
                 times.append(spent)
 
         monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", Stats())
-        throttled = [SEIRateLimitError("429")]
+        throttled = [errors.SEIRateLimitError("429")]
         server.fault = lambda *_: throttled.pop() if throttled else None
         run(wait_all([*add(server, 7), *add(server, 1, word="failed", reason="x")]))
         lists, calls = len(server.at("list")), len(server.calls)
@@ -517,16 +484,13 @@ class TestMetrics:
         assert all(timedelta(minutes=1) <= spent <= timedelta(minutes=2) for spent in times)
 
     def test_a_backend_that_fails_ends_nothing(self, server: Server, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Waits end well although nothing can be counted."""
-        monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", None)
-        assert run(wait(*add(server, 1)))[0].error is None
-
-    def test_airflows_own_stats_are_used(self) -> None:
-        """Whatever Airflow calls Stats in this version."""
+        """Waits end well although nothing can be counted; otherwise Airflow's own Stats of this version count."""
         from airflow.providers.common.compat.sdk import Stats
 
         assert callable(Stats.incr)
         assert callable(Stats.timing)
+        monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", None)
+        assert run(wait(*add(server, 1)))[0].error is None
 
 
 async def _together(*tests: Coroutine[Any, Any, Any]) -> list[Any]:
