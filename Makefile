@@ -7,6 +7,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH ?= --quick
 CELLS ?=
+# One more than cores: some tests wait for other processes.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER := .cache/cluster
@@ -47,7 +49,7 @@ down: ## stop what 'make up' started
 	@if [ -e $(INSTALLED) ]; then exec $(BIN)/python -m demo down; fi
 
 test: $(INSTALLED) ## run the tests, except those that need a running Airflow
-	@exec $(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 live-test: $(INSTALLED) ## run the tests that start a whole Airflow, except those of the cluster
 	@exec $(BIN)/python -m pytest -m live --ignore tests/cluster --ignore tests/matrix --ignore tests/packaging $(PYTEST_ARGS)
