@@ -12,6 +12,7 @@ import io
 import re
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from airflow_provider_sei.protocol.http import quotable
 
@@ -38,7 +39,7 @@ _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
 
 
 class RecordCounter:
-    """Count records piece by piece; ``records`` and ``header`` are final after ``close``."""
+    """Count records piece by piece; all attributes are final after ``close``."""
 
     records = rows = 0
     """Records so far, with the header, and in the end without it."""
@@ -46,6 +47,8 @@ class RecordCounter:
     """The first record's bytes without its line end, cut at 64 KiB."""
     columns: tuple[str, ...] = ()
     """The header's cells; none if it is longer than 64 KiB."""
+    last: Sequence[str] = ()
+    """The last record's cells, in Latin-1; none if it is the header, or if one of both is very long."""
     separator = ","  # or a semicolon or tab, whichever the header has most of
     ends_in_quotes = False
     """Whether the last quoted cell is never closed, as in a file that was cut."""
@@ -94,27 +97,22 @@ class RecordCounter:
             text = self.header.decode("utf-8", "replace")
             self.separator = max(",;\t", key=text.count)
             self.columns = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=self.separator)))
-
-    def ends(self) -> list[list[str]]:
-        """Return the header's and the last record's cells; none if they are the same, or very long."""
-        if self.records <= 1 or max(len(self.header), len(self._more)) >= _LONGEST_HEADER:
-            return [[], []]
-        texts = (io.StringIO(data.decode("latin-1"), newline="") for data in (self.header, self._last + self._more))
-        try:
-            return [deque(filter(None, csv.reader(text, delimiter=self.separator)), maxlen=1).pop() for text in texts]
-        except csv.Error:  # a cell of more than csv.field_size_limit()
-            return [[], []]
+            if self.records > 1 and len(self._more) < _LONGEST_HEADER:
+                lines = io.StringIO((self._last + self._more).decode("latin-1"), newline="")
+                with suppress(csv.Error):  # a cell of more than csv.field_size_limit()
+                    self.last = deque(filter(None, csv.reader(lines, delimiter=self.separator)), maxlen=1).pop()
 
     def problem(self, min_rows: int = 0) -> str:
         """Return what is missing, or what the last record is instead if the server has failed there; or nothing."""
         if self.rows < min_rows:
             return f"it has {self.rows} of {min_rows} records"
-        header, last = self.ends()
+        header, last = self.columns, self.last
         line = (self._last + self._more).rstrip().rpartition(b"\n")[2]
         # Separators after the last cell do no harm. A stray quote joins rows, whose cells are then too many.
-        if any(header[len(last) :] + last[len(header) :]) and not (self.ends_in_quotes and len(last) > len(header)):
+        is_uneven = last and any((*header[len(last) :], *last[len(header) :]))
+        if is_uneven and not (self.ends_in_quotes and len(last) > len(header)):
             return f"row {self.records - 1}, its last, has {len(last)} instead of {len(header)} cells"
-        is_error = _FAILURE.match(line) or ([line.decode("latin-1")] == last and _ERROR.match(line[:200]))
+        is_error = _FAILURE.match(line) or (last == [line.decode("latin-1")] and _ERROR.match(line[:200]))
         return f"row {self.records - 1}, its last, is an error message" if is_error else ""
 
     def _count_lines(self, lines: bytes) -> bool:

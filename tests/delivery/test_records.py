@@ -53,9 +53,10 @@ def test_the_count_is_that_of_the_csv_module(text: str, sizes: list[int]) -> Non
     counter, records = counted(text.encode(), sizes), read(text)
     assert counter.records == len(records)
     if len(records) > 1:
-        assert [list(map(len, record)) for record in counter.ends()] == [
-            [len(cell.encode()) for cell in record] for record in (records[0], records[-1])
-        ]
+        assert (list(counter.columns), [len(cell) for cell in counter.last]) == (
+            records[0],
+            [len(cell.encode()) for cell in records[-1]],
+        )
 
 
 @pytest.mark.parametrize("length", range(9))
