@@ -42,7 +42,7 @@ log = logging.getLogger("airflow_provider_sei")
 def retry_arguments(
     backoff: Backoff, seconds_left: Callable[[], float] = lambda: math.inf, *, may_pass: tuple[type[SEIError], ...] = ()
 ) -> dict[str, Any]:
-    """Return the keyword arguments for tenacity's ``Retrying`` and ``AsyncRetrying``.
+    """Return the keyword arguments for tenacity's ``Retrying``.
 
     Every call may be retried: a repeated create call returns the existing export. A wait that would not end within
     ``seconds_left`` is not started. Errors of the classes in ``may_pass`` are retried, too.

@@ -1,19 +1,16 @@
-"""The triggerer's transport, on aiohttp, with the same rules as the worker's."""
+"""The triggerer's transport, on aiohttp, with the same rules as the worker's, but without retries."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from itertools import count
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
-from tenacity import AsyncRetrying
 from yarl import URL
 
 from airflow_provider_sei.protocol.http import Call, encode_json
-from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.transports import _common
 
@@ -21,27 +18,10 @@ T = TypeVar("T")
 
 
 class AiohttpTransport:
-    """Make calls with one aiohttp session, which the first call opens; ``sleep`` is awaited between two tries."""
+    """Make the calls of one connection with one aiohttp session, which the first call opens."""
 
-    def __init__(
-        self, settings: SEISettings, *, backoff: Backoff | None = None, sleep: Callable[[float], Any] = asyncio.sleep
-    ) -> None:
-        self.settings = settings
-        self._backoff = backoff or Backoff()
-        self._sleep = sleep
-        self._session: aiohttp.ClientSession | None = None
-        self._proxy: str | None = None
-
-    async def run(self, call: Call[T], settings: SEISettings | None = None) -> T:
-        """Make a call, with retries, and return what its parser makes of the response.
-
-        :param settings: used for this call instead of the transport's own; of the same connection.
-        :raises SEIError: the error of the last try.
-        """
-        if self._backoff.attempts == 1:  # callers with thousands of calls have retries of their own
-            return await self._try(call, settings or self.settings)
-        retrying = AsyncRetrying(sleep=self._sleep, **_common.retry_arguments(self._backoff))
-        return await retrying(self._try, call, settings or self.settings)
+    _session: aiohttp.ClientSession | None = None
+    _proxy: str | None = None
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -49,9 +29,10 @@ class AiohttpTransport:
         if session is not None:
             await session.close()
 
-    async def _try(self, call: Call[T], settings: SEISettings) -> T:
+    async def run(self, call: Call[T], settings: SEISettings) -> T:
+        """Make a call, once, and return what its parser makes of the response. Retries are the caller's."""
         request, url = call.request, settings.url(call.request, call.export_id)
-        session = self._session or await self._open_session()
+        session = self._session or await self._open_session(settings)
         timeout = aiohttp.ClientTimeout(
             total=_common.MAX_BODY_SECONDS + settings.connect_timeout,
             connect=settings.connect_timeout,
@@ -81,11 +62,11 @@ class AiohttpTransport:
             url = _common.redirect_target(settings, call, url, response.headers.get("Location"), sent)
         return call.parse(_common.make_response(settings, call, response.status, response.headers, body))
 
-    async def _open_session(self) -> aiohttp.ClientSession:
+    async def _open_session(self, settings: SEISettings) -> aiohttp.ClientSession:
         # In a thread: reading files would block the event loop.
-        cafile, capath = await asyncio.to_thread(_common.ca_bundle, self.settings)
+        cafile, capath = await asyncio.to_thread(_common.ca_bundle, settings)
         context = await asyncio.to_thread(ssl.create_default_context, cafile=cafile, capath=capath)
-        self._proxy = await asyncio.to_thread(_common.proxy_for, self.settings)
+        self._proxy = await asyncio.to_thread(_common.proxy_for, settings)
         if self._session is None:  # another task may have opened it meanwhile
             # Without trust_env, because that reads ~/.netrc, too.
             self._session = aiohttp.ClientSession(

@@ -144,8 +144,7 @@ class Poller:
         from airflow_provider_sei.transports.aio import AiohttpTransport
 
         self.users = 0
-        # One attempt per call: the wait retries, and the rate limit has to know of every call.
-        self._transport = AiohttpTransport(settings, backoff=Backoff(attempts=1))
+        self._transport = AiohttpTransport()
         self._limit = RateLimit(settings.calls_per_minute)
         self._groups: dict[Hashable, _Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -15,10 +15,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tenacity import AsyncRetrying
 
 from airflow_provider_sei.protocol.http import Call
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
+from airflow_provider_sei.transports._common import retry_arguments
 from airflow_provider_sei.transports.aio import AiohttpTransport
 from airflow_provider_sei.transports.sync import RequestsTransport
 
@@ -51,9 +53,10 @@ class Driver:
         async def sleep(seconds: float) -> None:
             self.pauses.append(seconds)
 
-        transport = AiohttpTransport(settings, sleep=sleep, backoff=backoff)
+        transport = AiohttpTransport()  # its callers retry
+        retrying = AsyncRetrying(sleep=sleep, **retry_arguments(backoff or Backoff()))
         try:
-            return [await transport.run(call) for call in calls][-1]
+            return [await retrying(transport.run, call, settings) for call in calls][-1]
         finally:
             await transport.close()
 

@@ -112,7 +112,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     """The server that all pollers of the test call."""
     made = Server()
 
-    def transport(_settings: SEISettings, **_: Any) -> Server:
+    def transport() -> Server:
         made.transports += 1
         return made
 
