@@ -62,6 +62,16 @@ class TestCertificates:
             driver.run(LIST, host="https://127.0.0.1:1/", **extra)
         assert caught.value.field == "ca_bundle"
 
+    @pytest.mark.parametrize("variable", BUNDLES)
+    def test_without_tls_the_environments_bundle_is_not_read(
+        self, driver: Any, sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        """Which would take longer than a small download."""
+        (tmp_path / "bundle.pem").write_bytes(b"no certificate")
+        monkeypatch.setenv(variable, str(tmp_path / "bundle.pem"))
+        driver.run(LIST)
+        assert len(sei_server.requests) == 1
+
 
 class TestNetrc:
     """A ``.netrc`` entry for the server's host is for other programs."""
