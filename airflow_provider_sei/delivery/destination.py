@@ -66,19 +66,12 @@ class Destination:
         file_format: object = None,
         **columns: object,
     ) -> Destination:
-        """Parse an operator's arguments.
+        """Parse the arguments of a delivery, with the names and the meanings that ``SEIDeliveryOperator`` gives them.
 
-        :param url: a folder (ending with a slash) or a full object name, as ``ObjectStoragePath`` takes it, or a local
-            path. It may hold fields of the request in braces, such as ``{family}`` and ``{period}``.
-        :param layout: of a folder: ``flat``, or ``hive`` with a folder for each family, period and team.
-        :param compression: ``keep`` what the server sends, or store it as ``gzip`` or ``none``; or Parquet's codec.
-        :param overwrite: ``replace`` an older object, ``skip`` writing if its content is the same, or ``fail`` if there
-            is one.
-        :param empty: a file without rows: ``deliver`` it, ``skip`` the task, or ``fail``.
-        :param timeout: seconds for the whole transfer, including retries.
+        :param url: its ``destination``.
+        :param timeout: its ``download_timeout``: seconds for the whole transfer, including retries.
         :param file_format: what the file is checked as and called after: ``csv`` (the default) or ``json``.
-        :param columns: ``output``, ``column_types``, ``column_names``, ``expect_columns``, ``on_schema_change``: see
-            ``SEIDeliveryOperator``.
+        :param columns: ``output``, ``column_types``, ``column_names``, ``expect_columns``, ``on_schema_change``.
         :raises SEIArgumentError: an argument is invalid; ``field`` names it.
         """
         file_format = parse_choice(file_format or "csv", ("csv", "json"), "file_format")
