@@ -432,9 +432,7 @@ class SEIHook(BaseHook):
     def _transport(self) -> RequestsTransport:
         from airflow_provider_sei.transports.sync import RequestsTransport  # DAG files do not need requests
 
-        transport = RequestsTransport(self.settings, sleep=self._pause)
-        transport.seconds_left = self._seconds_left
-        return transport
+        return RequestsTransport(self.settings, sleep=self._pause, seconds_left=self._seconds_left)
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -99,16 +99,19 @@ class RequestsTransport:
     :param settings: the connection.
     :param backoff: when to try a call again.
     :param sleep: called with the seconds between two tries.
+    :param seconds_left: returns for how long the caller can wait; no pause goes beyond.
     """
 
     def __init__(
-        self, settings: SEISettings, *, backoff: Backoff | None = None, sleep: Callable[[float], None] = time.sleep
+        self,
+        settings: SEISettings,
+        *,
+        backoff: Backoff | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        seconds_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self.settings = settings
-        self.seconds_left: Callable[[], float] = lambda: math.inf
-        """Returns for how long the caller can wait; no pause goes beyond."""
-        self._backoff = backoff or Backoff()
-        self._sleep = sleep
+        self._backoff, self._sleep, self._seconds_left = backoff or Backoff(), sleep, seconds_left
         self._session = _Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _DeadlineAdapter())
@@ -124,7 +127,7 @@ class RequestsTransport:
         :param backoff: used for this call instead of the transport's own.
         :raises SEIError: the error of the last try.
         """
-        arguments = _common.retry_arguments(backoff or self._backoff, self.seconds_left)
+        arguments = _common.retry_arguments(backoff or self._backoff, self._seconds_left)
         result: T = Retrying(sleep=self._sleep, **arguments)(self._try, call)
         return result
 
@@ -140,7 +143,7 @@ class RequestsTransport:
         """
         check = partial(check_file_status, description=description, export_id=export_id)
         call = Call(request, check, description, export_id)
-        arguments = _common.retry_arguments(backoff or self._backoff, self.seconds_left)
+        arguments = _common.retry_arguments(backoff or self._backoff, self._seconds_left)
         with Retrying(sleep=self._sleep, **arguments)(self._try, call, streamed=True) as response:
             yield StreamedBody(self.settings, call, response)
 

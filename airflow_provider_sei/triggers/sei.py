@@ -60,18 +60,11 @@ class SEIExportTrigger(BaseTrigger):
         **unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's BaseTrigger.__init__ is not annotated
-        self.family = family
-        self.export_id = export_id
-        self.deadline = deadline
-        self.started_at = started_at
-        self.sei_conn_id = sei_conn_id
-        self.poll_interval = poll_interval
-        self.passthrough = passthrough
-        self.project_identifier = project_identifier
-        self.org_identifier = org_identifier
-        self.auth_header = auth_header
-        self.account_id = account_id
-        self.version = version
+        self.family, self.export_id, self.sei_conn_id = family, export_id, sei_conn_id
+        self.deadline, self.started_at, self.poll_interval = deadline, started_at, poll_interval
+        self.project_identifier, self.org_identifier = project_identifier, org_identifier
+        self.auth_header, self.account_id = auth_header, account_id
+        self.passthrough, self.version = passthrough, version
         if unknown:
             names = ", ".join(sorted(unknown))
             self.log.warning("Ignored unknown arguments of the trigger (version %s): %s", version, names)
