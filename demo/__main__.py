@@ -29,7 +29,7 @@ Try it       trigger any DAG with its defaults; it exports from {title}
 Connections  sei_default and aws_default, in Admin > Connections
 Files        in /tmp/sei/, or in the bucket of a local stand-in for S3: {bucket}/lake
 Your DAGs    save them in {own}/; they appear within ten seconds
-Stop         make down
+Stop         make down; it forgets the runs and the bucket
 """
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -98,6 +98,7 @@ class LocalAirflow:
             "PYTHONUNBUFFERED": "1",
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__DEFAULT_WRAP": "True",  # of long lines in the UI's logs
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags_folder),
             # Examples with a schedule must not start runs on their own.
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",

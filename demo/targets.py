@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -100,4 +101,6 @@ def choose_target(environment: Mapping[str, str], *, port: int) -> Target:
 
 def _connection(base_url: str, api_key: str, project: str, org: str, *, account: str | None) -> str:
     extra = {"project_identifier": project, "org_identifier": org} | ({"account_id": account} if account else {})
-    return json.dumps({"conn_type": "harness_sei", "host": base_url, "password": api_key, "extra": extra})
+    # With the port as a field of its own, too, because the UI's button cannot test a connection without one.
+    port = {"port": found} if (found := urlsplit(base_url).port) else {}
+    return json.dumps({"conn_type": "harness_sei", "host": base_url, **port, "password": api_key, "extra": extra})

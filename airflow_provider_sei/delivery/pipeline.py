@@ -164,12 +164,12 @@ def check_destination(destination: Destination) -> None:
         elif kind is not TempNameSink:
             bucket = path.path.lstrip("/").partition("/")[0]  # gcsfs's info() says of an empty one that there is none
             path.fs.call("GET", f"b/{bucket}") if kind is DeferredCommitSink else path.fs.info(bucket)
-    except FileNotFoundError as error:
-        missing = FileNotFoundError(f"there is no bucket or container {bucket!r}") if kind is not LocalSink else error
-        raise _refusal(destination.url, missing) from error
-    except Exception as error:  # a bucket that may not be inspected can perhaps be written to
-        if kind is LocalSink and _lasts(error):
-            raise _refusal(destination.url, error) from error
+    except Exception as error:  # noqa: BLE001 - each client library has its own classes
+        if kind is not LocalSink and isinstance(error, FileNotFoundError):
+            error = FileNotFoundError(f"there is no bucket or container {bucket!r}")
+        # A bucket that may not be inspected can perhaps be written to.
+        if isinstance(error, FileNotFoundError) or (kind is LocalSink and _lasts(error)):
+            raise _refusal(destination.url, error) from None  # a log ends with the last cause, which has no advice
 
 
 def find_store(folder: str) -> tuple[Callable[[Any], Sink], Any]:
@@ -184,7 +184,9 @@ def find_store(folder: str) -> tuple[Callable[[Any], Sink], Any]:
         if sink is S3Sink and (conn_id := urlsplit(folder).username or "aws_default") != "aws_default":
             BaseHook.get_connection(conn_id)  # Airflow's AWS hook would take the worker's own credentials in its place
         path.fs  # noqa: B018 - created on first use, which may fail
-    except (ImportError, ValueError, AirflowNotFoundException) as error:
+    except AirflowNotFoundException as error:
+        raise _refusal(folder, error) from None
+    except (ImportError, ValueError) as error:
         raise _refusal(folder, error, f"; install airflow-provider-sei[{extra}]" if extra else "") from error
     return (LocalSink, Path(path.path)) if path.protocol in {"file", "local", ""} else (sink, path)
 
