@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import secrets
@@ -83,7 +84,10 @@ def _azurite() -> Path:
             pytest.skip(reason)
         _CACHE.mkdir(parents=True, exist_ok=True)
         options = ("--no-audit", "--no-fund", "--loglevel=error")
-        subprocess.run([npm, "install", "--prefix", str(_CACHE), *options, AZURITE], check=True, timeout=300)
+        with (_CACHE / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another of the test processes may be installing it
+            if not program.exists():
+                subprocess.run([npm, "install", "--prefix", str(_CACHE), *options, AZURITE], check=True, timeout=300)
     return program
 
 
