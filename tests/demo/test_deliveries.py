@@ -73,7 +73,7 @@ def test_an_object_in_the_bucket_is_read_as_well(tmp_path: Path) -> None:
 
     def started() -> bool:
         with contextlib.suppress(requests.ConnectionError):
-            return requests.head(f"{address}/{store.BUCKET}", timeout=5).ok
+            return requests.get(f"{address}/{store.BUCKET}?policy", timeout=5).ok  # the last that it sets up
         return False
 
     with Processes(folder=tmp_path, components={"store": store.command(port)}).running(os.environ):
