@@ -171,7 +171,7 @@ class SEIBaseOperator(BaseOperator):
     def _defer_until_completed(self, plan: WaitPlan, passthrough: Mapping[str, Any] | None = None) -> NoReturn:
         from airflow_provider_sei.triggers.sei import SEIExportTrigger
 
-        self.log.info("Waiting for %s export %s in the triggerer", plan.family, plan.export_id)
+        self.log.info("Waiting for %s in the triggerer", plan.description)
         waits, settings = ("family", "export_id", "started_at", "deadline", "poll_interval"), self.hook.settings
         fields = {name: getattr(plan, name) for name in waits}
         fields |= {name: getattr(settings, name) for name in ("project_identifier", "org_identifier", "auth_header")}

@@ -13,7 +13,7 @@ The same rules hold for a worker that sleeps and for a triggerer that awaits:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import sqrt
 from typing import Any
 
@@ -46,6 +46,11 @@ class WaitPlan:
     error_tolerance: float = 900.0
     """Seconds of consecutive transient errors after which the wait fails."""
 
+    @property
+    def description(self) -> str:
+        """For messages: ``productivity export exp_7a8b9c0d``."""
+        return f"{self.family} export {self.export_id}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class WaitOutcome:
@@ -77,33 +82,32 @@ class WaitOutcome:
         return event
 
 
+@dataclass(eq=False, slots=True)
 class ExportWait:
     """Follows one export from poll to poll. It has no clock: every method is given the time, in epoch seconds."""
 
-    __slots__ = ("_error", "_error_since", "_last", "_missing_since", "_name", "_refusals", "messages", "plan")
-
-    def __init__(self, plan: WaitPlan, *, missing_since: float | None = None) -> None:
-        self.plan = plan
-        self._name = f"{plan.family} export {plan.export_id}"
-        self._last: Export | None = None
-        self._error: SEIError | None = None
-        self._error_since: float | None = None
-        self._missing_since = missing_since
-        self._refusals = 0
-        self.messages: list[str] = []  # for the caller to log and clear: changes of status, first error, recovery
+    plan: WaitPlan
+    missing_since: float | None = None
+    """Since when the server has answered 404."""
+    messages: list[str] = field(default_factory=list)
+    """For the caller to log and clear: changes of status, the first error, recovery."""
+    _last: Export | None = None
+    _error: SEIError | None = None
+    _error_since: float | None = None
+    _refusals: int = 0
 
     def on_status(self, export: Export, now: float) -> WaitOutcome | None:
         """Record a good answer; return how the wait ends, or ``None`` to go on."""
         if self._error_since is not None:
-            self.messages.append(f"{self._name} answers again after {now - self._error_since:.0f} s of errors")
-        self._error = self._error_since = self._missing_since = None
+            self.messages.append(f"{export.description} answers again after {now - self._error_since:.0f} s of errors")
+        self._error = self._error_since = self.missing_since = None
         self._refusals = 0
         if self._last is None or self._last.status_word != export.status_word:
             word = export.status_word or "without a status"
             status = f"{word} ({max(0.0, now - self.plan.started_at):.0f} s)"
             if export.status is ExportStatus.UNKNOWN:
                 status = f"{word!r} is not a documented status; waiting until the deadline"
-            self.messages.append(f"{self._name}: {status}")
+            self.messages.append(f"{export.description}: {status}")
         self._last = export
         if export.status.is_successful:
             return WaitOutcome(export=export)
@@ -115,19 +119,19 @@ class ExportWait:
         """Record a poll that failed; return how the wait ends, or ``None`` to go on."""
         if self._error_since is None:
             self._error_since = now
-            self.messages.append(f"{self._name}: {error}")
+            self.messages.append(f"{self.plan.description}: {error}")
         self._error = error
         if isinstance(error, exceptions.SEINotFoundError):
-            self._missing_since = now if self._missing_since is None else self._missing_since
-            if now - self._missing_since < _NOT_FOUND_TOLERANCE and now < self.plan.deadline:
+            self.missing_since = now if self.missing_since is None else self.missing_since
+            if now - self.missing_since < _NOT_FOUND_TOLERANCE and now < self.plan.deadline:
                 return None
             if self._last is not None:
-                last = repr(self._last.status_word)
-                msg = f"the server answered 404 after it had answered {last}: {self._name} is gone; create it again"
+                before = f"the server answered 404 after it had answered {self._last.status_word!r}"
+                msg = f"{before}: {self.plan.description} is gone; create it again"
                 details = {name: getattr(error, name) for name in _ERROR_FIELDS} | {"export_id": self.plan.export_id}
                 error = exceptions.SEIExportNotFoundError(msg, **details)
             return WaitOutcome(error=error)
-        self._missing_since = None
+        self.missing_since = None
         may_pass = error.retryable
         if isinstance(error, exceptions.SEIAuthError):
             self._refusals += 1
@@ -145,8 +149,8 @@ class ExportWait:
         state = f"still {self._last.status_word!r}" if self._last else "never seen"
         last_error = f" (last error: {self._error})" if self._error else ""
         msg = (
-            f"{state} after {max(0.0, now - self.plan.started_at):.0f} s{last_error}: {self._name} continues at the"
-            " server; wait for the same id again, or allow more time"
+            f"{state} after {max(0.0, now - self.plan.started_at):.0f} s{last_error}: {self.plan.description} continues"
+            " at the server; wait for the same id again, or allow more time"
         )
         return WaitOutcome(
             export=self._last, error=exceptions.SEIExportTimeoutError(msg, export_id=self.plan.export_id)

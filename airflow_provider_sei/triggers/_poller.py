@@ -14,16 +14,17 @@ import contextvars
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from importlib import import_module
-from itertools import cycle
+from itertools import chain, cycle
 from math import inf, sqrt
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_sei.exceptions import SEIConnectionError, SEIError, SEIRateLimitError
@@ -35,6 +36,9 @@ from airflow_provider_sei.protocol.listing import MAX_LIMIT, Page, list_call, li
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.protocol.waiting import ExportWait, WaitOutcome, WaitPlan
+
+if TYPE_CHECKING:
+    from airflow_provider_sei.transports.aio import AiohttpTransport
 
 T = TypeVar("T")
 jitter = random.random
@@ -58,17 +62,18 @@ _OVERRIDES = ("project_identifier", "org_identifier", "auth_header", "account_id
 _LOOK_UP_FAILED = Backoff(attempts=4, base=3.0)
 
 
+@dataclass(eq=False)
 class RateLimit:
     """Starts calls one by one at an even rate, and a bounded number at the same time."""
 
-    def __init__(self, per_minute: float) -> None:
-        self.gap = 60.0 / per_minute
-        # The first of each kind wait for the next slot, so that kinds alternate, however many of one are queued.
-        self._queues = {kind: asyncio.Lock() for kind in ("list", "poll", "last poll")}
-        self._next = asyncio.Lock()
-        self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
-        self._strikes = 0
-        self._next_at = self.held_until = 0.0  # in the event loop's time
+    gap: float  # seconds between two calls
+    held_until: float = 0.0  # in the event loop's time, as the next
+    _next_at: float = 0.0
+    _strikes: int = 0
+    _next: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # The first of each kind wait for the next slot, so that kinds alternate, however many of one are queued.
+    _queues: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
 
     @asynccontextmanager
     async def slot(self, kind: str) -> AsyncIterator[None]:
@@ -100,14 +105,7 @@ class _Waiter:
     wait: ExportWait
     group: _Group
     report: Export | None = None  # how its export has ended, by a list or by another wait of the same export
-    alarm: asyncio.Timeout = field(init=False)
-
-    def wake(self, report: Export | None = None) -> None:
-        """Interrupt its pause or its poll."""
-        if self.report is None:
-            self.report = report
-            if not self.alarm.expired():
-                self.alarm.reschedule(asyncio.get_running_loop().time())
+    alarm: asyncio.Timeout = field(init=False)  # interrupts its pause or its poll
 
 
 @dataclass(eq=False)
@@ -121,33 +119,31 @@ class _Group:
     task: asyncio.Task[None] | None = None
     uses_list: bool = False
 
-    def report(self, exports: Iterable[Export]) -> bool:
-        """Wake the waits whose exports have ended; return whether there were any."""
-        ended = [one for one in exports if one.status.is_terminal and one.export_id in self.waiters]
-        for export in ended:
-            for waiter in self.waiters[export.export_id]:
-                waiter.wake(export)
-        return bool(ended)
-
     def do_without_list(self) -> None:
         """Return to the waits' own schedules."""
         self.uses_list = False
-        for waiters in self.waiters.values():
-            for waiter in waiters:
-                waiter.wake()
+        self.wake(dict.fromkeys(self.waiters))
+
+    def wake(self, reports: Mapping[str, Export | None]) -> bool:
+        """Interrupt the waits of exports that have ended or are given without a report; return whether any were."""
+        ended = [name for name, one in reports.items() if name in self.waiters and (not one or one.status.is_terminal)]
+        for waiter in chain.from_iterable(self.waiters[name] for name in ended):
+            if waiter.report is None:
+                waiter.report = reports[waiter.wait.plan.export_id]
+                if not waiter.alarm.expired():
+                    waiter.alarm.reschedule(asyncio.get_running_loop().time())
+        return bool(ended)
 
 
+@dataclass(eq=False)
 class Poller:
     """Makes the calls of all waits of one connection on one event loop."""
 
-    def __init__(self, settings: SEISettings) -> None:
-        from airflow_provider_sei.transports.aio import AiohttpTransport
-
-        self.users = 0
-        self._transport = AiohttpTransport()
-        self._limit = RateLimit(settings.calls_per_minute)
-        self._groups: dict[Hashable, _Group] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+    transport: AiohttpTransport
+    limit: RateLimit
+    users: int = 0
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)  # that read lists
+    _groups: dict[Hashable, _Group] = field(default_factory=dict)
 
     async def wait(self, plan: WaitPlan, settings: SEISettings, say: Callable[[str], None]) -> WaitOutcome:
         """Wait for one export; ``say`` is called with each line to be logged, in the caller's own context."""
@@ -172,15 +168,15 @@ class Poller:
 
     async def call(self, call: Call[T], settings: SEISettings, family: str, kind: str = "list") -> T:
         """Make one call within the rate limit; ``kind`` is ``list``, ``poll`` or ``last poll``."""
-        async with self._limit.slot(kind):
+        async with self.limit.slot(kind):
             _measure("incr", "polls", 1, family)
             if kind == "list":
                 _measure("incr", "coalesced_polls", 1, family)
             try:
-                return await self._transport.run(call, settings)
+                return await self.transport.run(call, settings)
             except SEIError as error:
                 if isinstance(error, SEIRateLimitError):
-                    self._limit.throttled(error)
+                    self.limit.throttled(error)
                     _measure("incr", "throttles", 1, family)
                 raise
             except Exception as error:
@@ -188,15 +184,6 @@ class Poller:
                 log.exception("could not %s", call.description)
                 msg = f"{type(error).__name__}: could not {call.description}"
                 raise SEIConnectionError(msg, export_id=call.export_id) from error
-
-    async def close(self) -> None:
-        """End what is left, and close the connections."""
-        for task in self._tasks:
-            task.cancel()
-        try:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        finally:
-            await self._transport.close()
 
     async def _next_answer(self, waiter: _Waiter, settings: SEISettings) -> Export | SEIError | None:
         """Return what the list reports of the export, or what a status call finds; ``None``: its time is over."""
@@ -207,13 +194,13 @@ class Poller:
             if now >= plan.deadline:
                 # Counted from here, because a process that was stopped notices the deadline late.
                 until = give_up = min(give_up, now + _LAST_POLL_SECONDS)
-                if now >= give_up or self._limit.held_until - asyncio.get_running_loop().time() >= give_up - now:
+                if now >= give_up or self.limit.held_until - asyncio.get_running_loop().time() >= give_up - now:
                     return None
             elif waiter.report is None:
                 kind, at_least = "poll", 0.0
                 if group.uses_list:  # together, the waits poll at half the rate, or less where several lists are read
                     size = sum(len(one.waiters) for one in self._groups.values())
-                    at_least = 2.0 * self._limit.gap * size * len(self._tasks)
+                    at_least = 2.0 * self.limit.gap * size * len(self.tasks)
                 factor = _OWN_FACTOR if group.uses_list else 1.0
                 pause = begun + waiter.wait.pause(begun, spread, factor=factor, at_least=at_least) - now
             try:
@@ -229,7 +216,7 @@ class Poller:
                 if report is not None and not (report.status is ExportStatus.FAILED and report.error_message is None):
                     return report
             else:
-                group.report((export,))  # another trigger may wait for the same export
+                group.wake({export.export_id: export})  # another trigger may wait for the same export
                 return export
 
     @contextmanager
@@ -244,8 +231,8 @@ class Poller:
             # In an empty context: that of the first trigger would send the lines of this task to its log.
             group.task = asyncio.create_task(self._read_list(group), context=contextvars.Context())
             group.uses_list = True
-            self._tasks.add(group.task)
-            group.task.add_done_callback(self._tasks.discard)
+            self.tasks.add(group.task)
+            group.task.add_done_callback(self.tasks.discard)
         try:
             yield waiter
         finally:
@@ -270,7 +257,8 @@ class Poller:
             try:
                 known = await self._report_completed(group, known)
                 if begun >= dead_at:
-                    group.report((await self._page(group, next(dead), 0)).items)
+                    page = await self._page(group, next(dead), 0)
+                    group.wake({export.export_id: export for export in page.items})
                     dead_at = begun + max(_DEAD_SECONDS, 4.0 * interval)
                 failures, group.uses_list = 0, True
                 await asyncio.sleep(begun + interval - loop.time())
@@ -291,11 +279,11 @@ class Poller:
         first = frozenset[str]()
         for number in range(_MAX_PAGES):
             page = await self._page(group, "completed", number)
-            ids = frozenset(export.export_id for export in page.items)
-            first = first or ids
-            has_found = group.report(page.items)
+            found = {export.export_id: export for export in page.items}
+            first = first or frozenset(found)
+            has_found = group.wake(found)
             # A further page only if this one is all new, or, at first, has ended a wait.
-            if not ids or page.more is False or not (ids.isdisjoint(known) if known else has_found):
+            if not found or page.more is False or not (known.isdisjoint(found) if known else has_found):
                 break
         return first
 
@@ -314,8 +302,11 @@ async def shared_poller(sei_conn_id: str, settings: SEISettings) -> AsyncIterato
 
     One whose settings have changed is replaced; whoever uses it already finishes with it.
     """
+    from airflow_provider_sei.transports.aio import AiohttpTransport
+
     pollers, key = _pollers.setdefault(asyncio.get_running_loop(), {}), (sei_conn_id, _identity(settings))
-    poller = pollers.get(key) or pollers.setdefault(key, Poller(settings))
+    poller = pollers.get(key) or Poller(AiohttpTransport(), RateLimit(60.0 / settings.calls_per_minute))
+    pollers[key] = poller
     poller.users += 1
     try:
         yield poller
@@ -323,7 +314,12 @@ async def shared_poller(sei_conn_id: str, settings: SEISettings) -> AsyncIterato
         poller.users -= 1
         if not poller.users:
             del pollers[key]
-            await poller.close()
+            for task in poller.tasks:
+                task.cancel()
+            try:
+                await asyncio.gather(*poller.tasks, return_exceptions=True)
+            finally:
+                await poller.transport.close()
 
 
 async def look_up(trigger: Any) -> SEISettings:
