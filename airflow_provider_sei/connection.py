@@ -1,12 +1,10 @@
-"""Airflow connections of type ``harness_sei``: their settings, on workers and on event loops, and their form."""
+"""Airflow connections of type ``harness_sei``: their settings, and their form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.get_provider_info import get_provider_info
@@ -16,27 +14,18 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 
-def sync_settings(sei_conn_id: str) -> SEISettings:
-    """Return the settings of a connection."""
-    connection = BaseHook.get_connection(sei_conn_id)
-    return _settings(connection, connection.extra_dejson, sei_conn_id)
+def read_settings(connection: Connection, extra: Mapping[str, Any], **overrides: str | None) -> SEISettings:
+    """Return the settings of a connection, with a task's own in place of some.
 
-
-async def async_settings(sei_conn_id: str) -> SEISettings:
-    """Return the settings of a connection without blocking the event loop."""
-    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
-    connection = await get_async_connection(sei_conn_id)
-    return _settings(connection, await get_async_extra_dejson(connection), sei_conn_id)
-
-
-def _settings(connection: Connection, extra: Mapping[str, Any], sei_conn_id: str) -> SEISettings:
+    :param extra: the connection's, which workers and event loops read differently.
+    """
     try:
         fields = {name: getattr(connection, name) for name in ("host", "login", "password", "schema", "port")}
-        return SEISettings.from_fields(**fields, extra=extra)
+        settings = SEISettings.from_fields(**fields, extra=extra)
     except SEIArgumentError as error:
-        msg = f"connection {sei_conn_id!r}: {error}"
+        msg = f"connection {connection.conn_id!r}: {error}"
         raise SEIArgumentError(msg, field=error.field) from None
+    return settings.with_overrides(**overrides)
 
 
 # Airflow 2.11 to 3.1 build the connection's form from these two; Airflow 3.2 and newer from get_provider_info alone.

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_sei.connection import async_settings, sync_settings
+from airflow_provider_sei.connection import read_settings
 from airflow_provider_sei.exceptions import SEIArgumentError
+from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.protocol.settings import ALIASES, BaseUrl, SEISettings
 
 Read = Callable[[str], SEISettings]
@@ -22,8 +24,13 @@ KEY = "pat.account.token"
 def read(request: pytest.FixtureRequest) -> Read:
     """Return each of the two readers."""
     if request.param == "sync":
-        return sync_settings
-    return lambda conn_id: asyncio.run(async_settings(conn_id))
+        return lambda conn_id: SEIHook(conn_id).settings
+
+    async def on_event_loop(conn_id: str) -> SEISettings:
+        connection = await get_async_connection(conn_id)
+        return read_settings(connection, await get_async_extra_dejson(connection))
+
+    return lambda conn_id: asyncio.run(on_event_loop(conn_id))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_sei.assets import report_lineage, scope_uri
-from airflow_provider_sei.connection import field_behaviour, form_widgets, sync_settings
+from airflow_provider_sei.connection import field_behaviour, form_widgets, read_settings
 from airflow_provider_sei.delivery.destination import FIELDS, Destination
 from airflow_provider_sei.delivery.pipeline import DeliveryResult, ExpectedFile, check_destination, deliver
 from airflow_provider_sei.exceptions import (
@@ -100,7 +100,8 @@ class SEIHook(BaseHook):
     @cached_property
     def settings(self) -> SEISettings:
         """The parsed connection, with this hook's overrides."""
-        settings = sync_settings(self.sei_conn_id).with_overrides(**self._overrides)
+        connection = self.get_connection(self.sei_conn_id)
+        settings = read_settings(connection, connection.extra_dejson, **self._overrides)
         if warning := settings.base_url.warning:
             self.log.warning("%s", warning)
         return settings

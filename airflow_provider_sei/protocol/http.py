@@ -63,7 +63,7 @@ class HttpRequest:
     """Relative to the base URL (``v2/insights/...``), or a URL from an earlier response."""
     query: tuple[tuple[str, str], ...] = ()
     body: Mapping[str, Any] | None = None
-    """Sent as JSON."""
+    """Sent as JSON, in UTF-8."""
     api: Api = Api.V2
     identifiers_required: bool = True
     """Whether a connection without ``projectIdentifier`` and ``orgIdentifier`` is an error, or they are left out."""
@@ -93,11 +93,6 @@ class Call(Generic[T]):
     description: str
     """Completes the sentence "could not ..."."""
     export_id: str | None = None
-
-
-def encode_json(body: Mapping[str, Any]) -> bytes:
-    """Return ``body`` as UTF-8 JSON with its keys in the given order; NaN and infinities are a ``ValueError``."""
-    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
 def check_status(response: HttpResponse, description: str, *, export_id: str | None = None) -> None:

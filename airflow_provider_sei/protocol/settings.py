@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -215,8 +216,13 @@ class SEISettings:
         given["omitted"] = frozenset(name for name, value in overrides.items() if value is not None) - given.keys()
         return replace(self, **given)
 
-    def url(self, request: HttpRequest, export_id: str | None = None) -> str:
-        """Return the full URL of ``request``, with the identifiers; it must not belong to another export."""
+    def prepare(
+        self, request: HttpRequest, user_agent: str, export_id: str | None = None
+    ) -> tuple[str, dict[str, str], bytes | None]:
+        """Return what to send: the full URL with the identifiers, the headers with the key, and the body as JSON.
+
+        :param export_id: the export that the call is about, if any; the URL must not belong to another one.
+        """
         query = list(request.query)
         for name, parameter in (("project_identifier", "projectIdentifier"), ("org_identifier", "orgIdentifier")):
             value = getattr(self, name)
@@ -227,10 +233,7 @@ class SEISettings:
                 raise SEIArgumentError(msg, field=name)
         if request.account_parameter and self.account_id and "account_id" not in self.omitted:
             query.append((request.account_parameter, self.account_id))
-        return self.base_url.url(request.path, query, export_id=export_id)
-
-    def headers(self, request: HttpRequest, user_agent: str) -> dict[str, str]:
-        """Return the headers of ``request``, including the key."""
+        url = self.base_url.url(request.path, query, export_id=export_id)
         headers = {"User-Agent": user_agent, "Accept": request.accept, "Accept-Encoding": "identity"}
         headers["Content-Type"] = "application/json"  # the vendor's page asks for it on all requests, GETs included
         name = self.auth_header or _DOCUMENTED_HEADER[request.api]
@@ -240,7 +243,8 @@ class SEISettings:
                 msg = f"account_header needs account_id, in printable ASCII without spaces: it is {self.account_id!r}"
                 raise SEIArgumentError(msg, field="account_id")
             headers[self.account_header] = str(self.account_id)
-        return headers
+        body = request.body  # sent with its keys in the given order
+        return url, headers, None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
 def path_problem(path: str, export_id: str | None) -> str | None:

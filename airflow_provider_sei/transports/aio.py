@@ -10,7 +10,7 @@ from typing import TypeVar
 import aiohttp
 from yarl import URL
 
-from airflow_provider_sei.protocol.http import Call, encode_json
+from airflow_provider_sei.protocol.http import Call
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.transports import _common
 
@@ -31,7 +31,8 @@ class AiohttpTransport:
 
     async def run(self, call: Call[T], settings: SEISettings) -> T:
         """Make a call, once, and return what its parser makes of the response. Retries are the caller's."""
-        request, url = call.request, settings.url(call.request, call.export_id)
+        request = call.request
+        url, headers, data = settings.prepare(request, _common.USER_AGENT, call.export_id)
         session = self._session or await self._open_session(settings)
         timeout = aiohttp.ClientTimeout(
             total=_common.MAX_BODY_SECONDS + settings.connect_timeout,
@@ -44,8 +45,8 @@ class AiohttpTransport:
                 async with session.request(
                     request.method,
                     URL(url, encoded=True),
-                    data=None if request.body is None else encode_json(request.body),
-                    headers=settings.headers(request, _common.USER_AGENT),
+                    data=data,
+                    headers=headers,
                     timeout=timeout,
                     allow_redirects=False,
                     proxy=self._proxy,

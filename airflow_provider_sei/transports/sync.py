@@ -18,7 +18,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from tenacity import Retrying
 
-from airflow_provider_sei.protocol.http import Call, HttpRequest, check_file_status, encode_json
+from airflow_provider_sei.protocol.http import Call, HttpRequest, check_file_status
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.protocol.settings import SEISettings
 from airflow_provider_sei.transports import _common
@@ -153,9 +153,8 @@ class RequestsTransport:
 
     def _try(self, call: Call[Any], *, streamed: bool = False) -> Any:
         """Return the parsed response or, if it is successful and to be streamed, the response itself."""
-        request, url = call.request, self.settings.url(call.request, call.export_id)
-        data = None if request.body is None else encode_json(request.body)
-        headers = self.settings.headers(request, _common.USER_AGENT)
+        request = call.request
+        url, headers, data = self.settings.prepare(request, _common.USER_AGENT, call.export_id)
         timeout = (self.settings.connect_timeout, self.settings.read_timeout or request.read_timeout)
         for sent in count(1):
             _read_until.set(time.monotonic() + sum(timeout) + MAX_IDLE_SECONDS)

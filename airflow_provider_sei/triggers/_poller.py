@@ -326,13 +326,16 @@ async def look_up(trigger: Any) -> SEISettings:
     """Return the settings of a trigger's connection; retry a few times if the secrets backend fails."""
     if not load_modules.cache_info().currsize:
         await asyncio.to_thread(load_modules)  # on the event loop, it would hold up every trigger
-    from airflow_provider_sei.connection import async_settings
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+    from airflow_provider_sei.connection import read_settings
 
     overrides = {name: getattr(trigger, name, None) for name in _OVERRIDES}  # an asset's watcher has no account_id
     attempt = 0
     while True:
         try:
-            return (await async_settings(trigger.sei_conn_id)).with_overrides(**overrides)
+            connection = await get_async_connection(trigger.sei_conn_id)
+            return read_settings(connection, await get_async_extra_dejson(connection), **overrides)
         except Exception as error:
             # Airflow calls a connection undefined, too, if its secrets backend fails; and the worker has just used it.
             attempt += 1

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from airflow_provider_sei.protocol.families import FAMILIES
-from airflow_provider_sei.protocol.http import HttpResponse
+from airflow_provider_sei.protocol.http import HttpRequest, HttpResponse
+from airflow_provider_sei.protocol.settings import SEISettings
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -56,6 +57,14 @@ def responses(draw: st.DrawFn, *, successful: bool = False) -> HttpResponse:
     statuses: st.SearchStrategy[int] = st.sampled_from([200, 202]) if successful else st.integers(100, 599)
     headers: dict[str, Any] = draw(st.dictionaries(st.just("retry-after"), st.text(max_size=12), max_size=1))
     return HttpResponse(draw(statuses), headers, draw(bodies))
+
+
+def sent(body: Any) -> bytes:
+    """Return a request's body as it is sent."""
+    request = HttpRequest(method="POST", path="x", body=body, identifiers_required=False)
+    data = SEISettings.from_fields(host="eu", password="KEY").prepare(request, "agent/1")[2]
+    assert data is not None
+    return data
 
 
 def outcome(kind: type[E], function: Callable[..., T], *arguments: Any, **named: Any) -> T | E:

@@ -27,8 +27,7 @@ from airflow_provider_sei.protocol.arguments import (
     parse_text,
     undocumented,
 )
-from airflow_provider_sei.protocol.http import encode_json
-from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
+from tests.protocol.strategies import ANYTHING, json_values, outcome, sent, texts
 
 
 def refused(parse: Callable[..., object], *given_: Any, field: str = "field", **named: Any) -> str:
@@ -227,7 +226,7 @@ class TestMapping:
     def test_any_value_is_read_or_refused(self, value: object) -> None:
         """Whatever a template renders to: what is read can be sent, names are distinct, numbers are in the range."""
         mapping = outcome(SEIArgumentError, parse_mapping, value, "field")
-        assert isinstance(mapping, SEIArgumentError) or json.loads(encode_json(mapping)) == mapping
+        assert isinstance(mapping, SEIArgumentError) or json.loads(sent(mapping)) == mapping
         names = outcome(SEIArgumentError, parse_names, value, "field")
         if not isinstance(names, SEIArgumentError):
             assert len(set(names)) == len(names)

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request, fingerprint
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily
-from airflow_provider_sei.protocol.http import encode_json
-from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
+from tests.protocol.strategies import ANYTHING, json_values, outcome, sent, texts
 
 YEAR = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
 IDENTIFIERS = {"org_identifier": "O", "project_identifier": "P"}
@@ -104,7 +103,7 @@ class TestBody:
                 for option in family.options
             },
         }
-        assert encode_json(body) == encode_json({key: value for key, value in expected.items() if value})
+        assert sent(body) == sent({key: value for key, value in expected.items() if value})
 
     @pytest.mark.parametrize("family", FAMILIES)
     @pytest.mark.parametrize("blank", [None, "", " "])
@@ -300,6 +299,6 @@ def test_any_arguments_are_a_request_that_can_be_sent_or_refused(changes: dict[s
     if isinstance(parsed, SEIArgumentError):
         assert parsed.field in {"date_start", "team_id", "metric_groups", *changes}
     else:
-        encode_json(parsed.body(org_identifier="O"))
+        sent(parsed.body(org_identifier="O"))
         parsed.fingerprints(SOURCE)
         check_request(dict.fromkeys(REQUEST_FIELDS) | YEAR | changes, lambda _: True)

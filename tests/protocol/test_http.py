@@ -13,7 +13,6 @@ from airflow_provider_sei.protocol.http import (
     HttpResponse,
     check_file_status,
     check_status,
-    encode_json,
     excerpt,
     json_value,
     looks_like_markup,
@@ -184,12 +183,3 @@ class TestJson:
         else:
             assert 200 <= response.status < 300
             assert json.dumps(read) == json.dumps(json.loads(response.body))
-
-    def test_keys_keep_their_order_and_text_its_letters(self) -> None:
-        """Both transports send the same bytes. NaN is no JSON, though Python's encoder would write it."""
-        body = {"scope": {"orgTreeName": 'Ünï "quoted" \\ \u2028'}, "b": "Zürich", "a": [1, None, True]}
-        sent = encode_json(body)
-        assert list(json.loads(sent).items()) == list(body.items())
-        assert b"\\u" not in sent
-        with pytest.raises(ValueError, match=r"not JSON compliant"):
-            encode_json({"a": float("nan")})

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_sei.exceptions import SEIArgumentError
-from airflow_provider_sei.protocol.http import Api, encode_json
+from airflow_provider_sei.protocol.http import Api
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
 from tests.protocol.strategies import ANYTHING, json_values, outcome, texts
+from tests.protocol.strategies import sent as encoded
 
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
 CONTRIBUTOR = {"report_type": "contributor"}
@@ -137,7 +138,7 @@ class TestContributorReport:
         made = ReportRequest.from_arguments(**arguments(**{"granularity": None} | changes))
         check_report(arguments(**changes), lambda _: True)
         envelope = ("collectionId", "teamRefId", "dateStart", "dateEnd")
-        assert encode_json({key: made.body[key] for key in made.body if key not in envelope}) == encode_json(sent)
+        assert encoded({key: made.body[key] for key in made.body if key not in envelope}) == encoded(sent)
         assert len(made.warnings) == len(warned)
         assert all(
             word in warning and "not documented" in warning for word, warning in zip(warned, made.warnings, strict=True)
@@ -228,4 +229,4 @@ def test_any_arguments_are_a_request_that_can_be_sent_or_refused(changes: dict[s
     if isinstance(made, SEIArgumentError):
         assert made.field in {"date_start", *changes}
     else:
-        encode_json(made.body)
+        encoded(made.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -24,6 +25,11 @@ def settings(password: str | None = KEY, host: str | None = "prod1", **extra: An
     return SEISettings.from_fields(
         host=host, password=password, extra={"project_identifier": "P", "org_identifier": "O"} | extra
     )
+
+
+def sent(connection: SEISettings, request: HttpRequest) -> tuple[str, dict[str, str], bytes | None]:
+    """Return what is sent: URL, headers and body."""
+    return connection.prepare(request, "agent/1")
 
 
 class TestHost:
@@ -298,7 +304,7 @@ class TestFields:
             return
         assert read.read_timeout is None or 0.1 <= read.read_timeout <= 3600
         assert read.auth_header in (None, *AUTH_HEADERS)
-        assert read.url(HttpRequest(method="GET", path="x", identifiers_required=False)).isascii()
+        assert sent(read, HttpRequest(method="GET", path="x", identifiers_required=False))[0].isascii()
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -314,7 +320,7 @@ class TestFields:
         changed = original.with_overrides(**dict.fromkeys(names, " ") | {name: value})
         assert replace(changed, omitted=original.omitted) == replace(original, **{name: value})
         assert original.with_overrides(**dict.fromkeys(names, None)) == original
-        assert changed.url(HttpRequest(method="GET", path="v2/x")).count("Identifier=") == 2
+        assert sent(changed, HttpRequest(method="GET", path="v2/x"))[0].count("Identifier=") == 2
 
     @pytest.mark.parametrize(
         ("fields", "account"),
@@ -338,16 +344,16 @@ class TestRequest:
         """The message says where to set it."""
         incomplete = settings(**{missing: ""})
         with pytest.raises(SEIArgumentError, match=rf"{missing} is missing: .* extra or on the operator") as caught:
-            incomplete.url(HttpRequest(method="GET", path="v2/x"))
+            sent(incomplete, HttpRequest(method="GET", path="v2/x"))[0]
         assert caught.value.field == missing
-        assert incomplete.url(HttpRequest(method="GET", path="v2/x", identifiers_required=False))
+        assert sent(incomplete, HttpRequest(method="GET", path="v2/x", identifiers_required=False))[0]
 
     def test_the_account_has_the_endpoints_own_parameter(self) -> None:
         """Calls without one do not send it."""
         request = HttpRequest(method="POST", path="v2/x", account_parameter="accountId")
-        assert settings(account_id="A").url(request).endswith("&accountId=A")
-        assert "accountId" not in settings().url(request)
-        assert "=A" not in settings(account_id="A").url(HttpRequest(method="GET", path="v2/x"))
+        assert sent(settings(account_id="A"), request)[0].endswith("&accountId=A")
+        assert "accountId" not in sent(settings(), request)[0]
+        assert "=A" not in sent(settings(account_id="A"), HttpRequest(method="GET", path="v2/x"))[0]
 
     @pytest.mark.parametrize(
         ("auth_header", "api", "expected"),
@@ -365,10 +371,19 @@ class TestRequest:
         All requests have the documented content type, also without a body, and accept no compression in transit.
         """
         request = HttpRequest(method="GET", path="x", api=api, accept="text/csv")
-        assert settings(auth_header=auth_header).headers(request, "agent/1") == expected | {
+        assert sent(settings(auth_header=auth_header), request)[1] == expected | {
             "User-Agent": "agent/1",
             "Accept": "text/csv",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
         }
-        assert settings().headers(HttpRequest(method="POST", path="x", body={}), "")["Accept"] == "application/json"
+        assert sent(settings(), HttpRequest(method="POST", path="x"))[1]["Accept"] == "application/json"
+
+    def test_keys_keep_their_order_and_text_its_letters(self) -> None:
+        """Both transports send the same bytes. NaN is no JSON, though Python's encoder would write it."""
+        body = {"scope": {"orgTreeName": 'Ünï "quoted" \\ \u2028'}, "b": "Zürich", "a": [1, None, True]}
+        data = sent(settings(), HttpRequest(method="POST", path="x", body=body))[2] or b""
+        assert list(json.loads(data).items()) == list(body.items())
+        assert b"\\u" not in data
+        with pytest.raises(ValueError, match=r"not JSON compliant"):
+            sent(settings(), HttpRequest(method="POST", path="x", body={"a": float("nan")}))

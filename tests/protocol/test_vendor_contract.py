@@ -270,7 +270,8 @@ def test_each_example_is_understood(operation: dict[str, Any], answer: dict[str,
     assert export.status is ExportStatus.COMPLETED
     assert export.level in ("developer", "sprint")
     url = answer["body"].get("download", {}).get("url") or answer["body"]["exports"][0]["downloadUrl"]
-    assert CONNECTION.url(download_requests(export)[0]) == f"https://accounts.eu.harness.io/sei/api{url}?{IDENTIFIERS}"
+    called = CONNECTION.prepare(download_requests(export)[0], "")[0]
+    assert called == f"https://accounts.eu.harness.io/sei/api{url}?{IDENTIFIERS}"
     if not export.summary:
         assert export.size_bytes == 245672
 
@@ -290,4 +291,5 @@ def test_each_example_of_the_pages_is_understood(example: dict[str, Any]) -> Non
         return
     assert (export.status, export.completed_at) == (ExportStatus.COMPLETED, body.get("completedAt"))
     path = f"{family.item_path}/{body['exportId']}/download"
-    assert CONNECTION.url(download_requests(export)[0]) == f"{CONNECTION.base_url.text}/{path}?{IDENTIFIERS}"
+    called = CONNECTION.prepare(download_requests(export)[0], "")[0]
+    assert called == f"{CONNECTION.base_url.text}/{path}?{IDENTIFIERS}"

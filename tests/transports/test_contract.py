@@ -14,7 +14,7 @@ from airflow_provider_sei import __version__
 from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.exports import create_call, status_call
 from airflow_provider_sei.protocol.families import FAMILIES, get_family
-from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse, encode_json
+from airflow_provider_sei.protocol.http import Call, HttpRequest, HttpResponse
 from airflow_provider_sei.protocol.listing import list_call, list_query
 from airflow_provider_sei.protocol.retry import Backoff
 
@@ -93,7 +93,7 @@ class TestRequests:
         first, second = ((data.partition(b"\r\n")[0], data.partition(b"\r\n\r\n")[2]) for data in server.received)
         assert first == second
         assert first[0].startswith(b"POST /prod1/sei/api/v2/insights/productivity/exports?projectIdentifier=")
-        assert first[1] == encode_json(body)
+        assert first[1] == json.dumps(body, ensure_ascii=False).encode()
 
     def test_cookies_are_not_kept(self, driver: Any, sei_server: Any) -> None:
         """A call depends on nothing that an earlier response has set."""
