@@ -6,9 +6,10 @@ import http.client
 import math
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -63,34 +64,14 @@ class _Session(requests.Session):
         return None
 
 
+@dataclass(frozen=True)
 class StreamedBody:
     """A successful response whose body has not been read yet."""
 
-    def __init__(self, settings: SEISettings, call: Call[Any], response: requests.Response) -> None:
-        self._settings = settings
-        self._call = call
-        self._response = response
-        self.headers = _common.make_response(settings, call, response.status_code, response.headers).headers
-        """Header names are lower case."""
-
-    def chunks(self, max_seconds: float = math.inf) -> Iterator[bytes]:
-        """Yield the body as it arrives, not decoded, in chunks of at most 256 KiB.
-
-        :param max_seconds: how long the whole body may take.
-        :raises SEIConnectionError: the connection broke off, or no content arrived in time.
-        """
-        idle_seconds = (self._settings.read_timeout or self._call.request.read_timeout) + MAX_IDLE_SECONDS
-        end = time.monotonic() + max_seconds
-        while True:
-            _read_until.set(min(end, time.monotonic() + idle_seconds))
-            try:
-                # read1 returns what has arrived: the caller can check the time however slowly a server sends.
-                chunk = self._response.raw.read1(_CHUNK, decode_content=False)
-            except _ERRORS as error:
-                raise _common.connection_error(self._settings, self._call, error) from error
-            if not chunk:
-                return
-            yield chunk
+    headers: Mapping[str, str]
+    """Header names are lower case."""
+    chunks: Callable[[], Iterator[bytes]]
+    """Yields the body as it arrives, not decoded, in chunks of at most 256 KiB; raises ``SEIConnectionError``."""
 
 
 class RequestsTransport:
@@ -145,7 +126,8 @@ class RequestsTransport:
         call = Call(request, check, description, export_id)
         arguments = _common.retry_arguments(backoff or self._backoff, self._seconds_left)
         with Retrying(sleep=self._sleep, **arguments)(self._try, call, streamed=True) as response:
-            yield StreamedBody(self.settings, call, response)
+            headers = _common.make_response(self.settings, call, response.status_code, response.headers).headers
+            yield StreamedBody(headers, partial(self._chunks, call, response))
 
     def close(self) -> None:
         """Close the session's connections."""
@@ -172,8 +154,22 @@ class RequestsTransport:
             return response
         with response:
             body = bytearray()
-            for chunk in StreamedBody(self.settings, call, response).chunks(_common.MAX_BODY_SECONDS):
+            for chunk in self._chunks(call, response, _common.MAX_BODY_SECONDS):
                 body += chunk
                 if len(body) > _common.MAX_BODY_BYTES:
                     break
         return call.parse(_common.make_response(self.settings, call, response.status_code, response.headers, body))
+
+    def _chunks(self, call: Call[Any], response: requests.Response, max_seconds: float = math.inf) -> Iterator[bytes]:
+        idle_seconds = (self.settings.read_timeout or call.request.read_timeout) + MAX_IDLE_SECONDS
+        end = time.monotonic() + max_seconds
+        while True:
+            _read_until.set(min(end, time.monotonic() + idle_seconds))
+            try:
+                # read1 returns what has arrived: the caller can check the time however slowly a server sends.
+                chunk = response.raw.read1(_CHUNK, decode_content=False)
+            except _ERRORS as error:
+                raise _common.connection_error(self.settings, call, error) from error
+            if not chunk:
+                return
+            yield chunk
