@@ -311,8 +311,7 @@ class ContentPipeline:
             received = " or ".join(map(str, sorted(set(self._sizes.values()))))
             words = f"its status says sizeBytes {expected.size_bytes}, received were {received} bytes"
             raise expected.error("is not the expected file: " + words)
-        self.counter.close()
-        if words := self.counter.problem(expected.min_rows):
+        if words := self.counter.finish(expected.min_rows):
             raise expected.error("is not a complete " + self._kind + " file: " + words)
         self._check_columns()
         if self.counter.ends_in_quotes:

@@ -39,7 +39,7 @@ _RECORD_START, _FIELD_START, _UNQUOTED, _QUOTED, _QUOTE_IN_QUOTED = range(5)
 
 
 class RecordCounter:
-    """Count records piece by piece; all attributes are final after ``close``."""
+    """Count records piece by piece; all attributes are final after ``finish``."""
 
     records = rows = 0
     """Records so far, with the header, and in the end without it."""
@@ -85,8 +85,8 @@ class RecordCounter:
                 return
         self._walk(block, position)
 
-    def close(self) -> None:
-        """Count a last record that has no line end."""
+    def finish(self, min_rows: int = 0) -> str:
+        """Count a last record that has no line end, and return what is missing or wrong at the end; or nothing."""
         self._walk(self._rest, 0)
         self.header = self.header or self._rest.strip(b"\r\n")  # of a file that is shorter than a byte order mark
         self.ends_in_quotes = self._state == _QUOTED
@@ -101,9 +101,6 @@ class RecordCounter:
                 lines = io.StringIO((self._last + self._more).decode("latin-1"), newline="")
                 with suppress(csv.Error):  # a cell of more than csv.field_size_limit()
                     self.last = deque(filter(None, csv.reader(lines, delimiter=self.separator)), maxlen=1).pop()
-
-    def problem(self, min_rows: int = 0) -> str:
-        """Return what is missing, or what the last record is instead if the server has failed there; or nothing."""
         if self.rows < min_rows:
             return f"it has {self.rows} of {min_rows} records"
         header, last = self.columns, self.last
@@ -205,15 +202,12 @@ class JsonCounter:
         if self._silent > _LONGEST_VALUE or len(self._open) > _LONGEST_HEADER:
             self._problem = "has a value that is too long or too deep"
 
-    def close(self) -> None:
-        """Check that the last bracket was there."""
+    def finish(self, _min_rows: int = 0) -> str:
+        """Return what is wrong, or nothing. Of the data, only an error message is quoted."""
         try:
             self._parser.close()
-        except self._invalid:
+        except self._invalid:  # the last bracket was not there
             self._problem = self._problem or "is cut"
-
-    def problem(self, _min_rows: int = 0) -> str:
-        """Return what is wrong, or nothing. Of the data, only an error message is quoted."""
         if self._problem:
             return f"it {self._problem}, in or after record {self.rows}"
         message = quotable(self._start)[1]

@@ -31,7 +31,7 @@ def counted(data: bytes, sizes: list[int] | None = None) -> RecordCounter:
             break
         counter.feed(data[position : position + size])
         position += size
-    counter.close()
+    counter.finish()
     return counter
 
 
@@ -153,8 +153,8 @@ def json_counted(data: bytes, size: int = 1 << 17) -> tuple[int, str]:
     counter = JsonCounter()
     for position in range(0, len(data), size):
         counter.feed(data[position : position + size])
-    counter.close()
-    return counter.rows, counter.problem()
+    problem = counter.finish()
+    return counter.rows, problem
 
 
 VALUES = st.recursive(
