@@ -171,7 +171,7 @@ class SEIBaseOperator(BaseOperator):
     def _defer_until_completed(self, plan: WaitPlan, passthrough: Mapping[str, Any] | None = None) -> NoReturn:
         from airflow_provider_sei.triggers.sei import SEIExportTrigger
 
-        self.log.info("Waiting for %s in the triggerer", plan.description)
+        self.log.info("Waiting for %s export %s in the triggerer", plan.family, plan.export_id)
         waits, settings = ("family", "export_id", "started_at", "deadline", "poll_interval"), self.hook.settings
         fields = {name: getattr(plan, name) for name in waits}
         fields |= {name: getattr(settings, name) for name in ("project_identifier", "org_identifier", "auth_header")}
@@ -179,23 +179,6 @@ class SEIBaseOperator(BaseOperator):
         trigger = SEIExportTrigger(**fields, sei_conn_id=self.sei_conn_id, passthrough=dict(passthrough or {}))
         timeout = timedelta(seconds=max(0.0, plan.deadline - time.time()) + _GRACE)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
-
-
-def stored_export(context: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return ``export_id`` and ``reused`` of the export that an earlier try of this task created for the same request.
-
-    Airflow's task state store (3.3 and newer) survives retries and deferrals. Without it, a retry repeats the create
-    call, and within 30 minutes SEI responds with the same export.
-    """
-    if (store := context.get("task_state_store")) is None:
-        return None
-    try:
-        record = store.get(_STORE_KEY)
-    except Exception:
-        log.warning("Could not read the task state store; an earlier try's export is unknown", exc_info=True)
-        return None
-    is_record = isinstance(record, dict) and isinstance(record.get("export_id"), str)
-    return record if is_record and identity.items() <= record.items() else None
 
 
 def store_record(export: Export, context: Mapping[str, Any], record: dict[str, Any]) -> None:
@@ -209,7 +192,7 @@ def store_record(export: Export, context: Mapping[str, Any], record: dict[str, A
 
 
 def create_or_resume(
-    hook: SEIHook, request: ExportRequest, context: Mapping[str, Any], identity: Mapping[str, Any], reused_failed: str
+    hook: SEIHook, request: ExportRequest, context: Mapping[str, Any], record: Mapping[str, Any], reused_failed: str
 ) -> tuple[Export, bool]:
     """Return the export that an earlier try created, or create it; and whether its status is up to date.
 
@@ -217,7 +200,7 @@ def create_or_resume(
     """
     from airflow_provider_sei.protocol.exports import check_reused
 
-    if record := stored_export(context, identity):
+    if "export_id" in record:
         try:
             export = hook.get_export(request.family.name, record["export_id"])
         except SEINotFoundError:
@@ -229,7 +212,7 @@ def create_or_resume(
             words = "Export %s of an earlier try is not usable (status: %s); creating it again"
             hook.log.warning(words, export.export_id, export.status_word)
     export = hook.submit(request)
-    store_record(export, context, {**identity, "export_id": export.export_id, "reused": export.reused})
+    store_record(export, context, {**record, "export_id": export.export_id, "reused": export.reused})
     if not export.reused:
         keys = {"teamId": "team ", "orgTreeName": "organisation tree "}
         about = "".join(f" of {word}{request.scope[key]}" for key, word in keys.items() if key in request.scope)
@@ -285,7 +268,12 @@ class SEIRequestOperator(SEIBaseOperator):
     template_fields_renderers = {"scope": "json", "extra_body": "json"}  # noqa: RUF012 - Airflow's own declaration
 
     def _prepare(self, context: Mapping[str, Any], level: int = logging.INFO) -> tuple[ExportRequest, dict[str, Any]]:
-        """Return the request, with the run's period if it has none, and what its stored export is identified by."""
+        """Return the request, with the run's period if it has none, and the record of its export.
+
+        Of an export that an earlier try of this task created for the same request, that has ``export_id`` and
+        ``reused``: Airflow's task state store (3.3 and newer) survives retries and deferrals. Without it, a retry
+        repeats the create call, and within 30 minutes SEI responds with the same export.
+        """
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
         self._period = None
         if is_missing(self.date_start) and is_missing(self.date_end):
@@ -297,10 +285,18 @@ class SEIRequestOperator(SEIBaseOperator):
         request = ExportRequest.from_arguments(**arguments)
         max_tries = getattr(context.get("ti"), "max_tries", None)
         fingerprint = request.fingerprints(self.hook.settings.source)["fingerprint"]
-        return request, {"version": 1, "fingerprint": fingerprint, "max_tries": max_tries}
+        record: dict[str, Any] = {"version": 1, "fingerprint": fingerprint, "max_tries": max_tries}
+        if (store := context.get("task_state_store")) is not None:
+            try:
+                stored = store.get(_STORE_KEY)
+                is_record = isinstance(stored, dict) and isinstance(stored.get("export_id"), str)
+                record = stored if is_record and record.items() <= stored.items() else record
+            except Exception:
+                log.warning("Could not read the task state store; an earlier try's export is unknown", exc_info=True)
+        return request, record
 
-    def _create_delay(self, context: Mapping[str, Any], identity: Mapping[str, Any]) -> float:
-        if stored_export(context, identity):
+    def _create_delay(self, record: Mapping[str, Any]) -> float:
+        if "export_id" in record:
             return 0.0
         delay: float = random.random() * self.create_jitter  # noqa: S311 - jitter, not a secret
         self.log.info("Creating the export in %.0f s (create_jitter)", delay)

@@ -100,10 +100,10 @@ class SEICreateExportOperator(SEIRequestOperator):
 
     def execute(self, context: Context) -> Any:
         """Create the export; its id is the task's result."""
-        request, identity = self._prepare(context)
-        if self.create_jitter and (delay := self._create_delay(context, identity)):
-            time.sleep(delay)
-        self._export, _ = create_or_resume(self.hook, request, context, identity, self.reused_failed)
+        request, record = self._prepare(context)
+        if self.create_jitter:
+            time.sleep(self._create_delay(record))
+        self._export, _ = create_or_resume(self.hook, request, context, record, self.reused_failed)
         return self._export.export_id
 
 
@@ -186,21 +186,21 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
         from airflow_provider_sei.protocol.waiting import ExportWait, WaitPlan
 
         # All arguments are parsed first: nothing waits or is created if one is invalid.
-        request, identity = self._prepare(context, logging.INFO if deadline is None else logging.DEBUG)
+        request, record = self._prepare(context, logging.INFO if deadline is None else logging.DEBUG)
         destination = self._resolve_destination(context, request)
         if ti := context.get("ti"):  # Rendered Templates do not have what only the run decides
             ti.xcom_push(key="sei_request", value={**self._scope, "destination": destination.url})
         check_destination(destination)
         deadline = self._execution_deadline(context) if deadline is None else deadline
         if delay:
-            self._wait_to_create(context, identity, deadline)
+            self._wait_to_create(record, deadline)
         started_at = time.time()
         if started_at >= deadline:
             msg = "execution_timeout ended before the create call, so nothing was created; allow more time"
             raise SEIExportTimeoutError(msg)
         deadline = min(started_at + self.wait_timeout, deadline)
         with self.hook.time_limit(deadline - started_at):
-            export, is_current = create_or_resume(self.hook, request, context, identity, self.reused_failed)
+            export, is_current = create_or_resume(self.hook, request, context, record, self.reused_failed)
         self._export = export
         plan = WaitPlan(
             family=export.family,
@@ -229,8 +229,8 @@ class SEIExportOperator(SEIDeliveryOperator, SEIRequestOperator):
         fields = {"period": self._period, **names, **settings.destination_fields}
         return self._parse_destination(context).resolve(fields | request.fingerprints(settings.source))
 
-    def _wait_to_create(self, context: Context, identity: Mapping[str, Any], deadline: float) -> None:
-        delay = min(self._create_delay(context, identity), max(0.0, deadline - time.time()))
+    def _wait_to_create(self, record: Mapping[str, Any], deadline: float) -> None:
+        delay = min(self._create_delay(record), max(0.0, deadline - time.time()))
         if delay and self.deferrable:
             from airflow.providers.common.compat.standard.triggers import TimeDeltaTrigger
 
