@@ -199,11 +199,11 @@ class SEIHook(BaseHook):
         return islice(self._iter_pages(get_family(family), listing.list_query(**filters)), most)
 
     def _iter_pages(self, family: ExportFamily, query: listing.Query) -> Iterator[Export]:
-        pager = listing.export_pager(f"list {family.name} exports")
-        pager.page = first = int(dict(query)["page"])
+        pager: listing.Pager[Export] = listing.Pager(f"list {family.name} exports")
+        pager.page = first = int(query["page"])
         while not pager.done:
             try:
-                page = self._transport.run(listing.list_call(family, listing.on_page(query, pager.page)))
+                page = self._transport.run(listing.list_call(family, query, pager.page))
             except SEIResponseError as error:
                 other, plain = family.alternate(error.status_code), listing.with_plain_dates(query)
                 if pager.page == first and other:
@@ -269,7 +269,7 @@ class SEIHook(BaseHook):
 
     def _all_records(self, description: str, call_for_page: Callable[[int], Call[Page[Record]]]) -> list[Record]:
         records: list[Record] = []
-        pager = teams.record_pager(description)
+        pager: listing.Pager[Record] = listing.Pager(description, max_pages=teams.MAX_PAGES)
         while not pager.done:
             if pager.page:
                 self._pause(teams.PAUSE_BETWEEN_PAGES)

@@ -61,7 +61,7 @@ class HttpRequest:
     method: str
     path: str
     """Relative to the base URL (``v2/insights/...``), or a URL from an earlier response."""
-    query: tuple[tuple[str, str], ...] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     """Sent as JSON, in UTF-8."""
     api: Api = Api.V2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from airflow_provider_sei.protocol.families import ExportFamily
 from airflow_provider_sei.protocol.http import Call, HttpRequest, json_value, unusable
 
 T = TypeVar("T")
-Query = tuple[tuple[str, str], ...]
+Query = Mapping[str, str]
 
 MAX_LIMIT = 100
 """The vendor's upper limit of exports per page."""
@@ -42,20 +42,22 @@ class Page(Generic[T]):
 class Pager(Generic[T]):
     """Decides which items of a page are new, and whether to request another page.
 
-    It ends with an empty page, where the server says so, or with a page without new items. A short page says nothing:
-    the server may allow fewer records per page than requested. Where records must be missing, that is an error.
+    It ends with an empty page, where the server says so, or with a page without new items: exports are known by their
+    ids, other records by their content. A short page says nothing: the server may allow fewer records per page than
+    requested. Where records must be missing, that is an error.
 
     :param description: completes the sentence "could not ...".
     """
 
-    def __init__(self, description: str, key: Callable[[T], Hashable], *, max_pages: int = _MAX_PAGES) -> None:
+    def __init__(self, description: str, *, max_pages: int = _MAX_PAGES) -> None:
         self.page, self.unreadable, self.done = 0, 0, False
-        self._description, self._key, self._max_pages = description, key, max_pages
+        self._description, self._max_pages = description, max_pages
         self._seen: set[Hashable] = set()
 
     def take(self, page: Page[T]) -> list[T]:
         """Return the items of ``page`` that no earlier page had, and advance."""
-        fresh = {key: item for item in page.items if (key := self._key(item)) not in self._seen}
+        by_key: dict[Hashable, T] = {getattr(item, "export_id", None) or hash(repr(item)): item for item in page.items}
+        fresh = {key: item for key, item in by_key.items() if key not in self._seen}
         self._seen.update(fresh)
         self.page += 1
         self.unreadable += page.unreadable
@@ -69,11 +71,6 @@ class Pager(Generic[T]):
             msg = f"the server's list {reason}: could not {self._description} to the end; {advice}"
             raise SEIUnexpectedResponseError(msg)
         return list(fresh.values())
-
-
-def export_pager(description: str) -> Pager[Export]:
-    """Return the pager for a family's exports."""
-    return Pager(description, lambda export: export.export_id)
 
 
 def list_query(
@@ -107,22 +104,18 @@ def list_query(
         "sortBy": chosen.get("sort_by"),
         "sortOrder": chosen.get("sort_order"),
     }
-    return tuple((name, value) for name, value in given.items() if value)
-
-
-def on_page(query: Query, page: int) -> Query:
-    """Return ``query`` for another page."""
-    return tuple((name, str(page) if name == "page" else value) for name, value in query)
+    return {name: value for name, value in given.items() if value}
 
 
 def with_plain_dates(query: Query) -> Query:
     """Return ``query`` with dates in place of dates and times, for a server that follows the prose."""
-    return tuple((name, value[:10] if name in ("dateFrom", "dateTo") else value) for name, value in query)
+    return {name: value[:10] if name in ("dateFrom", "dateTo") else value for name, value in query.items()}
 
 
-def list_call(family: ExportFamily, query: Query) -> Call[Page[Export]]:
-    """Return the call for one page of a family's exports."""
+def list_call(family: ExportFamily, query: Query, page: int | None = None) -> Call[Page[Export]]:
+    """Return the call for one page of a family's exports; ``page`` is its number, if not that of ``query``."""
     description = f"list {family.name} exports"
+    query = query if page is None else {**query, "page": str(page)}
     request = HttpRequest(method="GET", path=family.collection_path, query=query)
     return Call(
         request, lambda response: _read_page(json_value(response, description), family, description), description

@@ -106,7 +106,7 @@ class ReportRequest:
         return HttpRequest(
             method="POST",
             path=REPORT_PATH,
-            query=(("format", "csv"),),
+            query={"format": "csv"},
             body=self.body,
             api=Api.LEGACY,
             identifiers_required=False,

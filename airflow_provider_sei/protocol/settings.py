@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -79,7 +79,7 @@ class BaseUrl:
             msg = f"host {text!r} would send the API key unencrypted: use https (http is for loopback hosts only)"
         raise SEIArgumentError(msg, field="host")
 
-    def url(self, target: str, query: Iterable[tuple[str, str]] = (), *, export_id: str | None = None) -> str:
+    def url(self, target: str, query: Mapping[str, str], *, export_id: str | None = None) -> str:
         """Return the full URL of ``target`` with the parameters of ``query`` that it does not have itself.
 
         :param target: a path, with or without the base URL's own path in front, or a URL that the server returned.
@@ -102,7 +102,7 @@ class BaseUrl:
         if not is_absolute and not (base.path and has_base):
             path = f"{base.path}/{path.lstrip('/')}"
         parameters: dict[str, str] = {}
-        for name, value in (*parse_qsl(parts.query, keep_blank_values=True), *query):
+        for name, value in (*parse_qsl(parts.query, keep_blank_values=True), *query.items()):
             parameters.setdefault(name, value)
         quoted = quote(path, safe="/%:@!$&'()*+,;=~-._")
         return urlunsplit((base.scheme, base.netloc, quoted, urlencode(parameters, errors="replace"), ""))
@@ -223,16 +223,16 @@ class SEISettings:
 
         :param export_id: the export that the call is about, if any; the URL must not belong to another one.
         """
-        query = list(request.query)
+        query = dict(request.query)
         for name, parameter in (("project_identifier", "projectIdentifier"), ("org_identifier", "orgIdentifier")):
             value = getattr(self, name)
             if value and (request.identifiers_required or name not in self.omitted):
-                query.append((parameter, value))
+                query.setdefault(parameter, value)
             elif request.identifiers_required:
                 msg = f"{name} is missing: set it in the connection's extra or on the operator"
                 raise SEIArgumentError(msg, field=name)
         if request.account_parameter and self.account_id and "account_id" not in self.omitted:
-            query.append((request.account_parameter, self.account_id))
+            query.setdefault(request.account_parameter, self.account_id)
         url = self.base_url.url(request.path, query, export_id=export_id)
         headers = {"User-Agent": user_agent, "Accept": request.accept, "Accept-Encoding": "identity"}
         headers["Content-Type"] = "application/json"  # the vendor's page asks for it on all requests, GETs included

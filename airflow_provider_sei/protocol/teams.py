@@ -29,13 +29,13 @@ from airflow_provider_sei.protocol.http import (
     printable,
     unusable,
 )
-from airflow_provider_sei.protocol.listing import Page, Pager, find_records, more_pages
+from airflow_provider_sei.protocol.listing import Page, find_records, more_pages
 
 Record = Mapping[str, Any]
 _PEOPLE = {"developers": "v2/developers", "identities": "v2/developers/identities"}  # developer hub, read 2026-11-26
 _COLUMNS = ("org_tree_id", "org_tree_name", "team_id", "team_name", "parent_team_id", "path", "leaf", "developers")
 _PAGE_SIZE = 50  # the vendor's default
-_MAX_PAGES = 2_000  # 100,000 teams
+MAX_PAGES = 2_000  # 100,000 teams
 PAUSE_BETWEEN_PAGES = 0.2
 """Seconds. The vendor asks for a short delay without a figure; this one stays below 400 calls a minute."""
 _MAX_DEPTH = 100  # names in a path
@@ -52,11 +52,6 @@ class Team:
     org_tree_name: str | None = None
 
 
-def record_pager(description: str) -> Pager[Record]:
-    """Return the pager for teams or trees."""
-    return Pager(description, lambda record: hash(repr(record)), max_pages=_MAX_PAGES)
-
-
 def teams_page_call(org_tree_name: str | None, page: int, size: int = _PAGE_SIZE) -> Call[Page[Record]]:
     """Return the call for one page of leaf teams (``POST /v2/teams/list``)."""
     description = "list teams"
@@ -68,7 +63,7 @@ def teams_page_call(org_tree_name: str | None, page: int, size: int = _PAGE_SIZE
             raise unusable(None, description, "the response's records have no refId")
         return found
 
-    query = (("page", str(page)), ("pageSize", str(size)))
+    query = {"page": str(page), "pageSize": str(size)}
     body = {"leafTeamsOnly": True, **search}
     return Call(HttpRequest(method="POST", path="v2/teams/list", query=query, body=body), parse, description)
 
@@ -76,7 +71,7 @@ def teams_page_call(org_tree_name: str | None, page: int, size: int = _PAGE_SIZE
 def org_trees_page_call(name: str | None, page: int) -> Call[Page[Record]]:
     """Return the call that searches organisation trees by name, or lists all (``POST /v2/org-trees/list``)."""
     description = f"find the organisation tree {name!r}" if name else "list organisation trees"
-    query = (("pageIndex", str(page)), ("pageSize", str(_PAGE_SIZE)))
+    query = {"pageIndex": str(page), "pageSize": str(_PAGE_SIZE)}
     body = {"searchKey": "name", "searchValue": name} if name else {}
     request = HttpRequest(method="POST", path="v2/org-trees/list", query=query, body=body)
     return Call(request, lambda response: _read_page(response, description, page), description)
@@ -131,7 +126,7 @@ def developer_count_call() -> Call[int]:
             total = json.loads(response.body).get("totalRecords")
         return total if type(total) is int else 0
 
-    description, query = "count the developers", (("pageIndex", "0"), ("pageSize", "1"))
+    description, query = "count the developers", {"pageIndex": "0", "pageSize": "1"}
     request = HttpRequest(method="GET", path=_PEOPLE["developers"], query=query, identifiers_required=False)
     return Call(request, parse, description)
 

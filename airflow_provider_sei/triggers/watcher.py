@@ -18,7 +18,7 @@ from airflow_provider_sei.protocol.arguments import parse_number, parse_text
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.http import printable
-from airflow_provider_sei.protocol.listing import MAX_LIMIT, Page, export_pager, list_call, list_query, on_page
+from airflow_provider_sei.protocol.listing import MAX_LIMIT, Page, Pager, list_call, list_query
 from airflow_provider_sei.protocol.retry import Backoff
 from airflow_provider_sei.triggers._poller import jitter, look_up, shared_poller
 
@@ -153,7 +153,7 @@ class SEIExportCompletedTrigger(BaseEventTrigger):
         query = list_query(limit=MAX_LIMIT, status="completed", team_id=self.team_id, **order)
         async with shared_poller(self.sei_conn_id, settings) as poller:
             while not scan.done:
-                call = list_call(family, on_page(query, scan.pager.page))
+                call = list_call(family, query, scan.pager.page)
                 try:
                     scan.take(await poller.call(call, settings, family.name))
                 except SEIResponseError as error:
@@ -218,7 +218,7 @@ class CompletionScan:
     def __init__(self, watermark: Watermark | None, *, now: float) -> None:
         self._watermark, self._now = watermark, now
         self._found: dict[str, tuple[float, Export]] = {}
-        self.pager = export_pager("list all completed exports")
+        self.pager: Pager[Export] = Pager("list all completed exports")
         self.done = False
         self.undated = 0
         """How many exports without a readable time of completion were ignored."""

@@ -160,7 +160,7 @@ class TestIterExports:
         filters |= {"date_from": "2024-01-01", "date_to": "2024-02-01", "sort_by": "createdat", "sort_order": "ASC"}
         assert list(hook.iter_exports("ba", **filters)) == []
         identifiers = {("projectIdentifier", sei_server.project), ("orgIdentifier", sei_server.org)}
-        assert {*sei_server.requests[0].query} == identifiers | {*list_query(**filters)}
+        assert {*sei_server.requests[0].query} == identifiers | {*list_query(**filters).items()}
 
     def test_plain_dates_are_tried_after_a_400(self, hook: SEIHook, sei_server: Any, task_log: Any) -> None:
         """The vendor's prose has dates, the OpenAPI document date-times; further pages use what worked."""

@@ -20,10 +20,8 @@ from airflow_provider_sei.protocol.listing import (
     MAX_LIMIT,
     Page,
     Pager,
-    export_pager,
     list_call,
     list_query,
-    on_page,
     with_plain_dates,
 )
 from tests.protocol.strategies import ANYTHING, families, json_values, outcome, responses, texts
@@ -33,7 +31,7 @@ SPRINT = FAMILIES["sprint"]
 
 def read(value: Any) -> Page[Any]:
     """Return the page that a JSON response is read as."""
-    return list_call(SPRINT, ()).parse(HttpResponse(200, {}, json.dumps(value).encode()))
+    return list_call(SPRINT, {}).parse(HttpResponse(200, {}, json.dumps(value).encode()))
 
 
 def records(*numbers: int) -> list[dict[str, str]]:
@@ -43,7 +41,7 @@ def records(*numbers: int) -> list[dict[str, str]]:
 
 def read_all(server: Callable[[int], Any]) -> tuple[list[str], int]:
     """Return the ids on all pages of a server, and how many pages were requested."""
-    pager = export_pager("list them")
+    pager: Pager[Any] = Pager("list them")
     found: list[str] = []
     while not pager.done:
         found += [export.export_id for export in pager.take(read(server(pager.page)))]
@@ -58,20 +56,25 @@ class TestQuery:
         days = {"date_from": "2024-01-01", "date_to": date(2024, 2, 1)}
         order = {"limit": 50, "page": 3, "sort_by": "completedat", "sort_order": "ASC"}
         query = list_query(status="completed", scope="MINE", team_id=456, created_by="user_1", **days, **order)
-        assert query == (
-            *(("status", "COMPLETED"), ("scope", "mine"), ("teamId", "456"), ("createdBy", "user_1")),
-            *(("dateFrom", "2024-01-01T00:00:00Z"), ("dateTo", "2024-02-01T00:00:00Z")),
-            *(("limit", "50"), ("page", "3"), ("sortBy", "completedAt"), ("sortOrder", "asc")),
-        )
+        times = {"dateFrom": "2024-01-01T00:00:00Z", "dateTo": "2024-02-01T00:00:00Z"}
+        page = {"limit": "50", "page": "3", "sortBy": "completedAt", "sortOrder": "asc"}
+        assert query == {
+            "status": "COMPLETED",
+            "scope": "mine",
+            "teamId": "456",
+            "createdBy": "user_1",
+            **times,
+            **page,
+        }
 
     @pytest.mark.parametrize("name", ["status", "scope", "team_id", "created_by", "date_from", "sort_by", "sort_order"])
     @pytest.mark.parametrize("blank", [None, ""])
     def test_blank_filters_are_not_sent(self, name: str, blank: str | None) -> None:
         """Page and limit always are, because the server may change its defaults. Page and times can be changed."""
         query = list_query(date_from="2024-01-01", date_to="2024-02-01", created_by="2024-01-01T")
-        assert dict(on_page(query, 7)) == dict(query) | {"page": "7"}
-        assert dict(with_plain_dates(query)) == dict(query) | {"dateFrom": "2024-01-01", "dateTo": "2024-02-01"}
-        assert list_query(**{name: blank}) == (("limit", "50"), ("page", "0"))
+        assert list_call(SPRINT, query, 7).request.query == {**query, "page": "7"}
+        assert with_plain_dates(query) == {**query, "dateFrom": "2024-01-01", "dateTo": "2024-02-01"}
+        assert list_query(**{name: blank}) == {"limit": "50", "page": "0"}
 
     @pytest.mark.parametrize(
         ("time", "sent"),
@@ -86,7 +89,7 @@ class TestQuery:
     def test_a_time_is_sent_in_utc(self, time: object, sent: str, in_tokyo: None) -> None:
         """One without an offset is in UTC, whatever the machine's timezone."""
         assert in_tokyo is None
-        assert dict(list_query(date_from=time))["dateFrom"] == sent
+        assert list_query(date_from=time)["dateFrom"] == sent
 
     @pytest.mark.parametrize(
         ("filters", "words"),
@@ -122,8 +125,8 @@ class TestQuery:
         if isinstance(query, errors.SEIArgumentError):
             assert query.field in filters
             return
-        assert all(isinstance(value, str) and value for _, value in query)
-        assert 1 <= int(dict(query)["limit"]) <= MAX_LIMIT
+        assert all(isinstance(value, str) and value for value in query.values())
+        assert 1 <= int(query["limit"]) <= MAX_LIMIT
 
 
 class TestPage:
@@ -166,7 +169,7 @@ class TestPage:
         """Not an empty list, which may come too: that would say that there are no exports."""
         assert [read(empty).items for empty in ({"exports": []}, [], {"data": []})] == [(), (), ()]
         with pytest.raises(errors.SEIBadRequestError, match="could not list sprint exports"):
-            list_call(SPRINT, ()).parse(HttpResponse(400))
+            list_call(SPRINT, {}).parse(HttpResponse(400))
         with pytest.raises(errors.SEIUnexpectedResponseError, match="could not list sprint exports"):
             read(value)
         with pytest.raises(errors.SEIUnexpectedResponseError, match=r'no list of exports \("Team not found"\): '):
@@ -217,7 +220,8 @@ class TestPager:
 
     def test_a_list_that_never_ends_is_an_error(self) -> None:
         """Ever new exports, or always the same: by an error, because nobody knows what is missing."""
-        pager, numbers = export_pager("list them"), count()
+        pager: Pager[Any] = Pager("list them")
+        numbers = count()
         for _ in range(9_999):
             pager.take(Page(read(records(next(numbers))).items, more=True))
         with pytest.raises(errors.SEIUnexpectedResponseError, match="goes on after 10000 pages"):
@@ -231,7 +235,7 @@ class TestPager:
     )
     def test_any_pages_end_and_give_each_item_once(self, answers: list[tuple[list[int], bool | None]]) -> None:
         """However the server repeats, shortens and contradicts itself."""
-        pager: Pager[int] = Pager("list them", lambda item: item)
+        pager: Pager[int] = Pager("list them")
         found: list[int] = []
         for index in range(12):
             items, more = answers[index % len(answers)]

@@ -185,7 +185,7 @@ class TestRequest:
         """With its own key header, account parameter and read timeout; extra fields are merged into the body."""
         made = ReportRequest.from_arguments(**arguments("contributor"))
         sent = made.http_request()
-        assert (sent.method, sent.path, sent.query) == ("POST", "v2/insights/teams/reports", (("format", "csv"),))
+        assert (sent.method, sent.path, sent.query) == ("POST", "v2/insights/teams/reports", {"format": "csv"})
         assert (sent.api, sent.account_parameter, sent.identifiers_required) == (Api.LEGACY, "accountId", False)
         assert sent.read_timeout == 300.0
         assert sent.accept.startswith("text/csv")

@@ -11,15 +11,15 @@ from hypothesis import given
 
 from airflow_provider_sei import exceptions as errors
 from airflow_provider_sei.protocol.http import HttpResponse
-from airflow_provider_sei.protocol.listing import Page
+from airflow_provider_sei.protocol.listing import Page, Pager
 from airflow_provider_sei.protocol.teams import (
+    MAX_PAGES,
     Team,
     hierarchy_csv,
     leaf_teams,
     org_tree_teams_call,
     org_trees,
     org_trees_page_call,
-    record_pager,
     select_teams,
     similar_name,
     teams_page_call,
@@ -57,10 +57,10 @@ class TestCalls:
             ("POST", "v2/teams/list"),
             ("POST", "v2/org-trees/list"),
         ]
-        assert teams.query == (("page", "2"), ("pageSize", "50"))
+        assert teams.query == {"page": "2", "pageSize": "50"}
         assert teams.body == {"leafTeamsOnly": True, "searchKey": "orgTreeName", "searchValue": "Engineering"}
         assert teams_page_call(None, 0).request.body == {"leafTeamsOnly": True}
-        assert trees.query == (("pageIndex", "1"), ("pageSize", "50"))
+        assert trees.query == {"pageIndex": "1", "pageSize": "50"}
         assert trees.body == {"searchKey": "name", "searchValue": "Engineering"}
         for tree_id, quoted in (("7", "7"), ("a/b", "a%2Fb"), ("a\ud800", "a%3F")):
             request = org_tree_teams_call(tree_id).request
@@ -112,7 +112,7 @@ class TestPages:
     )
     def test_all_pages_are_read(self, pages: list[Page[Any]], found: int) -> None:
         """Whatever their sizes."""
-        pager = record_pager("list teams")
+        pager: Pager[Any] = Pager("list teams")
         assert sum(len(pager.take(page)) for page in pages) == found
         assert pager.done
 
@@ -121,7 +121,7 @@ class TestPages:
     )
     def test_a_list_without_an_end_is_an_error(self, pages: int, items: Any, *, more: bool | None) -> None:
         """Whether it repeats a page or goes on: a part of the teams would pass for all of them."""
-        pager = record_pager("list teams")
+        pager: Pager[Any] = Pager("list teams", max_pages=MAX_PAGES)
         for number in range(pages - 1):
             pager.take(Page(items or tuple({"refId": PAGE_SIZE * number + each} for each in range(PAGE_SIZE)), more))
         with pytest.raises(errors.SEIUnexpectedResponseError, match="could not list teams to the end"):

@@ -186,11 +186,11 @@ def test_requests_of_teams_and_reports_have_the_documents_parameters() -> None:
     for tree in ("Engineering", None):
         request = teams_page_call(tree, 0).request
         assert deviations(request.body, operation["body"]) == set()
-        assert dict(request.query).keys() <= operation["query"].keys()
+        assert request.query.keys() <= operation["query"].keys()
     days = {"date_start": "2024-01-01", "date_end": "2024-12-31"}
     report = ReportRequest.from_arguments(collection_id="1", **days).http_request()
     operation = OPERATIONS[report.method, f"/{report.path}"]
-    assert {*dict(report.query), report.account_parameter} <= operation["query"].keys()
+    assert {*report.query, report.account_parameter} <= operation["query"].keys()
 
 
 @pytest.mark.parametrize("family", [FAMILIES[name] for name in IN_DOCUMENT], ids=IN_DOCUMENT)
@@ -218,7 +218,7 @@ def test_list_filters_are_those_of_the_document() -> None:
     for status in ("queued", "processing", "completed", "failed", "cancelled"):
         days = {"date_from": "2024-01-01", "date_to": "2024-12-31"}
         order = {"sort_by": "status", "sort_order": "asc"}
-        query = dict(list_query(status=status, scope="all", team_id=1, created_by="u", **days, **order))
+        query = list_query(status=status, scope="all", team_id=1, created_by="u", **days, **order)
         assert query.keys() == declared.keys()
         for key, value in query.items():
             parsed = int(value) if declared[key]["type"] == "integer" else value
