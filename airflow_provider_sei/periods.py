@@ -144,8 +144,8 @@ def run_period(
 
 def run_dates(
     context: Mapping[str, Any], granularity: object = None, *, periods_ago: int = 0, level: int = logging.INFO
-) -> dict[str, str]:
-    """Return ``date_start``, ``date_end`` and the ``period``'s name, for a request without both days.
+) -> tuple[dict[str, str], str]:
+    """Return ``date_start`` and ``date_end``, for a request without both days, and the name of the whole period.
 
     They are derived from what Airflow's database keeps of the run, so retries and resumed tasks get the same ones.
 
@@ -176,7 +176,7 @@ def run_dates(
         msg = f"periods_ago={periods_ago} is {label}, which has not begun on {end}, the day of the run"
         raise SEIArgumentError(msg, field="periods_ago")
     log.log(level, "No dates are given. Exporting %s to %s: %s", period.start, end, reason)
-    return {"date_start": period.start.isoformat(), "date_end": end.isoformat(), "period": label}
+    return {"date_start": period.start.isoformat(), "date_end": end.isoformat()}, label
 
 
 def _timezone(dag: Any) -> tzinfo:

@@ -24,12 +24,13 @@ from airflow_provider_sei.protocol.arguments import (
     is_missing,
     parse_boolean,
     parse_choice,
+    parse_export_id,
     parse_names,
     parse_number,
     parse_whole,
 )
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
-from airflow_provider_sei.protocol.families import did_you_mean
+from airflow_provider_sei.protocol.families import did_you_mean, get_family
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -146,6 +147,9 @@ class SEIBaseOperator(BaseOperator):
                 attribute = "output_format" if name == "output" else name  # "output" is Airflow's own attribute
                 setattr(self, attribute, OPTIONS[name](value, field=name) if name in OPTIONS else value)
         self.doc_md = self.doc_md or _describe(type(self), arguments)
+        for name, parse in (("family", get_family), ("export_id", parse_export_id)):
+            if name in arguments and is_known(arguments[name]):
+                parse(arguments[name])
         if "metric_groups" in arguments:  # it creates an export
             self._export: Export | None = None
             check_request({name: arguments[name] for name in REQUEST_FIELDS}, is_known)
@@ -277,8 +281,8 @@ class SEIRequestOperator(SEIBaseOperator):
         arguments = {name: getattr(self, name) for name in REQUEST_FIELDS}
         self._period = None
         if is_missing(self.date_start) and is_missing(self.date_end):
-            arguments |= run_dates(context, self.granularity, periods_ago=self.periods_ago, level=level)
-            self._period = arguments.pop("period")
+            dates, self._period = run_dates(context, self.granularity, periods_ago=self.periods_ago, level=level)
+            arguments |= dates
         elif self.periods_ago:
             msg = "periods_ago counts back from the run's own period: omit date_start and date_end, or periods_ago"
             raise SEIArgumentError(msg, field="periods_ago")

@@ -27,7 +27,7 @@ from airflow_provider_sei.operators._base import (
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.periods import run_dates
-from airflow_provider_sei.protocol.arguments import is_missing, parse_export_id, parse_reference_data, parse_whole
+from airflow_provider_sei.protocol.arguments import is_missing, parse_reference_data, parse_whole
 from airflow_provider_sei.protocol.export_request import ExportRequest
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
@@ -312,10 +312,6 @@ class SEIDownloadExportOperator(SEIDeliveryOperator):
     ) -> None:
         super().__init__(**kwargs)
         self._accept(locals())
-        if is_known(family):
-            get_family(family)
-        if is_known(export_id):
-            parse_export_id(export_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the export's status and deliver its file."""
@@ -374,8 +370,6 @@ class SEIListExportsOperator(SEIBaseOperator):
         self._accept(locals())
         from airflow_provider_sei.protocol import listing  # only DAG files with this operator need it
 
-        if is_known(family):
-            get_family(family)
         parse_whole(max_exports if is_known(max_exports) else None, "max_exports", least=1)
         listing.list_query(**{name: value for name in _FILTERS if is_known(value := getattr(self, name))})
 
@@ -458,8 +452,8 @@ class SEILegacyReportOperator(SEIDeliveryOperator):
         """Request the report and deliver the response."""
         arguments = {name: getattr(self, name) for name in REPORT_FIELDS}
         if is_missing(self.date_start) and is_missing(self.date_end):
-            arguments |= run_dates(context)
-        request = ReportRequest.from_arguments(**{name: arguments[name] for name in REPORT_FIELDS})
+            arguments |= run_dates(context)[0]
+        request = ReportRequest.from_arguments(**arguments)
         destination = self._parse_destination(context)
         days = {"date_start": request.date_start, "date_end": request.date_end}
         scope = {"family": request.family, "team_id": request.collection_id, **days}

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_sei.exceptions import SEIError, SEIExportTimeoutError
-from airflow_provider_sei.operators._base import OPTIONS, SEIBaseOperator, complete, is_known
+from airflow_provider_sei.operators._base import OPTIONS, SEIBaseOperator, complete
 from airflow_provider_sei.protocol.arguments import parse_export_id
 from airflow_provider_sei.protocol.families import get_family
 
@@ -57,10 +57,6 @@ class SEIExportSensor(SEIBaseOperator, BaseSensorOperator):
         super().__init__(**kwargs)
         self._accept(locals())
         self._wait: ExportWait | None = None
-        if is_known(family):
-            get_family(family)
-        if is_known(export_id):
-            parse_export_id(export_id)
 
     def execute(self, context: Context) -> Any:
         """Poll the status once and defer, or poke."""
