@@ -33,29 +33,6 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-__all__ = [
-    "SEIArgumentError",
-    "SEIAuthError",
-    "SEIBadRequestError",
-    "SEIConnectionError",
-    "SEIDownloadError",
-    "SEIError",
-    "SEIExportCancelledError",
-    "SEIExportError",
-    "SEIExportFailedError",
-    "SEIExportNotFoundError",
-    "SEIExportTimeoutError",
-    "SEIFileError",
-    "SEINotFoundError",
-    "SEIRateLimitError",
-    "SEIResponseError",
-    "SEIReusedExportFailedError",
-    "SEISchemaError",
-    "SEIServerError",
-    "SEITeamExportsError",
-    "SEIUnexpectedResponseError",
-]
-
 
 class SEIError(AirflowException):
     """Base of all errors of this provider.

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_sei import exceptions
 
-KINDS = [getattr(exceptions, name) for name in exceptions.__all__]
+KINDS = [kind for name, kind in vars(exceptions).items() if name.startswith("SEI")]
 PERMANENT = {
     *("SEIArgumentError", "SEIAuthError", "SEINotFoundError", "SEIBadRequestError", "SEIUnexpectedResponseError"),
     *("SEIExportFailedError", "SEIExportCancelledError", "SEIExportNotFoundError", "SEITeamExportsError"),

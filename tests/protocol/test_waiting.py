@@ -273,7 +273,7 @@ class TestEvent:
         assert read_event(event) == EXPORT
         assert read_event(READY) == Export(export_id="exp_1", family="ba", status=ExportStatus.COMPLETED)
 
-    @pytest.mark.parametrize("kind", [getattr(errors, name) for name in errors.__all__])
+    @pytest.mark.parametrize("kind", [kind for name, kind in vars(errors).items() if name.startswith("SEI")])
     def test_an_error_arrives_as_its_own_class(self, kind: type[errors.SEIError]) -> None:
         """It decides whether a retry helps; with its details, unless they are neither text nor number."""
         details: Any = {"status_code": 429, "vendor_code": "T", "vendor_message": "m", "retry_after": "7"}
@@ -345,7 +345,7 @@ class TestEvent:
                 ),
                 "error": st.dictionaries(
                     st.sampled_from(["type", "message", "retryable", "status_code", "export_id"]),
-                    json_values | texts | st.sampled_from(errors.__all__),
+                    json_values | texts | st.sampled_from([*vars(errors)]),
                 ),
             },
         )
