@@ -33,7 +33,7 @@ from airflow_provider_sei.exceptions import (
     SEIReusedExportFailedError,
 )
 from airflow_provider_sei.protocol import exports, listing, teams
-from airflow_provider_sei.protocol.arguments import parse_reference_data, parse_whole
+from airflow_provider_sei.protocol.arguments import is_missing, parse_number, parse_reference_data
 from airflow_provider_sei.protocol.export_request import ExportRequest, fingerprint
 from airflow_provider_sei.protocol.exports import Export
 from airflow_provider_sei.protocol.families import FAMILIES, ExportFamily, get_family
@@ -195,7 +195,9 @@ class SEIHook(BaseHook):
             ``page``, ``sort_by``, ``sort_order``, as of
             :class:`SEIListExportsOperator <airflow_provider_sei.operators.sei.SEIListExportsOperator>`.
         """
-        most = parse_whole(max_exports, "max_exports", least=1)
+        most = None
+        if not is_missing(max_exports):
+            most = int(parse_number(max_exports, "max_exports", least=1, most=10**6, whole=True))
         return islice(self._iter_pages(get_family(family), listing.list_query(**filters)), most)
 
     def _iter_pages(self, family: ExportFamily, query: listing.Query) -> Iterator[Export]:

@@ -27,7 +27,6 @@ from airflow_provider_sei.protocol.arguments import (
     parse_export_id,
     parse_names,
     parse_number,
-    parse_whole,
 )
 from airflow_provider_sei.protocol.export_request import REQUEST_FIELDS, ExportRequest, check_request
 from airflow_provider_sei.protocol.families import did_you_mean, get_family
@@ -49,7 +48,7 @@ OPTIONS: dict[str, Callable[..., Any]] = {
     "poll_interval": lambda value, field: (
         None if value is None else parse_number(value, field, least=1, most=MAX_SECONDS)
     ),
-    "periods_ago": lambda value, field: parse_whole(value, field, least=-1, most=1000) or 0,
+    "periods_ago": partial(parse_number, least=-1, most=1000, whole=True),
     **dict.fromkeys(("deferrable", "verify_size", "verify_rows", "fail_on_failed_teams"), parse_boolean),
 }
 """Parsers of arguments that are no templates."""

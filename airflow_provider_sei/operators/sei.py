@@ -27,7 +27,7 @@ from airflow_provider_sei.operators._base import (
 )
 from airflow_provider_sei.operators.teams import SEIExportSummaryOperator, SEIListTeamsOperator
 from airflow_provider_sei.periods import run_dates
-from airflow_provider_sei.protocol.arguments import is_missing, parse_reference_data, parse_whole
+from airflow_provider_sei.protocol.arguments import is_missing, parse_number, parse_reference_data
 from airflow_provider_sei.protocol.export_request import ExportRequest
 from airflow_provider_sei.protocol.families import get_family
 from airflow_provider_sei.protocol.report_request import REPORT_FIELDS, ReportRequest, check_report
@@ -370,7 +370,8 @@ class SEIListExportsOperator(SEIBaseOperator):
         self._accept(locals())
         from airflow_provider_sei.protocol import listing  # only DAG files with this operator need it
 
-        parse_whole(max_exports if is_known(max_exports) else None, "max_exports", least=1)
+        if is_known(max_exports) and not is_missing(max_exports):
+            parse_number(max_exports, "max_exports", least=1, most=10**6, whole=True)
         listing.list_query(**{name: value for name in _FILTERS if is_known(value := getattr(self, name))})
 
     def execute(self, context: Context) -> list[dict[str, Any]]:

@@ -122,25 +122,19 @@ def parse_boolean(value: object, field: str) -> bool:
     return word == "true"
 
 
-def parse_number(value: Any, field: str, *, least: float, most: float, unit: str = "seconds") -> float:
-    """Return a number from ``least`` to ``most``."""
+def parse_number(
+    value: Any, field: str, *, least: float, most: float, unit: str = "seconds", whole: bool = False
+) -> float:
+    """Return a number from ``least`` to ``most``; a ``whole`` one is an integer."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if isinstance(value, bool) or not least <= number <= most:
-        msg = f"{field} must be a number of {unit} from {least:g} to {most:,.0f}, not {value!r}"
+    if isinstance(value, bool) or not least <= number <= most or (whole and not number.is_integer()):
+        kind = "whole number" if whole else f"number of {unit}"
+        msg = f"{field} must be a {kind} from {least:g} to {most:,.0f}, not {value!r:.60}"
         raise SEIArgumentError(msg, field=field)
-    return number
-
-
-def parse_whole(value: object, field: str, *, least: int, most: int = 10**6) -> int | None:
-    """Return a whole number from ``least`` to ``most``; ``None`` if it is missing."""
-    text = parse_text(value, field)
-    if text and (not re.fullmatch(r"-?[0-9]{1,9}", text) or not least <= int(text) <= most):
-        msg = f"{field} must be a whole number from {least} to {most}, not {text[:40]!r}"
-        raise SEIArgumentError(msg, field=field)
-    return int(text) if text else None
+    return int(number) if whole else number
 
 
 def parse_mapping(value: object, field: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIUnexpectedResponseError
-from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_date, parse_text, parse_whole
+from airflow_provider_sei.protocol.arguments import is_missing, parse_choice, parse_date, parse_number, parse_text
 from airflow_provider_sei.protocol.exports import Export, ExportStatus, read_export
 from airflow_provider_sei.protocol.families import ExportFamily
 from airflow_provider_sei.protocol.http import Call, HttpRequest, json_value, unusable
@@ -99,8 +99,10 @@ def list_query(
         "createdBy": parse_text(created_by, "created_by"),
         "dateFrom": _parse_time(date_from, "date_from"),
         "dateTo": _parse_time(date_to, "date_to"),
-        "limit": str(parse_whole(limit, "limit", least=1, most=MAX_LIMIT) or _LIMIT),
-        "page": str(parse_whole(page, "page", least=0, most=_MAX_PAGES) or 0),
+        "limit": str(
+            parse_number(_LIMIT if is_missing(limit) else limit, "limit", least=1, most=MAX_LIMIT, whole=True)
+        ),
+        "page": str(parse_number(0 if is_missing(page) else page, "page", least=0, most=_MAX_PAGES, whole=True)),
         "sortBy": chosen.get("sort_by"),
         "sortOrder": chosen.get("sort_order"),
     }

@@ -143,6 +143,16 @@ class TestNumber:
         """Both ends of the range are in it."""
         assert parse_number(value, "field", least=1, most=100) == number
 
+    @pytest.mark.parametrize(("value", "number"), [(7, 7), ("7", 7), (7.0, 7), (7.5, None), ("1.5", None), (101, None)])
+    def test_a_whole_number_is_an_integer(self, value: object, number: int | None) -> None:
+        """Or refused, not rounded."""
+        if number is None:
+            assert "a whole number from 1 to 100" in refused(
+                parse_number, value, "field", least=1, most=100, whole=True
+            )
+        else:
+            assert str(parse_number(value, "field", least=1, most=100, whole=True)) == str(number)
+
     @pytest.mark.parametrize(
         "value", [0.5, 101, -1, "soon", "", None, True, [], math.inf, math.nan, "nan", 10**400, timedelta(hours=1)]
     )
