@@ -146,7 +146,7 @@ class SEIBaseOperator(BaseOperator):
                 attribute = "output_format" if name == "output" else name  # "output" is Airflow's own attribute
                 setattr(self, attribute, OPTIONS[name](value, field=name) if name in OPTIONS else value)
         self.doc_md = self.doc_md or _describe(type(self), arguments)
-        for name, parse in (("family", get_family), ("export_id", parse_export_id)):
+        for name, parse in _TEMPLATES.items():
             if name in arguments and is_known(arguments[name]):
                 parse(arguments[name])
         if "metric_groups" in arguments:  # it creates an export
@@ -417,7 +417,6 @@ class SEIDeliveryOperator(SEIBaseOperator):
 
 def parse_destination(arguments: Mapping[str, Any], known: Callable[[object], bool] = lambda _: True) -> Destination:
     """Parse the arguments of a delivery, of which some may be missing; templates only if they are known."""
-    parse_partitions(arguments.get("asset_partitions"), known)
     given = {name: arguments[name] for name in _FORM if name in arguments}
     given["output"] = arguments.get("output_format", given.get("output", "csv"))
     file_format = arguments.get("file_format")
@@ -439,9 +438,9 @@ def check_mapped(destination: Destination, over: object) -> None:
         raise SEIArgumentError(msg, field="destination")
 
 
-def parse_partitions(value: object, known: Callable[[object], bool] = lambda _: True) -> list[str]:
+def parse_partitions(value: object) -> list[str]:
     """Return partition keys that Airflow accepts: what it rejects itself, it rejects after the delivery."""
-    keys = list(parse_names(value if known(value) else None, "asset_partitions"))
+    keys = list(parse_names(value, "asset_partitions"))
     if longest := max((len(key) for key in keys if len(key) > _MAX_PARTITION_KEY), default=0):
         msg = f"asset_partitions has a key of {longest} characters, more than the {_MAX_PARTITION_KEY} of Airflow"
         raise SEIArgumentError(msg, field="asset_partitions")
@@ -457,3 +456,7 @@ def is_known(value: object) -> bool:
     if isinstance(value, list | tuple | set):
         return all(map(is_known, value))
     return not hasattr(value, "resolve")
+
+
+_TEMPLATES = {"family": get_family, "export_id": parse_export_id, "asset_partitions": parse_partitions}
+"""Parsers of arguments that may be templates, for those that are known when the DAG is parsed."""

@@ -139,7 +139,6 @@ class SEIExportSummaryOperator(SEIBaseOperator):
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
         self._accept(locals())
-        parse_partitions(asset_partitions, is_known)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Collect the results, log and return the summary, and fail if a team's export has failed."""
