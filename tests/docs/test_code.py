@@ -1,12 +1,11 @@
-"""Every Python block of the documentation runs: DAGs deliver, tests pass."""
+"""Every Python block of the documentation runs, except the tests in docs/testing.md: tests/matrix has them."""
 
 from __future__ import annotations
 
 import ast
-import os
 import re
-import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,15 @@ import pytest
 from airflow_provider_sei.hooks.sei import SEIHook
 from tests.docs.pages import DOCS, README, Block, block, blocks
 
-pytest_plugins = ["pytester"]
-
+QUICKSTART = DOCS / "quickstart.md"
 FILES = re.compile(r"# \S+\.py\n")
 """The first line of blocks that are several files of one project; they have tests of their own."""
-PYTHON = [each for each in blocks("python") if not FILES.match(each.text)]
-RESULTS = [each for each in PYTHON if each.text.startswith("{")]
+PYTHON = [
+    each for each in blocks("python") if not FILES.match(each.text) and not each.place.startswith("docs/testing.md")
+]
 DAGS = [each for each in PYTHON if "with DAG(" in each.text]
-TESTS = [each for each in PYTHON if "def test_" in each.text]
-OTHERS = [each for each in PYTHON if each not in (*RESULTS, *DAGS, *TESTS)]
-
+OTHERS = [each for each in PYTHON if each not in DAGS and not each.text.startswith("{")]
 PERIOD = {"date_start": "2024-01-01", "date_end": "2024-03-31"}
-PLUGIN = ("-p", "no:sei", "-p", "airflow_provider_sei.pytest_plugin", "--strict-markers", "-p", "no:cacheprovider")
 
 
 def deliveries(dag_run: Any) -> list[dict[str, Any]]:
@@ -38,74 +34,55 @@ def deliveries(dag_run: Any) -> list[dict[str, Any]]:
     return [result for result in found if isinstance(result, dict) and "uri" in result]
 
 
-@pytest.mark.usefixtures("sei_connection", "quick", "no_jitter")
+@pytest.mark.usefixtures("sei_connection", "quick")
+@pytest.mark.sei_server(leaf_teams=3)
 class TestDags:
     """Blocks with a DAG, each a whole file."""
 
-    @pytest.mark.parametrize("example", DAGS, ids=lambda each: each.place)
-    def test_it_delivers_what_the_server_made(
-        self, load: Any, here: Callable[[str], str], sei_server: Any, example: Block
-    ) -> None:
-        """Only the destination is changed."""
-        [dag] = load(here(example.text)).values()
-        if "watchers=" in example.text:  # shows how a DAG is scheduled, not what it does
-            assert not dag.tasks
-            return
+    @pytest.mark.parametrize(
+        "example",
+        [each for each in DAGS if each.place[:8] not in {"README.m", "docs/qui"}],
+        ids=lambda each: each.place,
+    )
+    def test_it_delivers_what_the_server_made(self, run_text: Any, sei_server: Any, example: Block) -> None:
+        """An export's id is the only param that has no default."""
         conf = {}
-        if {"export_id", "date_from"} & dag.params.keys():
+        if "export_id" in example.text:
             conf["export_id"] = SEIHook().create_export(family="sprint", team_id="456", **PERIOD).export_id
-        dag_run = dag.test(run_conf=conf)
-        assert dag_run.state == "success"
-        delivered = {result["sha256"] for result in deliveries(dag_run)}
+        run = run_text(example.text, None, conf)
+        assert run.state == "success"
+        delivered = {result["sha256"] for result in deliveries(run)}
         assert delivered == {record.csv_sha256 for record in sei_server.exports} != set()
 
-    def test_the_quick_start_delivers_what_it_shows(
-        self, load: Any, here: Callable[[str], str], tmp_path: Path
-    ) -> None:
+    def test_the_first_example_delivers_the_month_before(self, run_text: Any, sei_server: Any) -> None:
+        """If it runs on the first of a month."""
+        run = run_text(block(README, "engineering_metrics"), datetime(2024, 3, 1, 3, tzinfo=UTC))
+        assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
+        assert deliveries(run)[0]["sha256"] == sei_server.exports[0].csv_sha256
+
+    def test_the_quick_start_delivers_what_it_shows(self, run_text: Any, tmp_path: Path) -> None:
         """The same name and size; and the README's result has the same keys."""
-        page = DOCS / "quickstart.md"
-        shown = ast.literal_eval(block(page, '"uri": '))
-        [dag] = load(here(block(page, "with DAG("))).values()
-        [result] = deliveries(dag.test())
+        shown = ast.literal_eval(block(QUICKSTART, '"uri": '))
+        [result] = deliveries(run_text(block(QUICKSTART, "with DAG(")))
         assert set(result) == set(shown) == set(ast.literal_eval(block(README, '"uri": ')))
         same = ("bytes", "rows", "family", "reused")
         assert [result[name] for name in same] == [shown[name] for name in same]
         [name] = (file.name for file in tmp_path.iterdir())
         assert shown["uri"].rpartition("/")[2] == name
-        assert f"\n```text\n{name}\n```\n" in page.read_text()
+        assert f"\n```text\n{name}\n```\n" in QUICKSTART.read_text()
 
     @pytest.mark.sei_server(project="my_project", api_key="my-key")
     def test_the_quick_start_delivers_from_an_own_account(
-        self, load: Any, here: Callable[[str], str], sei_server: Any, monkeypatch: pytest.MonkeyPatch
+        self, run_text: Any, sei_server: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The account is a local server's: only host, key and account of the page's connection are filled in."""
-        page = DOCS / "quickstart.md"
-        shown = block(page, '"password": "<key>"').partition("=")[2].strip().strip("'")
+        shown = block(QUICKSTART, '"password": "<key>"').partition("=")[2].strip().strip("'")
         for blank, own in (("prod1", sei_server.base_url), ("<key>", "my-key"), ("<account>", "my_account")):
             shown = shown.replace(blank, own)
         monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", shown)
         assert SEIHook().test_connection()[0]
-        [dag] = load(here(block(page, "with DAG(")).replace('"456"', '"123"')).values()
-        [result] = deliveries(dag.test())
+        [result] = deliveries(run_text(block(QUICKSTART, "with DAG(").replace('"456"', '"123"')))
         assert result["sha256"] == sei_server.exports[0].csv_sha256
-
-    def test_the_first_example_delivers_the_month_before(
-        self, load: Any, here: Callable[[str], str], sei_server: Any
-    ) -> None:
-        """If it runs on the first of a month."""
-        from pendulum import datetime
-
-        [dag] = load(here(block(README, "engineering_metrics"))).values()
-        assert dag.test(logical_date=datetime(2024, 3, 1, 3)).state == "success"
-        assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
-
-
-def test_every_test_that_is_shown_passes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a separate pytest, with the installed plugin."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    pytester.makepyfile(**{f"test_block_{number}": each.text for number, each in enumerate(TESTS)})
-    outcomes = pytester.runpytest_subprocess(*PLUGIN)
-    outcomes.assert_outcomes(passed=sum(each.text.count("def test_") for each in TESTS))
 
 
 @pytest.mark.usefixtures("sei_connection")
