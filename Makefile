@@ -72,9 +72,11 @@ lint: $(INSTALLED) ## check style, types and the workflow file
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-docs: $(INSTALLED) ## build the documentation into docs/_build/html, also as plain text; a warning is an error
-	@$(BIN)/python -m sphinx -b html -d docs/_build/doctrees docs docs/_build/html -W --keep-going -n -q --fresh-env
+docs: $(INSTALLED) ## build and check the documentation in docs/_build/html, also as plain text; a warning is an error
+	@rm -rf docs/_build
+	@$(BIN)/python -m sphinx -b html -d docs/_build/doctrees docs docs/_build/html -W --keep-going -n -q
 	@$(BIN)/python -m sphinx -b text -d docs/_build/doctrees docs docs/_build/html/text -W --keep-going -n -q
+	@$(BIN)/python -m pytest -q tests/docs/build_checks.py
 	@echo "docs/_build/html/index.html"
 
 dist: $(INSTALLED) ## build the wheel and the source distribution into dist/, and check their metadata
