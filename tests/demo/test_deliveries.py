@@ -46,24 +46,22 @@ def test_a_generated_file_passes(tmp_path: Path, content: bytes, generated: Gene
     assert problems(delivered(tmp_path, content), generated) == []
 
 
-@pytest.mark.parametrize("content", [b"", CSV[:-1], CSV + CSV, CSV.replace(b"2", b"3")])
-def test_other_content_is_reported(tmp_path: Path, content: bytes) -> None:
-    """Even if its task is right about it."""
-    assert any("server generated" in problem for problem in problems(delivered(tmp_path, content), GENERATED))
-
-
-@pytest.mark.parametrize("change", [{"rows": 3}, {"bytes": 1}, {"sha256": "0" * 64}])
-def test_wrong_figures_of_a_task_are_reported(tmp_path: Path, change: dict[str, object]) -> None:
-    """Each is computed again."""
-    [problem] = problems(delivered(tmp_path, **change), None)
-    assert "its task returned" in problem
-
-
-@pytest.mark.parametrize("export_id", ["exp_0", "exp_9", None])
-def test_the_file_of_another_export_is_reported(tmp_path: Path, export_id: str | None) -> None:
-    """Or of one that the server does not know."""
-    [problem] = problems(delivered(tmp_path, export_id=export_id), GENERATED)
-    assert f"export {export_id}" in problem
+@pytest.mark.parametrize(
+    ("content", "changes", "generated", "words"),
+    [
+        *(
+            (content, {}, GENERATED, "server generated")
+            for content in (b"", CSV[:-1], CSV + CSV, CSV.replace(b"2", b"3"))
+        ),
+        *((CSV, {name: 1}, None, "its task returned") for name in ("rows", "bytes", "sha256")),
+        *((CSV, {"export_id": name}, GENERATED, f"export {name}") for name in ("exp_0", "exp_9", None)),
+    ],
+)
+def test_another_file_or_figure_is_reported(
+    tmp_path: Path, *, content: bytes, changes: dict[str, object], generated: Generated | None, words: str
+) -> None:
+    """Even if its task is right about it; each figure is computed again."""
+    assert words in problems(delivered(tmp_path, content, **changes), generated)[-1]
 
 
 def test_an_object_in_the_bucket_is_read_as_well(tmp_path: Path) -> None:
@@ -84,14 +82,6 @@ def test_an_object_in_the_bucket_is_read_as_well(tmp_path: Path) -> None:
         assert "cannot be read" in problems(result | {"uri": "s3://lake/b.csv"}, GENERATED, address)[0]
 
 
-def test_a_missing_file_or_page_is_reported(tmp_path: Path) -> None:
-    """In one sentence."""
-    result = delivered(tmp_path)
-    (tmp_path / "a b.csv").unlink()
-    assert "cannot be read" in problems(result, GENERATED)[0]
-    assert "cannot be read" in page_problems(result["uri"], [])[0]
-
-
 def test_deliveries_are_told_from_other_return_values() -> None:
     """A file that two tasks returned counts once."""
     result = {"uri": "file:///a", "bytes": 0, "rows": 0, "sha256": "x"}
@@ -100,7 +90,7 @@ def test_deliveries_are_told_from_other_return_values() -> None:
 
 
 def test_a_page_must_name_each_file_with_records(tmp_path: Path) -> None:
-    """By its checksum."""
+    """By its checksum; a missing page or file is reported in one sentence."""
     result = delivered(tmp_path)
     empty = {**result, "rows": 0, "sha256": "0" * 64}
     page = tmp_path / "page.html"
@@ -108,3 +98,6 @@ def test_a_page_must_name_each_file_with_records(tmp_path: Path) -> None:
     assert page_problems(f"file://{page}", [result, empty]) == []
     page.write_text("<p>")
     assert page_problems(f"file://{page}", [result, empty]) == [f"file://{page} does not name {result['uri']}"]
+    (tmp_path / "a b.csv").unlink()
+    assert "cannot be read" in problems(result, GENERATED)[0]
+    assert "cannot be read" in page_problems(result["uri"], [])[0]

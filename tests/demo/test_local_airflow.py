@@ -68,8 +68,7 @@ def test_no_process_listens_beyond_loopback(airflow: LocalAirflow) -> None:
     """The API has loopback as its host, and no component serves logs."""
     components = airflow.processes.components
     assert components["api-server"][components["api-server"].index("--host") + 1] == "127.0.0.1"
-    assert "--skip-serve-logs" in components["scheduler"]
-    assert "--skip-serve-logs" in components["triggerer"]
+    assert all("--skip-serve-logs" in components[name] for name in ("scheduler", "triggerer"))
     assert "key-of-an-account" not in str(components)
 
 
