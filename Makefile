@@ -90,8 +90,8 @@ release-check: dist ## check that dist/ can be published as it is: version, chan
 	@cd dist && sha256sum *
 	@echo "Nothing was published. To publish: $(BIN)/python -m twine upload dist/*"
 
-wheel-test: $(INSTALLED) ## install the wheel into an empty environment, and run an example DAG
-	@exec $(BIN)/python -m pytest -m live tests/packaging/test_wheel.py $(PYTEST_ARGS)
+wheel-test: $(INSTALLED) ## check the distributions, and run an example DAG by the wheel in an empty environment
+	@exec $(BIN)/python -m pytest -m live tests/packaging/test_dist.py tests/packaging/test_wheel.py $(PYTEST_ARGS)
 
 extras-test: $(INSTALLED) ## install each extra into an empty environment, and use it (some minutes)
 	@exec $(BIN)/python -m pytest -m live tests/packaging/test_extras.py $(PYTEST_ARGS)

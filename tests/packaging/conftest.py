@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,21 +15,23 @@ ROOT = Path(__file__).parents[2]
 _OUTSIDE = ("AIRFLOW", "PYTEST", "PYTHON", "VIRTUAL_ENV")
 
 
-@pytest.fixture(scope="session")
-def build() -> Callable[..., list[Path]]:
+def run(command: Sequence[str | Path], **where: Any) -> str:
+    """Run a command that must succeed; return its output."""
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False, **where
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def build(tree: Path, into: Path) -> list[Path]:
     """Build a tree's distributions into a folder."""
-
-    def run(tree: Path, into: Path, *options: str) -> list[Path]:
-        command = [sys.executable, "-m", "hatchling", "build", "-d", str(into), *options]
-        done = subprocess.run(command, cwd=tree, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return sorted(into.iterdir())
-
-    return run
+    run([sys.executable, "-m", "hatchling", "build", "-d", into], cwd=tree)
+    return sorted(into.iterdir())
 
 
 @pytest.fixture(scope="session")
-def distributions(build: Callable[..., list[Path]], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The wheel and the source distribution of this tree."""
     wheel, source = build(ROOT, tmp_path_factory.mktemp("dist"))
     return wheel, source
@@ -60,18 +63,7 @@ class Environment:
 
     def run(self, *arguments: str) -> str:
         """Run the environment's Python; return its output."""
-        done = subprocess.run(
-            [self.python, *arguments],
-            cwd=self.home,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return run([self.python, *arguments], cwd=self.home, env=self.environment)
 
     def airflow(self, *arguments: str) -> str:
         """Run Airflow's command line; return its output."""

@@ -7,7 +7,6 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -19,9 +18,19 @@ pytestmark = pytest.mark.live
 CHECK = """
 import sys
 from pathlib import Path
-import airflow_provider_sei
+import airflow_provider_sei, airflow_provider_sei.example_dags as examples
 print(Path(airflow_provider_sei.__file__).is_relative_to(sys.prefix))
 print([entry for entry in sys.path if Path(entry).is_relative_to(sys.argv[1])])
+print(*examples.__path__)
+"""
+MISSING = """
+from airflow_provider_sei.delivery.pipeline import find_store
+from airflow_provider_sei.exceptions import SEIArgumentError
+for url in ("s3://bucket/sei/", "gs://bucket/sei/", "abfs://container/sei/"):
+    try:
+        find_store(url)
+    except SEIArgumentError as error:
+        print(error)
 """
 
 
@@ -46,30 +55,19 @@ def server(environment: Environment) -> Iterator[str]:
             process.terminate()
 
 
-def shown(environment: Environment, *what: str) -> list[dict[str, Any]]:
-    """Return the list of ``airflow providers``, without the log lines before it."""
-    output = environment.airflow("providers", *what, "--output", "json")
-    return json.loads(output[output.index("[") :])
-
-
-def test_nothing_comes_from_this_tree(environment: Environment) -> None:
-    """Neither the package nor the import path."""
-    assert environment.run("-c", CHECK, str(ROOT)).split("\n")[:2] == ["True", "[]"]
-
-
 def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path: Path) -> None:
-    """One of those inside the package: created, deferred, downloaded; the server's file."""
-    shown = environment.run("-c", "import airflow_provider_sei.example_dags as examples; print(*examples.__path__)")
+    """One of those inside the package: created, deferred, downloaded; nothing comes from this tree."""
+    installed, in_this_tree, examples = environment.run("-c", CHECK, str(ROOT)).splitlines()[-3:]
+    assert (installed, in_this_tree) == ("True", "[]")
+    connection = {
+        "conn_type": "harness_sei",
+        "host": server,
+        "password": "demo-key",
+        "extra": {"project_identifier": "demo_project", "org_identifier": "default"},
+    }
     environment.environment |= {
-        "AIRFLOW__CORE__DAGS_FOLDER": shown.strip(),
-        "AIRFLOW_CONN_SEI_DEFAULT": json.dumps(
-            {
-                "conn_type": "harness_sei",
-                "host": server,
-                "password": "demo-key",
-                "extra": {"project_identifier": "demo_project", "org_identifier": "default"},
-            }
-        ),
+        "AIRFLOW__CORE__DAGS_FOLDER": examples,
+        "AIRFLOW_CONN_SEI_DEFAULT": json.dumps(connection),
     }
     conf = json.dumps({"team_id": "456", "destination": f"{tmp_path}/"})
     output = environment.airflow("dags", "test", "sei_export_one_task", "--conf", conf)
@@ -81,18 +79,10 @@ def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path
     assert hashlib.sha256(delivered.read_bytes()).hexdigest() == export["body_sha256"], output
 
 
-def test_airflow_shows_the_provider(environment: Environment) -> None:
-    """Under the distribution's name, with its description and version."""
-    [got] = [row for row in shown(environment, "list") if row["package_name"] == "airflow-provider-sei"]
-    assert "Software Engineering Insights" in got["description"]
-    assert "Harness SEI" in environment.airflow(
-        "providers", "get", "airflow-provider-sei", "--full", "--output", "json"
-    )
-
-
 @pytest.mark.parametrize(
     ("what", "column", "names"),
     [
+        ("list", "package_name", {"airflow-provider-sei"}),
         ("hooks", "connection_type", {"harness_sei"}),
         ("triggers", "class", {f"airflow_provider_sei.triggers.{name}" for name in ("sei", "watcher")}),
         (
@@ -103,20 +93,13 @@ def test_airflow_shows_the_provider(environment: Environment) -> None:
     ],
 )
 def test_airflow_shows_its_parts(environment: Environment, what: str, column: str, names: set[str]) -> None:
-    """Connection type, triggers and extra links."""
-    rows = shown(environment, what)
-    found = {row[column] for row in rows if "sei" in str(row.values()).lower()}
-    assert found == names
+    """The provider under the distribution's name, connection type, triggers and extra links."""
+    output = environment.airflow("providers", what, "--output", "json")
+    rows = json.loads(output[output.index("[") :])  # after the lines of the log
+    assert {row[column] for row in rows if "sei" in str(row.values()).lower()} == names
 
 
 def test_a_missing_extra_is_named(environment: Environment) -> None:
     """The error says what to install."""
-    code = (
-        "from airflow_provider_sei.delivery.pipeline import find_store\n"
-        "from airflow_provider_sei.exceptions import SEIArgumentError\n"
-        "for url in ('s3://bucket/sei/', 'gs://bucket/sei/', 'abfs://container/sei/'):\n"
-        "    try:\n        find_store(url)\n"
-        "    except SEIArgumentError as error:\n        print(error)\n"
-    )
-    output = environment.run("-c", code)
+    output = environment.run("-c", MISSING)
     assert [f"install airflow-provider-sei[{extra}]" in output for extra in ("s3", "gcs", "azure")] == [True] * 3
