@@ -1,4 +1,4 @@
-"""Commands in the documentation exist, and so do the classes and paths that it names."""
+"""Commands in the documentation exist, and so do the classes, paths and examples that it names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pkgutil
 import re
 import shlex
 import tomllib
-from argparse import ArgumentParser
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ import airflow_provider_sei
 from airflow_provider_sei.dbt_sources import _parser as dbt_parser
 from airflow_provider_sei.hooks.sei import SEIHook
 from airflow_provider_sei.local_server.__main__ import _parser as server_parser
-from tests.docs.pages import PAGES, ROOT, Block, blocks, codes, name_of
+from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks, codes, name_of, tokens
 
 PACKAGE = Path(airflow_provider_sei.__file__).parent
 PROGRAMS = ("airflow ", "make ", "pip ", "python -m ")  # inline code that is a command
 SHELL = {"ls", "mkdir", ".", "kill"}
 OF_READERS = {"conftest.py", "my_dags/", "docs/_build/html/index.html"}  # no files of this repository
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MARK = re.compile(r"\[(?:START|END) \w+\]")
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
@@ -47,16 +47,8 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def airflow_parser() -> ArgumentParser:
-    """Airflow's command line."""
-    from airflow.cli.cli_parser import get_parser
-
-    return get_parser()
-
-
 @pytest.mark.parametrize(("place", "words"), COMMANDS, ids=lambda each: each if isinstance(each, str) else "")
-def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, words: list[str]) -> None:
+def test_a_shown_command_exists(place: str, words: list[str]) -> None:
     """According to the called program's own parser, which exits for an unknown command."""
     match words:
         case ["make", *targets]:
@@ -66,7 +58,9 @@ def test_a_shown_command_exists(airflow_parser: ArgumentParser, place: str, word
             assert wanted or rest in (["--constraint", "constraints.txt", "."], ["pytest"])
             assert {extra for word in wanted for extra in re.findall(r"\[(.+)\]", word)} <= EXTRAS
         case ["airflow", *rest]:
-            airflow_parser.parse_args(rest)
+            from airflow.cli.cli_parser import get_parser
+
+            get_parser().parse_args(rest)
         case [python, "-m", "airflow_provider_sei.local_server", *rest] if python.endswith("python"):
             server_parser().parse_args(rest)
         case ["python", "-m", "airflow_provider_sei.dbt_sources", *rest]:
@@ -119,3 +113,19 @@ def public() -> set[str]:
     modules = pkgutil.walk_packages(airflow_provider_sei.__path__, "airflow_provider_sei.")
     loaded: list[Any] = [importlib.import_module(each.name) for each in modules if not each.name.endswith("__main__")]
     return {name for module in loaded for name in vars(module) if name.startswith("SEI")}
+
+
+def test_every_example_and_marked_part_is_shown_by_a_guide_that_the_index_links() -> None:
+    """Sphinx checks the other direction: the markers that a guide names exist."""
+    guides = [page for page in (DOCS / "howto").glob("*.md") if page.name != "index.md"]
+    shown, marked = set(), set()
+    for page in guides:
+        for token in tokens(page):
+            if token.type == "fence" and token.info.startswith("{literalinclude}"):
+                file = (page.parent / token.info.split()[1]).resolve()
+                shown.add(file)
+                marked |= {(file, mark) for mark in MARK.findall(token.content)}
+    assert shown == set((ROOT / "dags_examples").glob("example_*.py"))
+    assert {(file, mark) for file in shown for mark in MARK.findall(file.read_text())} <= marked
+    index = (DOCS / "howto" / "index.md").read_text()
+    assert [page.name for page in guides if f"({page.name})" not in index] == []

@@ -33,7 +33,6 @@ FAILED_MIDWAY = {"status": 200, "body": "team,pull requests\nCore,12\nERROR: can
 CUT_JSON = {"status": 200, "body": '[{"Team": "Core"}, {"Team": "Pla'}
 EFFICIENCY = {"family": "efficiency", "metric_groups": ["df"]}
 EXPECTED = ["Granularity", "Team", "Team_Path", "Start_Date", "End_Date", "Developer", "Coding_Day", "Rank"]
-WRONG_KEY = "a-wrong-key-of-some-length"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +42,6 @@ class Stage:
     server: Any
     monkeypatch: pytest.MonkeyPatch
     folder: str
-
-    def connect(self, old: str, new: str) -> None:
-        """Replace text of the connection."""
-        connection = self.server.connection_json()
-        assert old in connection
-        self.monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", connection.replace(old, new))
 
     def export(self, **changes: Any) -> None:
         """Export and deliver, without deferring."""
@@ -74,9 +67,17 @@ def fault(call: str, effect: str, parameters: dict[str, Any], **changes: Any) ->
     return scene
 
 
-def _project_is_missing(stage: Stage) -> None:
-    stage.connect(stage.server.project, "")
-    stage.export()
+def connected(old: str, new: str) -> Scene:
+    """Return a scene: an export by a connection with another text, as format strings of the server."""
+
+    def scene(stage: Stage) -> None:
+        connection = stage.server.connection_json()
+        assert old.format(stage.server) in connection
+        changed = connection.replace(old.format(stage.server), new.format(stage.server))
+        stage.monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", changed)
+        stage.export()
+
+    return scene
 
 
 def _object_exists(stage: Stage) -> None:
@@ -87,18 +88,7 @@ def _object_exists(stage: Stage) -> None:
 def _server_is_down(stage: Stage) -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
-        stage.connect(stage.server.origin, f"http://127.0.0.1:{unused.getsockname()[1]}")
-    stage.export()
-
-
-def _key_is_wrong(stage: Stage) -> None:
-    stage.connect(stage.server.api_key, WRONG_KEY)
-    stage.export()
-
-
-def _key_has_another_role(stage: Stage) -> None:
-    stage.connect(stage.server.api_key, stage.server.settings.ingestion_key)
-    stage.export()
+        connected("{0.origin}", f"http://127.0.0.1:{unused.getsockname()[1]}")(stage)
 
 
 def _list_redirects(stage: Stage) -> None:
@@ -139,12 +129,15 @@ def _store_fails(_: Stage) -> None:
 SCENES: dict[str, tuple[Scene, ...]] = {
     "SEIArgumentError": (
         export(date_start="2024-05-01"),
-        _project_is_missing,
+        connected("{0.project}", ""),
         _object_exists,
         export(destination="moon://lake/sei/"),
     ),
     "SEIConnectionError": (_server_is_down, fault("download", "cut", {"after_bytes": 100})),
-    "SEIAuthError": (_key_is_wrong, _key_has_another_role),
+    "SEIAuthError": (
+        connected("{0.api_key}", "a-wrong-key-of-some-length"),
+        connected("{0.api_key}", "{0.settings.ingestion_key}"),
+    ),
     "SEINotFoundError": (lambda _: SEIHook().get_export("productivity", "exp_7a8b9c0d"),),
     "SEIBadRequestError": (export(extra_body={"dateRange": {"start": "2024-06-01"}}),),
     "SEIRateLimitError": (fault("create", "answer", {"status": 429}),),
@@ -190,19 +183,14 @@ def sections() -> dict[str, tuple[str, list[str]]]:
 
 
 def test_every_error_has_a_section_with_its_messages() -> None:
-    """Base classes are named in the text; the others are SCENES, with as many messages."""
+    """And whether Airflow retries. Base classes are named in the text; the others are SCENES."""
     quoted = {name: len(messages) for name, (_, messages) in sections().items() if name.startswith("SEI")}
     assert quoted == {name: len(scenes) for name, scenes in SCENES.items()}
-    assert {name for name in vars(exceptions) if name.startswith("SEI") and f"`{name}`" not in PAGE.read_text()} <= {
-        *SCENES
-    }
-
-
-@pytest.mark.parametrize("name", SCENES)
-def test_a_section_says_whether_airflow_retries(name: str) -> None:
-    """As the class decides it."""
-    retried = "yes" if getattr(exceptions, name).retryable else "no"
-    assert sections()[name][0].startswith(f"*Retried: {retried}.*")
+    named = {name for name in vars(exceptions) if name.startswith("SEI")}
+    assert {name for name in named if f"`{name}`" not in PAGE.read_text()} <= set(SCENES)
+    for name in SCENES:
+        retried = "yes" if getattr(exceptions, name).retryable else "no"
+        assert sections()[name][0].startswith(f"*Retried: {retried}.*"), name
 
 
 @pytest.mark.usefixtures("sei_connection", "worker_clock")
@@ -210,7 +198,7 @@ def test_a_section_says_whether_airflow_retries(name: str) -> None:
     ("name", "number"), [(name, number) for name, scenes in SCENES.items() for number in range(len(scenes))]
 )
 def test_the_code_says_what_the_page_quotes(
-    sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+    sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, name: str, number: int
 ) -> None:
     """Word by word, except ids, ports and folders."""
     stage = Stage(server=sei_server, monkeypatch=monkeypatch, folder=f"{tmp_path}/")

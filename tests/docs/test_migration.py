@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import requests
 from airflow_provider_sei.exceptions import (
     SEIAuthError,
     SEIDownloadError,
+    SEIError,
     SEIExportCancelledError,
     SEIExportFailedError,
 )
@@ -19,164 +22,124 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 from tests.docs.pages import DOCS, block, table
 
 PAGE = DOCS / "migration.md"
-ERROR_PAGE = "<html><title>Service unavailable</title></html>"
-WRONG_KEY = "a-wrong-key-of-some-length"
-MAX_POLLS = 200
+ERROR_PAGE = b"<html><title>Service unavailable</title></html>"
+GZIP = b"\x1f\x8b"
 
 pytestmark = pytest.mark.usefixtures("sei_connection", "worker_clock")
 
 
 class PollsForeverError(Exception):
-    """The script has polled the same export two hundred times."""
+    """The script has polled the same export fifty times."""
 
 
-class Both:
-    """The script and the operator, with the same request and the same server."""
+def script(server: Any, folder: Path) -> list[Path]:
+    """Run the page's script and return all files that it has written."""
+    polls = iter(range(50))
 
-    def __init__(self, server: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.server = server
-        self.monkeypatch = monkeypatch
-        self.operator_folder = folder / "operator"
-        self._script_folder = folder / "script"
-        self._script_folder.mkdir()
+    def sleep(_: float) -> None:
+        if next(polls, None) is None:
+            raise PollsForeverError
 
-    def fault(self, call: str, effect: str, *, times: int | None = None, **parameters: Any) -> None:
-        """Arm a fault, by default for all calls."""
-        self.server.faults.add(call, effect, times=times, **parameters)
-
-    def script(self) -> list[Path]:
-        """Run the page's script and return all files that it has written."""
-        polls = iter(range(MAX_POLLS))
-
-        def sleep(_: float) -> None:
-            if next(polls, None) is None:
-                raise PollsForeverError
-
-        names: dict[str, Any] = {}
-        exec(compile(block(PAGE, "import time"), str(PAGE), "exec"), names)  # noqa: S102 - the page's own code
-        self.monkeypatch.chdir(self._script_folder)
-        names["time"] = type("Time", (), {"sleep": staticmethod(sleep)})
-        server = self.server
+    names: dict[str, Any] = {}
+    exec(compile(block(PAGE, "import time"), str(PAGE), "exec"), names)  # noqa: S102 - the page's own code
+    names["time"] = SimpleNamespace(sleep=sleep)
+    with contextlib.chdir(folder):
         names["export"](server.base_url, server.api_key, server.project, server.org, "456")
-        return sorted(self._script_folder.iterdir())
-
-    def operator(self) -> list[Path]:
-        """Run the operator and return all files that it has delivered."""
-        SEIExportOperator(
-            task_id="export",
-            family="productivity",
-            team_id="456",
-            date_start="2024-01-01",
-            date_end="2024-03-31",
-            metric_groups=["activity", "velocity"],
-            granularity="monthly",
-            destination=f"{self.operator_folder}/",
-            deferrable=False,
-        ).execute({})
-        return sorted(self.operator_folder.iterdir())
-
-    def later(self) -> None:
-        """Let an hour pass, so that the server no longer reuses its exports."""
-        self.server.clock.advance(3600)
+    return sorted(folder.iterdir())
 
 
-@pytest.fixture
-def both(sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Both:
-    """The script and the operator."""
-    return Both(sei_server, tmp_path, monkeypatch)
+def operator(_: Any, folder: Path) -> list[Path]:
+    """Run the operator with the same request, and return all files that it has delivered."""
+    SEIExportOperator(
+        task_id="export",
+        family="productivity",
+        team_id="456",
+        date_start="2024-01-01",
+        date_end="2024-03-31",
+        metric_groups=["activity", "velocity"],
+        granularity="monthly",
+        destination=f"{folder}/",
+        deferrable=False,
+    ).execute({})
+    return sorted(folder.iterdir())
 
 
-def _fails(both: Both) -> None:
-    both.fault("create", "outcome", status="failed", error="Invalid teamId")
-    with pytest.raises(PollsForeverError):
-        both.script()
-    with pytest.raises(SEIExportFailedError, match="Invalid teamId"):
-        both.operator()
+def fault(call: str, effect: str, **parameters: Any) -> Callable[[Any], None]:
+    """Return what arms a fault, by default for all calls."""
+    return lambda server: server.faults.add(call, effect, **{"times": None, **parameters})
 
 
-def _is_cancelled(both: Both) -> None:
-    both.fault("create", "outcome", status="cancelled")
-    with pytest.raises(PollsForeverError):
-        both.script()
-    with pytest.raises(SEIExportCancelledError, match="cancelled at the server"):
-        both.operator()
-
-
-def _is_completed_in_upper_case(both: Both) -> None:
-    both.fault("status", "status_word", word="COMPLETED")
-    with pytest.raises(PollsForeverError):
-        both.script()
-    assert len(both.operator()) == 1
-
-
-def _has_a_wrong_key(both: Both) -> None:
-    connection = both.server.connection_json().replace(both.server.api_key, WRONG_KEY)
-    both.monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", connection)
-    both.monkeypatch.setattr(type(both.server), "api_key", WRONG_KEY)
-    with pytest.raises(KeyError, match="exportId"):
-        both.script()
-    with pytest.raises(SEIAuthError, match=r"answered 401.*check the connection's API key"):
-        both.operator()
-
-
-def _one_call_gets_no_response(both: Both) -> None:
-    both.fault("status", "close", times=1)
-    with pytest.raises(requests.ConnectionError):
-        both.script()
-    both.later()
-    both.fault("status", "close", times=1)
-    assert len(both.operator()) == 1
-
-
-def _downloads_a_page(both: Both) -> None:
-    both.fault("download", "answer", status=200, body=ERROR_PAGE)
-    [file] = both.script()
-    assert (file.suffix, file.read_text()) == (".csv", ERROR_PAGE)
-    with pytest.raises(SEIDownloadError, match="Service unavailable"):
-        both.operator()
-    assert list(both.operator_folder.iterdir()) == []
-
-
-def _downloads_gzip(both: Both) -> None:
-    both.server.reset(both.server.clock, compression="gzip")
-    [file] = both.script()
-    assert (file.suffix, file.read_bytes()[:2]) == (".csv", b"\x1f\x8b")
-    [file] = both.operator()
-    assert (file.suffix, file.read_bytes()[:2]) == (".gz", b"\x1f\x8b")
-
-
-def _runs_again_later(both: Both) -> None:
-    assert [len(both.script()), len(both.operator())] == [1, 1]
-    both.later()
-    assert [len(both.script()), len(both.operator())] == [2, 1]
-
-
-SCENES: dict[str, Callable[[Both], None]] = {
-    "The export fails at the server": _fails,
-    "Someone cancels the export": _is_cancelled,
-    "The status is `COMPLETED`, as in some families": _is_completed_in_upper_case,
-    "The key is wrong": _has_a_wrong_key,
-    "One status call gets no response": _one_call_gets_no_response,
-    "The download is an error page": _downloads_a_page,
-    "The download is gzip": _downloads_gzip,
-    "The same request, an hour later": _runs_again_later,
+# What happens, and what comes of it for the script and for the operator: a file's suffix and content, or an error.
+SCENES: dict[str, tuple[Callable[[Any], None], tuple[Any, Any], tuple[Any, Any]]] = {
+    "The export fails at the server": (
+        fault("create", "outcome", status="failed", error="Invalid teamId"),
+        (PollsForeverError, ""),
+        (SEIExportFailedError, "Invalid teamId"),
+    ),
+    "Someone cancels the export": (
+        fault("create", "outcome", status="cancelled"),
+        (PollsForeverError, ""),
+        (SEIExportCancelledError, "cancelled at the server"),
+    ),
+    "The status is `COMPLETED`, as in some families": (
+        fault("status", "status_word", word="COMPLETED"),
+        (PollsForeverError, ""),
+        (".csv", b"Team"),
+    ),
+    "The key is wrong": (
+        fault("create", "answer", status=401),
+        (KeyError, "exportId"),
+        (SEIAuthError, "check the connection's API key"),
+    ),
+    "One status call gets no response": (
+        fault("status", "close", times=1),
+        (requests.ConnectionError, ""),
+        (".csv", b"Team"),
+    ),
+    "The download is an error page": (
+        fault("download", "answer", status=200, body=ERROR_PAGE.decode()),
+        (".csv", ERROR_PAGE),
+        (SEIDownloadError, "Service unavailable"),
+    ),
+    "The download is gzip": (
+        lambda server: server.reset(server.clock, compression="gzip"),
+        (".csv", GZIP),
+        (".gz", GZIP),
+    ),
 }
 
 
 def test_every_line_of_the_table_is_tested() -> None:
-    """In the same order."""
-    assert [row[0] for row in table(PAGE, "What happens")] == list(SCENES)
+    """In the same order; the last one below."""
+    assert [row[0] for row in table(PAGE, "What happens")] == [*SCENES, "The same request, an hour later"]
 
 
-@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
-def test_the_table_is_right(both: Both, scene: Callable[[Both], None]) -> None:
+@pytest.mark.parametrize("title", SCENES)
+def test_the_table_is_right(sei_server: Any, tmp_path: Path, title: str) -> None:
     """For the script, and for the operator."""
-    scene(both)
+    happens, *expected = SCENES[title]
+    for number, (run, (kind, content)) in enumerate(zip((script, operator), expected, strict=True)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        sei_server.reset(sei_server.clock)
+        happens(sei_server)
+        try:
+            [file] = run(sei_server, folder)
+            found: tuple[Any, Any] = (file.suffix, file.read_bytes())
+        except (SEIError, PollsForeverError, KeyError, requests.ConnectionError) as error:
+            found = (type(error), str(error))
+            assert list(folder.iterdir()) == []
+        assert found[0] == kind
+        assert content in found[1]
 
 
-def test_script_and_operator_get_the_same_file(both: Both, sei_server: Any) -> None:
-    """With one export: their requests are identical."""
-    [script], [operator] = both.script(), both.operator()
+def test_script_and_operator_get_the_same_file(sei_server: Any, tmp_path: Path) -> None:
+    """With one export: their requests are identical. An hour later, only the script has two files."""
+    folders = tmp_path / "script", tmp_path / "operator"
+    folders[0].mkdir()
+    [scripts], [operators] = script(sei_server, folders[0]), operator(sei_server, folders[1])
     [record] = sei_server.exports
     assert record.requested == 2
-    assert script.read_bytes() == operator.read_bytes() == record.csv
+    assert scripts.read_bytes() == operators.read_bytes() == record.csv
+    sei_server.clock.advance(3600)
+    assert [len(script(sei_server, folders[0])), len(operator(sei_server, folders[1]))] == [2, 1]
