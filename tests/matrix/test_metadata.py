@@ -7,7 +7,7 @@ import importlib.util
 import pkgutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -17,8 +17,7 @@ import airflow_provider_sei
 from airflow_provider_sei.get_provider_info import get_provider_info
 
 MODULES = [found.name for found in pkgutil.walk_packages(airflow_provider_sei.__path__, "airflow_provider_sei.")]
-RETRY_POLICY = "airflow_provider_sei.retry_policy"
-OTHERS = {RETRY_POLICY, "airflow_provider_sei.local_server.__main__", "airflow_provider_sei.delivery.parquet"}
+OTHERS = {f"airflow_provider_sei.{name}" for name in ("retry_policy", "local_server.__main__", "delivery.parquet")}
 FORM = get_provider_info()["connection-types"][0]
 
 
@@ -30,11 +29,8 @@ def test_every_module_can_be_imported(name: str) -> None:
 
 def test_the_retry_policy_needs_airflow_3_3(airflow_version: Version) -> None:
     """On older versions, its import is an error."""
-    if airflow_version >= Version("3.3"):
-        assert importlib.import_module(RETRY_POLICY).SEIRetryPolicy
-    else:
-        with pytest.raises(ImportError):
-            importlib.import_module(RETRY_POLICY)
+    with nullcontext() if airflow_version >= Version("3.3") else pytest.raises(ImportError):
+        importlib.import_module("airflow_provider_sei.retry_policy")
 
 
 @contextmanager
@@ -47,24 +43,18 @@ def only_our_warnings() -> Iterator[None]:
     assert [line for line in words if "SEIHook" in line or "airflow_provider_sei" in line] == []
 
 
-@pytest.fixture(scope="session")
-def providers() -> Any:
-    """Airflow's manager of the installed providers."""
+def test_airflow_accepts_the_provider() -> None:
+    """The metadata matches the version's schema, and its classes can be loaded."""
     from airflow.providers_manager import ProvidersManager
 
     with only_our_warnings():
         manager = ProvidersManager()
         manager.initialize_providers_extra_links()
-    return manager
+    assert manager.providers["airflow-provider-sei"].version == airflow_provider_sei.__version__
+    assert {"airflow_provider_sei.links.SEIInsightsLink"} <= set(manager.extra_links_class_names)
 
 
-def test_airflow_accepts_the_provider(providers: Any) -> None:
-    """The metadata matches the version's schema, and its classes can be loaded."""
-    assert providers.providers["airflow-provider-sei"].version == airflow_provider_sei.__version__
-    assert {"airflow_provider_sei.links.SEIInsightsLink"} <= set(providers.extra_links_class_names)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture
 def shown_form() -> tuple[str, dict[str, Any], dict[str, Any]]:
     """The form's name, its own fields by name, and its behaviour for the connection's other fields."""
     with only_our_warnings():
@@ -99,36 +89,23 @@ def _new_form() -> tuple[str, dict[str, Any], dict[str, Any]]:
     return form.hook_name, dict(form.extra_fields), behaviour
 
 
-def test_the_form_has_every_field(shown_form: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
-    """Under its name in the connection's extra."""
-    name, fields, _ = shown_form
+def test_the_form_has_and_explains_every_field(shown_form: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    """Its own ones, and labels, placeholders and hidden fields; empty fields pass, an unknown header does not."""
+    name, fields, behaviour = shown_form
     assert (name, set(fields)) == (FORM["hook-name"], set(FORM["conn-fields"]))
-
-
-def test_the_form_explains_the_other_fields(shown_form: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
-    """Labels, placeholders and hidden fields."""
-    _, _, behaviour = shown_form
     wanted = FORM["ui-field-behaviour"]
     assert sorted(behaviour["hidden_fields"]) == sorted(wanted["hidden-fields"])
     assert behaviour["relabeling"] == wanted["relabeling"]
     assert behaviour["placeholders"] == wanted["placeholders"]
-
-
-def test_the_form_accepts_empty_fields_and_rejects_an_unknown_header(
-    shown_form: tuple[str, dict[str, Any], dict[str, Any]],
-) -> None:
-    """The old UI validates by WTForms, the new one by JSON schema."""
-    _, fields, _ = shown_form
-    typed = {"auth_header": "Bearer"}
     assert _invalid(fields, {}) == []
-    assert _invalid(fields, typed) == ["auth_header"]
+    assert _invalid(fields, {"auth_header": "Bearer"}) == ["auth_header"]
 
 
 def _invalid(fields: dict[str, Any], typed: dict[str, str]) -> list[str]:
+    """Validate as the version's UI does: the old one by WTForms, the new one by JSON schema."""
     if isinstance(fields["auth_header"], dict):
-        jsonschema = importlib.import_module("jsonschema")
-        checker = jsonschema.Draft202012Validator
-        return [name for name, field in fields.items() if not checker(field["schema"]).is_valid(typed.get(name))]
+        valid = importlib.import_module("jsonschema").Draft202012Validator
+        return [name for name, field in fields.items() if not valid(field["schema"]).is_valid(typed.get(name))]
     wtforms, multidict = importlib.import_module("wtforms"), importlib.import_module("werkzeug.datastructures")
     form = type("Typed", (wtforms.Form,), fields)(multidict.MultiDict(dict.fromkeys(fields, "") | typed))
     form.validate()

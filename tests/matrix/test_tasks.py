@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.models.trigger import Trigger
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, AssetAlias, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AssetAlias, TaskDeferred
 from fsspec.implementations.memory import MemoryFileSystem
 from packaging.version import Version
 
@@ -52,38 +52,43 @@ def sha256(uri: str) -> str:
 
 @pytest.mark.parametrize("url", ["{}", "file://{}"])
 def test_an_export_is_delivered_by_a_waiting_worker(folder: str, sei_server: Any, url: str) -> None:
-    """URLs are read by Airflow's object storage, which has moved between versions."""
-    operator = SEIExportOperator(task_id="export", destination=url.format(folder), deferrable=False, **REQUEST)
-    result = operator.execute({})
+    """URLs are read by Airflow's object storage, which has moved between versions, as have the events of assets."""
+    try:
+        from airflow.sdk.execution_time.context import OutletEventAccessors
+    except ImportError:
+        from airflow.utils.context import OutletEventAccessors
+    events, alias = OutletEventAccessors(), AssetAlias("files")
+    asset = scope_asset("ba", account="a", org_identifier="default", project_identifier="p", team_id="456")
+    assert (asset.uri, getattr(asset, "name", asset.uri)) == ("sei://a/default/p/ba/team/456",) * 2
+    operator = SEIExportOperator(
+        task_id="export", destination=url.format(folder), deferrable=False, outlets=[asset, alias], **REQUEST
+    )
+    result = operator.execute({"outlet_events": events})
     [export] = sei_server.exports
     assert (result["export_id"], result["uri"][:7]) == (export.export_id, "file://")
-    assert sha256(result["uri"]) == result["sha256"] == export.csv_sha256
+    assert sha256(result["uri"]) == result["sha256"] == export.csv_sha256 == events[asset].extra["sha256"]
+    [event] = getattr(events[alias], "asset_alias_events", None) or events[alias].dataset_alias_events
+    assert (event["extra"] if isinstance(event, dict) else event.extra)["sha256"] == result["sha256"]
 
 
 @pytest.mark.sei_server(clock_speed=0.0, seconds_to_complete=60)
-def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any) -> None:
+def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any, fire: Any) -> None:
     """The trigger survives the version's own encoding, and finds the connection."""
-    operator = SEIExportOperator(task_id="export", destination=folder, poll_interval=1, **REQUEST)
+    operator = SEIExportOperator(task_id="export", destination=folder, **REQUEST)
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute({})
     stored = Trigger.from_object(deferred.value.trigger)
     assert (stored.classpath, stored.kwargs) == deferred.value.trigger.serialize()
 
     sei_server.clock.advance(60)
-    event = asyncio.run(first_event(SEIExportTrigger(**stored.kwargs)))
+    event = fire(SEIExportTrigger(**stored.kwargs))
     result = getattr(operator, deferred.value.method_name)({}, event)
 
     [export] = sei_server.exports
     assert sha256(result["uri"]) == export.csv_sha256
 
 
-async def first_event(trigger: Any) -> Any:
-    """Run a trigger to its one event."""
-    [event] = [event async for event in trigger.run()]
-    return event.payload
-
-
-def test_the_three_steps_deliver_the_same(folder: str, sei_server: Any) -> None:
+def test_the_three_steps_and_a_legacy_report_deliver(folder: str, sei_server: Any) -> None:
     """Create, wait and download are one export."""
     export_id = SEICreateExportOperator(task_id="create", **REQUEST).execute({})
     sensor = SEIExportSensor(task_id="wait", family="productivity", export_id=export_id, deferrable=False)
@@ -94,27 +99,20 @@ def test_the_three_steps_deliver_the_same(folder: str, sei_server: Any) -> None:
     ).execute({})
     assert (result["uri"][-7:], len(sei_server.exports)) == (".csv.gz", 1)
     assert sha256(result["uri"]) == result["sha256"]
-
-
-def test_a_legacy_report_is_delivered(folder: str, sei_server: Any) -> None:
-    """In one call."""
     result = SEILegacyReportOperator(task_id="report", collection_id="456", destination=folder, **PERIOD).execute({})
     assert result["sha256"] == sei_server.legacy_reports[0].csv_sha256
 
 
-def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, sei_server: Any) -> None:
+def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, sei_server: Any, fire: Any) -> None:
     """By the version's own cron schedule, in the DAG's timezone; ``create_jitter`` defers by a trigger of Airflow's."""
     with DAG("d", schedule="30 0 1 * *", start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin")) as dag:
-        operator = SEIExportOperator(
-            task_id="export",
-            family="ba",
-            team_id="456",
-            destination=folder,
-            layout="hive",
-            create_jitter=0.01,
-            account_id="acc",
-        )
-    schedule = core_timetable(dag)
+        scope = {"family": "ba", "team_id": "456", "account_id": "acc"}
+        operator = SEIExportOperator(task_id="export", destination=folder, layout="hive", create_jitter=0.01, **scope)
+    schedule = dag.timetable
+    with suppress(ImportError):  # from Airflow 3.2 on, the scheduler has another kind
+        from airflow.serialization.encoders import coerce_to_core_timetable
+
+        schedule = coerce_to_core_timetable(schedule)
     moment = pendulum.datetime(2024, 2, 29, 23, 30)  # in Berlin, this is in March
     interval = schedule.infer_manual_data_interval(run_after=moment)
     context = {
@@ -127,19 +125,10 @@ def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, s
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(context)
     assert sei_server.requests == []
-    event = asyncio.run(first_event(deferred.value.trigger))
+    event = fire(deferred.value.trigger)
     result = getattr(operator, deferred.value.method_name)(context, event, **deferred.value.kwargs)
     assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
     assert result["uri"] == f"file://{folder}family=ba/period=2024-02/team=456/ba_baccd534.csv"
-
-
-def core_timetable(dag: Any) -> Any:
-    """Return the scheduler's timetable; DAG files have another kind from Airflow 3.2 on."""
-    try:
-        from airflow.serialization.encoders import coerce_to_core_timetable
-    except ImportError:
-        return dag.timetable
-    return coerce_to_core_timetable(dag.timetable)
 
 
 def test_an_export_is_delivered_to_an_object_store(sei_server: Any) -> None:
@@ -154,28 +143,6 @@ def test_an_export_is_delivered_to_an_object_store(sei_server: Any) -> None:
     result = operator.execute({})
     assert result["uri"].startswith("memory://lake/sei/")
     assert store.cat("/" + result["uri"].removeprefix("memory://")) == sei_server.exports[0].csv
-
-
-def test_an_asset_event_has_the_result(folder: str) -> None:
-    """For an asset and for an alias; before 3.0 they are called datasets."""
-    try:
-        from airflow.sdk.execution_time.context import OutletEventAccessors
-    except ImportError:
-        from airflow.utils.context import OutletEventAccessors
-    events, asset, alias = OutletEventAccessors(), Asset("s3://lake/sei"), AssetAlias("files")
-    operator = SEIExportOperator(
-        task_id="export", destination=folder, deferrable=False, outlets=[asset, alias], **REQUEST
-    )
-    result = operator.execute({"outlet_events": events})
-    assert events[asset].extra["sha256"] == result["sha256"]
-    [event] = getattr(events[alias], "asset_alias_events", None) or events[alias].dataset_alias_events
-    assert (event["extra"] if isinstance(event, dict) else event.extra)["sha256"] == result["sha256"]
-
-
-def test_a_scope_is_an_asset() -> None:
-    """Its URI is unchanged, and is its name."""
-    asset = scope_asset("ba", account="a", org_identifier="default", project_identifier="p", team_id="456")
-    assert (asset.uri, getattr(asset, "name", asset.uri)) == ("sei://a/default/p/ba/team/456",) * 2
 
 
 def test_a_permanent_error_fails_the_task_without_retries(
