@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_sei
-from tests.packaging.conftest import ROOT, build, run
+from tests.packaging.conftest import ROOT, build
 from tests.packaging.release_checks import unfinished
+from tests.separate_airflow import run
 
 pytestmark = pytest.mark.live
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import ROOT, Environment
+from tests.packaging.conftest import ROOT, install
+from tests.separate_airflow import SeparateAirflow
 
 pytestmark = pytest.mark.live
 
-CONSTRAINTS = ROOT / "constraints.txt"
 STORE = """
 import {package}
 from airflow.sdk.io.fs import has_fs
@@ -34,34 +34,24 @@ USES = {
 }
 
 
-def constraints(extra: str, folder: Path) -> Path:
-    """Return the constraints of the tests, with_overrides by those of the extra's own file."""
-    own = ROOT / "constraints" / f"{extra}.txt"
-    if not own.exists():
-        return CONSTRAINTS
-    named = {line.partition("==")[0]: line for line in (*lines(CONSTRAINTS), *lines(own))}
-    merged = folder / own.name
-    merged.write_text("\n".join(named.values()))
-    return merged
-
-
-def lines(path: Path) -> list[str]:
-    """Return the lines of a file."""
-    return path.read_text().splitlines()
+def install_extra(extra: str, wheel: Path, folder: Path, *more: str) -> SeparateAirflow:
+    """Install the wheel with an extra, by the constraints of the tests; those of the extra's own file win."""
+    files = [path for path in (ROOT / "constraints.txt", ROOT / "constraints" / f"{extra}.txt") if path.exists()]
+    named = {line.partition("==")[0]: line for path in files for line in path.read_text().splitlines()}
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join(named.values()))
+    return install(folder, constraints, f"airflow-provider-sei[{extra}] @ {wheel.as_uri()}", *more)
 
 
 @pytest.mark.parametrize("extra", USES)
 def test_it_is_installable_and_usable(extra: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
     """Nothing else is needed."""
     code, output = USES[extra]
-    requirement = f"airflow-provider-sei[{extra}] @ {distributions[0].as_uri()}"
-    environment = Environment(tmp_path / extra, requirement, [constraints(extra, tmp_path)])
-    assert environment.run("-c", code).splitlines()[-1] == output
+    assert install_extra(extra, distributions[0], tmp_path).run("-c", code).splitlines()[-1] == output
 
 
 def test_a_google_connection_delivers(distributions: tuple[Path, Path], tmp_path: Path) -> None:
     """By a service account's key, to the emulator."""
-    requirement = f"airflow-provider-sei[gcs] @ {distributions[0].as_uri()}"
-    environment = Environment(tmp_path, requirement, [constraints("gcs", tmp_path)], "gcp-storage-emulator")
-    found = json.loads(environment.run(str(Path(__file__).with_name("google_connection.py"))).splitlines()[-1])
+    airflow = install_extra("gcs", distributions[0], tmp_path, "gcp-storage-emulator")
+    found = json.loads(airflow.run(str(Path(__file__).with_name("google_connection.py"))).splitlines()[-1])
     assert found == {"uri": "gs://lake/sei/file.csv", "same": True, "rows": 3_999_999, "tokens": 1}

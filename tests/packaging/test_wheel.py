@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
-from tests.packaging.conftest import ROOT, Environment
+from tests.packaging.conftest import ROOT, install
+from tests.separate_airflow import SeparateAirflow
 
 pytestmark = pytest.mark.live
 
@@ -35,48 +32,20 @@ for url in ("s3://bucket/sei/", "gs://bucket/sei/", "abfs://container/sei/"):
 
 
 @pytest.fixture(scope="module")
-def environment(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def airflow(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> SeparateAirflow:
     """The installed wheel, with the pinned versions, and Airflow's database."""
-    made = Environment(tmp_path_factory.mktemp("wheel"), str(distributions[0]), [ROOT / "constraints.txt"])
+    made = install(tmp_path_factory.mktemp("wheel"), ROOT / "constraints.txt", str(distributions[0]))
     made.airflow("db", "migrate")
     return made
 
 
-@pytest.fixture(scope="module")
-def server(environment: Environment) -> Iterator[str]:
-    """The base URL of the wheel's local SEI server."""
-    command = [environment.python, "-m", "airflow_provider_sei.local_server", "--seconds-to-complete", "2"]
-    with subprocess.Popen(
-        command, cwd=environment.home, env=environment.environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
-def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path: Path) -> None:
-    """One of those inside the package: created, deferred, downloaded; nothing comes from this tree."""
-    installed, in_this_tree, examples = environment.run("-c", CHECK, str(ROOT)).splitlines()[-3:]
+def test_an_example_dag_delivers(airflow: SeparateAirflow, tmp_path: Path) -> None:
+    """One of those inside the package, from its own server; nothing comes from this tree."""
+    installed, in_this_tree, examples = airflow.run("-c", CHECK, str(ROOT)).splitlines()[-3:]
     assert (installed, in_this_tree) == ("True", "[]")
-    connection = {
-        "conn_type": "harness_sei",
-        "host": server,
-        "password": "demo-key",
-        "extra": {"project_identifier": "demo_project", "org_identifier": "default"},
-    }
-    environment.environment |= {
-        "AIRFLOW__CORE__DAGS_FOLDER": examples,
-        "AIRFLOW_CONN_SEI_DEFAULT": json.dumps(connection),
-    }
-    conf = json.dumps({"team_id": "456", "destination": f"{tmp_path}/"})
-    output = environment.airflow("dags", "test", "sei_export_one_task", "--conf", conf)
-
-    assert "in the triggerer" in output
-    with urlopen(f"{server.removesuffix('/prod1/sei/api')}/_local/exports") as answer:  # noqa: S310 - the local server
-        [export] = json.load(answer)
-    [delivered] = tmp_path.iterdir()
-    assert hashlib.sha256(delivered.read_bytes()).hexdigest() == export["body_sha256"], output
+    airflow.environment["AIRFLOW__CORE__DAGS_FOLDER"] = examples
+    with airflow.server() as local:
+        airflow.deliver("sei_export_one_task", local, tmp_path, team_id="456")
 
 
 @pytest.mark.parametrize(
@@ -92,14 +61,14 @@ def test_an_example_dag_delivers(environment: Environment, server: str, tmp_path
         ),
     ],
 )
-def test_airflow_shows_its_parts(environment: Environment, what: str, column: str, names: set[str]) -> None:
+def test_airflow_shows_its_parts(airflow: SeparateAirflow, what: str, column: str, names: set[str]) -> None:
     """The provider under the distribution's name, connection type, triggers and extra links."""
-    output = environment.airflow("providers", what, "--output", "json")
+    output = airflow.airflow("providers", what, "--output", "json")
     rows = json.loads(output[output.index("[") :])  # after the lines of the log
     assert {row[column] for row in rows if "sei" in str(row.values()).lower()} == names
 
 
-def test_a_missing_extra_is_named(environment: Environment) -> None:
+def test_a_missing_extra_is_named(airflow: SeparateAirflow) -> None:
     """The error says what to install."""
-    output = environment.run("-c", MISSING)
+    output = airflow.run("-c", MISSING)
     assert [f"install airflow-provider-sei[{extra}]" in output for extra in ("s3", "gcs", "azure")] == [True] * 3
