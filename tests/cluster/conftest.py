@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from demo.local_airflow import LOOPBACK, free_ports
-from tests.cluster.clients import Bucket, ClusterApi, SEIServer
+from demo.rest import AirflowApi
 from tests.cluster.processes import Cluster
-from tests.cluster.services import ROOT, Services
-from tests.cluster.story import DAG_ID, Story
+from tests.cluster.services import AWS_KEY, BUCKET, ROOT, Services
+from tests.cluster.story import DAG_ID, SEIServer, Story
 from tests.postgres import MissingServiceError
 
 HOME = ROOT / ".demo" / "cluster"
@@ -47,13 +48,21 @@ def story(services: Services) -> Iterator[Story]:
         played = Story(
             services=services,
             cluster=cluster,
-            api=ClusterApi(cluster.url),
-            sei=SEIServer(services),
-            bucket=Bucket(services),
+            api=AirflowApi(cluster.url),
+            sei=SEIServer(services.sei_port),
+            s3=boto3.client(
+                "s3",
+                endpoint_url=services.s3_url,
+                region_name="us-east-1",
+                aws_access_key_id=AWS_KEY,
+                aws_secret_access_key=AWS_KEY,
+            ),
         )
-        with services.running(cluster.environment(os.environ)):
+        services.postgres.prepare()
+        with services.processes.running(cluster.environment(os.environ)):
             played.until("the services are ready", services.ready, _START_SECONDS)
-            played.bucket.create()
+            played.s3.create_bucket(Bucket=BUCKET)
+            played.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
             with cluster.running():
                 played.until("the DAG is there", lambda: played.api.dag_exists(DAG_ID))
                 played.until("both workers are ready", cluster.workers_ready)

@@ -5,12 +5,11 @@ All of them listen on loopback, on free ports, keep their files in one temporary
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ FILE_BYTES = 13_000_000
 """Of each exported file: enough for an upload to S3 in several parts."""
 LEAF_TEAMS = 20
 AWS_KEY = "testing"  # moto takes any
+BUCKET = "lake"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +100,13 @@ class Services:
             },
         )
 
-    def reachable(self) -> bool:
-        """Return whether the gateway accepts connections."""
-        return _listens(self.gateway_port)
-
     def ready(self) -> bool:
         """Return whether all services accept connections."""
         return all(map(_listens, (self.postgres.port, self.redis_port, self.s3_port, self.sei_port, self.gateway_port)))
 
-    @contextlib.contextmanager
-    def running(self, environment: Mapping[str, str]) -> Iterator[None]:
-        """Start the services, and stop them at the end."""
-        self.postgres.prepare()
-        with self.processes.running(environment):
-            yield
-
 
 def _listens(port: int) -> bool:
     """Return whether a loopback port accepts connections."""
-    with contextlib.suppress(ConnectionError), socket.create_connection((LOOPBACK, port), timeout=5):
+    with suppress(ConnectionError), socket.create_connection((LOOPBACK, port), timeout=5):
         return True
     return False

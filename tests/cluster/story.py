@@ -15,9 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster.clients import Bucket, ClusterApi, SEIServer
+import pytest
+import requests
+
+from demo.local_airflow import LOOPBACK
+from demo.rest import AirflowApi
 from tests.cluster.processes import SLOTS, TRIGGERERS, WORKERS, Cluster, connections_to, kept, kill
-from tests.cluster.services import FILE_BYTES, Services
+from tests.cluster.services import BUCKET, FILE_BYTES, Services
 
 if TYPE_CHECKING:
     import psutil
@@ -32,8 +36,27 @@ _PATIENCE_SECONDS = 120.0
 _POLL_SECONDS = 0.5
 
 
-class StoryError(Exception):
-    """The cluster did not reach a state in time; the message has the tasks' states."""
+class SEIServer:
+    """The local SEI server's ``/_local/`` interface, bypassing the gateway, which the test kills."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://{LOOPBACK}:{port}/_local"
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def exports(self) -> list[dict[str, Any]]:
+        """Return all exports."""
+        return self.send("GET", "exports").json()
+
+    def advance(self, seconds: float) -> None:
+        """Move the server's clock."""
+        self.send("POST", "clock", {"advance": seconds})
+
+    def send(self, method: str, path: str, body: object = None) -> requests.Response:
+        """Make a call."""
+        answer = self._session.request(method, f"{self._url}/{path}", json=body, timeout=60)
+        answer.raise_for_status()
+        return answer
 
 
 @dataclass(kw_only=True)
@@ -42,21 +65,20 @@ class Story:
 
     services: Services
     cluster: Cluster
-    api: ClusterApi
+    api: AirflowApi
     sei: SEIServer
-    bucket: Bucket
+    s3: Any
     run_id: str = ""
     holders: list[set[int]] = field(default_factory=list)
     """Triggerers that held the waits: before the first kill, after it, and after the second one."""
 
-    def __post_init__(self) -> None:
-        """Start the clock of the printed lines."""
-        self._started = time.monotonic()
+    started: float = field(default_factory=time.monotonic)
+    """For the printed lines."""
 
     def play(self) -> None:
         """Play the story to the end of the run."""
         self.api.unpause(DAG_ID)
-        self.sei.add_fault("create", "stall", seconds=_STALL_SECONDS, times=None)
+        self._stall("create", times=None)
         self.run_id = self.api.start_run(DAG_ID, {})
         self._kill_worker_in_create()
         self._cut_the_server_off()
@@ -66,22 +88,25 @@ class Story:
 
     def say(self, text: str) -> None:
         """Print a line with the seconds since the start, for ``pytest -s``."""
-        sys.stdout.write(f"\n{time.monotonic() - self._started:6.1f}s {text}")
+        sys.stdout.write(f"\n{time.monotonic() - self.started:6.1f}s {text}")
         sys.stdout.flush()
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return the task instances, in the order of their map index."""
         return sorted(self.api.task_instances(DAG_ID, self.run_id), key=lambda task: int(task["map_index"]))
 
+    def unfinished_uploads(self) -> int:
+        """Return how many multipart uploads the bucket has."""
+        return len(self.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ()))
+
     def until(self, what: str, reached: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
-        """Wait for a state, or raise ``StoryError``."""
+        """Wait for a state, or fail with the tasks' states."""
         deadline = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > deadline:
                 tasks = self.tasks() if self.run_id else []
                 states = [(task["map_index"], task["state"], task["try_number"]) for task in tasks]
-                msg = f"not after {seconds:.0f} s: {what}; tasks: {states}"
-                raise StoryError(msg)
+                pytest.fail(f"not after {seconds:.0f} s: {what}; tasks: {states}")
             time.sleep(_POLL_SECONDS)
         self.say(what)
 
@@ -91,12 +116,12 @@ class Story:
 
         self.until("both workers wait for create calls", created)
         self._kill_the_busiest_worker()
-        self.sei.clear_faults()
+        self.sei.send("DELETE", "faults")  # those in progress go on
 
     def _cut_the_server_off(self) -> None:
         self.until("some exports are waited for", lambda: len(self._waits()) > len(WORKERS))
         self._kill(kept(self.services.processes, "gateway"), "the way to the SEI server")
-        self.until("the SEI server can be reached again", self.services.reachable)
+        self.until("the SEI server can be reached again", self.services.ready)
 
     def _kill_both_triggerers(self) -> None:
         def all_wait() -> bool:
@@ -117,12 +142,15 @@ class Story:
             self.holders.append(set(self._waits().values()))
 
     def _kill_worker_in_download(self) -> None:
-        stall = {"after_bytes": FILE_BYTES * 2 // 3, "seconds": _STALL_SECONDS}
-        self.sei.add_fault("download", "stall", times=SLOTS * len(WORKERS), **stall)
+        self._stall("download", times=SLOTS * len(WORKERS), after_bytes=FILE_BYTES * 2 // 3)
         self.sei.advance(PAST_REUSE_SECONDS)
         # More uploads than one worker has slots, so both have some.
-        self.until("downloads have stalled half-way", lambda: len(self.bucket.unfinished_uploads()) > SLOTS)
+        self.until("downloads have stalled half-way", lambda: self.unfinished_uploads() > SLOTS)
         self._kill_the_busiest_worker()
+
+    def _stall(self, operation: str, **parameters: Any) -> None:
+        fault = {"operation": operation, "effect": "stall", "seconds": _STALL_SECONDS, **parameters}
+        self.sei.send("POST", "faults", fault)
 
     def _waits(self) -> dict[int, int]:
         """Return which triggerer holds each wait, by map index."""
@@ -140,8 +168,6 @@ class Story:
         self._kill(kept(self.cluster.processes, name), f"{name}, with {calls[name]} calls under way")
 
     def _kill(self, process: psutil.Process | None, title: str) -> None:
-        if process is None:
-            msg = f"does not run: {title}"
-            raise StoryError(msg)
+        assert process, f"does not run: {title}"
         kill(process)
         self.say(f"killed: {title}")

@@ -59,23 +59,6 @@ def block(page: Path, words: str) -> str:
     return found
 
 
-def links(page: Path) -> Iterator[str]:
-    """Yield the targets of a page's links."""
-    return (str(token.attrs["href"]) for token in tokens(page) if token.type == "link_open")
-
-
 def codes(page: Path) -> Iterator[str]:
     """Yield the code in a page's sentences and tables."""
     return (token.content for token in tokens(page) if token.type == "code_inline")
-
-
-def table(page: Path, head: str) -> list[list[str]]:
-    """Return the rows of the table whose header contains ``head``, as cells."""
-    lines = page.read_text().splitlines()
-    [start] = [number for number, line in enumerate(lines) if line.startswith("|") and head in line]
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
-    return rows

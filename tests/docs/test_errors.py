@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,34 +34,26 @@ EFFICIENCY = {"family": "efficiency", "metric_groups": ["df"]}
 EXPECTED = ["Granularity", "Team", "Team_Path", "Start_Date", "End_Date", "Developer", "Coding_Day", "Rank"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A local server, the connection to it, and a folder to deliver to."""
-
-    server: Any
-    monkeypatch: pytest.MonkeyPatch
-    folder: str
-
-    def export(self, **changes: Any) -> None:
-        """Export and deliver, without deferring."""
-        arguments = {"destination": self.folder, "deferrable": False, **REQUEST, **changes}
-        SEIExportOperator(task_id="export", **arguments).execute({})
-
-
-Scene = Callable[[Stage], Any]
+Scene = Callable[[Any, str], Any]
+"""What causes an error, by a local server and a folder to deliver to."""
 
 
 def export(**changes: Any) -> Scene:
-    """Return a scene: an export with these arguments."""
-    return lambda stage: stage.export(**changes)
+    """Return a scene: an export with these arguments, delivered without deferring."""
+
+    def scene(_: Any, folder: str) -> None:
+        arguments = {"destination": folder, "deferrable": False, **REQUEST, **changes}
+        SEIExportOperator(task_id="export", **arguments).execute({})
+
+    return scene
 
 
 def fault(call: str, effect: str, parameters: dict[str, Any], **changes: Any) -> Scene:
     """Return a scene: an export while the server has a fault."""
 
-    def scene(stage: Stage) -> None:
-        stage.server.faults.add(call, effect, times=None, **parameters)
-        stage.export(**changes)
+    def scene(server: Any, folder: str) -> None:
+        server.faults.add(call, effect, times=None, **parameters)
+        export(**changes)(server, folder)
 
     return scene
 
@@ -70,40 +61,39 @@ def fault(call: str, effect: str, parameters: dict[str, Any], **changes: Any) ->
 def connected(old: str, new: str) -> Scene:
     """Return a scene: an export by a connection with another text, as format strings of the server."""
 
-    def scene(stage: Stage) -> None:
-        connection = stage.server.connection_json()
-        assert old.format(stage.server) in connection
-        changed = connection.replace(old.format(stage.server), new.format(stage.server))
-        stage.monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", changed)
-        stage.export()
+    def scene(server: Any, folder: str) -> None:
+        connection = server.connection_json()
+        assert old.format(server) in connection
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AIRFLOW_CONN_SEI_DEFAULT", connection.replace(old.format(server), new.format(server)))
+            export()(server, folder)
 
     return scene
 
 
-def _object_exists(stage: Stage) -> None:
-    stage.export(destination=f"{stage.folder}q1.csv")
-    stage.export(destination=f"{stage.folder}q1.csv", overwrite="fail")
+def _object_exists(server: Any, folder: str) -> None:
+    for overwrite in ("replace", "fail"):
+        export(destination=f"{folder}q1.csv", overwrite=overwrite)(server, folder)
 
 
-def _server_is_down(stage: Stage) -> None:
+def _server_is_down(server: Any, folder: str) -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
-        connected("{0.origin}", f"http://127.0.0.1:{unused.getsockname()[1]}")(stage)
+        connected("{0.origin}", f"http://127.0.0.1:{unused.getsockname()[1]}")(server, folder)
 
 
-def _list_redirects(stage: Stage) -> None:
-    stage.server.faults.add("list", "redirect", times=None, to="https://login.example/sso")
+def _list_redirects(server: Any, _: str) -> None:
+    server.faults.add("list", "redirect", times=None, to="https://login.example/sso")
     list(SEIHook().iter_exports("productivity"))
 
 
-def _failed_export_is_reused(stage: Stage) -> None:
-    stage.server.faults.add("create", "outcome", times=None, status="failed", error="Out of memory")
+def _failed_export_is_reused(server: Any, folder: str) -> None:
     with pytest.raises(exceptions.SEIExportFailedError):
-        stage.export()
-    stage.export(reused_failed="retry")
+        fault("create", "outcome", {"status": "failed", "error": "Out of memory"})(server, folder)
+    export(reused_failed="retry")(server, folder)
 
 
-def _team_has_failed(_: Stage) -> None:
+def _team_has_failed(*_: Any) -> None:
     results = {0: {"rows": 310, "bytes": 24567}}
     ti = SimpleNamespace(
         dag_id="sei",
@@ -116,13 +106,13 @@ def _team_has_failed(_: Stage) -> None:
     summary.execute({"ti": ti})
 
 
-def _a_metric_is_a_percentage(stage: Stage) -> None:
+def _a_metric_is_a_percentage(server: Any, folder: str) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is an extra, which not every environment has")
-    stage.server.faults.add("download", "answer", times=None, status=200, body="Team,Coding_Days\nCore,12 %\n")
-    stage.export(output="parquet", verify_size=False)
+    body = "Team,Coding_Days\nCore,12 %\n"
+    fault("download", "answer", {"status": 200, "body": body}, output="parquet", verify_size=False)(server, folder)
 
 
-def _store_fails(_: Stage) -> None:
+def _store_fails(*_: Any) -> None:
     SEIHook().download_export(SEIHook().create_export(**REQUEST), Destination.from_arguments("/proc/sei/"))
 
 
@@ -138,7 +128,7 @@ SCENES: dict[str, tuple[Scene, ...]] = {
         connected("{0.api_key}", "a-wrong-key-of-some-length"),
         connected("{0.api_key}", "{0.settings.ingestion_key}"),
     ),
-    "SEINotFoundError": (lambda _: SEIHook().get_export("productivity", "exp_7a8b9c0d"),),
+    "SEINotFoundError": (lambda *_: SEIHook().get_export("productivity", "exp_7a8b9c0d"),),
     "SEIBadRequestError": (export(extra_body={"dateRange": {"start": "2024-06-01"}}),),
     "SEIRateLimitError": (fault("create", "answer", {"status": 429}),),
     "SEIServerError": (fault("create", "answer", {"status": 503}),),
@@ -197,15 +187,12 @@ def test_every_error_has_a_section_with_its_messages() -> None:
 @pytest.mark.parametrize(
     ("name", "number"), [(name, number) for name, scenes in SCENES.items() for number in range(len(scenes))]
 )
-def test_the_code_says_what_the_page_quotes(
-    sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, name: str, number: int
-) -> None:
+def test_the_code_says_what_the_page_quotes(sei_server: Any, tmp_path: Path, name: str, number: int) -> None:
     """Word by word, except ids, ports and folders."""
-    stage = Stage(server=sei_server, monkeypatch=monkeypatch, folder=f"{tmp_path}/")
     with pytest.raises(exceptions.SEIError) as caught:
-        SCENES[name][number](stage)
+        SCENES[name][number](sei_server, f"{tmp_path}/")
     assert type(caught.value).__name__ == name
     assert not re.match(r"could not|\w+ export", str(caught.value)), "the reason comes first: Airflow's pages cut it"
-    message = str(caught.value).replace(f"file://{stage.folder}", "file:///data/sei/")
+    message = str(caught.value).replace(f"file://{tmp_path}/", "file:///data/sei/")
     message = re.sub(r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:8090", message)
     assert re.sub(r"exp_[a-z0-9]+", "exp_7a8b9c0d", message) == sections()[name][1][number]

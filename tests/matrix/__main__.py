@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.matrix.cells import CELLS, Cell
@@ -38,22 +37,6 @@ _SELECTION = "not hypothesis"
 _TEST_SECONDS = 900.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """The outcome in one cell."""
-
-    cell: Cell
-    word: str
-    """``passed``, ``failed`` or ``skipped``."""
-    seconds: float = 0.0
-    reason: str = ""
-
-    def __str__(self) -> str:
-        """Return a line for the table."""
-        line = f"{self.cell.name:<20} {self.cell.airflow:<8} {self.word:<8} {self.seconds:>5.0f} s  {self.reason}"
-        return line.rstrip()
-
-
 def main() -> int:
     """Run the command line; return the exit code."""
     known = {cell.name: cell for cell in CELLS}
@@ -64,38 +47,30 @@ def main() -> int:
     unknown = sorted(set(given.cells) - set(known))
     if unknown:
         parser.error(f"no such cell: {', '.join(unknown)}; known: {', '.join(known)}")
-    cells = [known[name] for name in dict.fromkeys(given.cells)] or list(CELLS)
+    cells = dict.fromkeys(given.cells) or known
     if given.resolve:
         for cell in cells:
-            resolve(cell)
+            resolve(known[cell])
         return 0
-    outcomes = [run(cell) for cell in cells]
-    say("", *map(str, outcomes))
-    return int(any(outcome.word == "failed" for outcome in outcomes))
+    outcomes = {cell: run(known[cell]) for cell in cells}
+    print("", *(f"{cell:<20} {known[cell].airflow:<8} {outcome}" for cell, outcome in outcomes.items()), sep="\n")
+    return int(any(outcome.startswith("failed") for outcome in outcomes.values()))
 
 
-def say(*lines: str) -> None:
-    """Print lines for the user."""
-    print(*lines, sep="\n", flush=True)
-
-
-def run(cell: Cell) -> Outcome:
-    """Install a cell if necessary, and run the tests in it."""
-    say(f"== {cell.name}: Airflow {cell.airflow}, Python {cell.python}")
+def run(cell: Cell) -> str:
+    """Install a cell if necessary, and run the tests in it; return "passed", "failed" or "skipped", and a reason."""
+    print(f"== {cell.name}: Airflow {cell.airflow}, Python {cell.python}", flush=True)
     started = time.monotonic()
     base = find_python(cell.python)
     if base is None:
-        reason = f"there is no python{cell.python} on the PATH"
-        say(f"skipped: {reason}")
-        return Outcome(cell=cell, word="skipped", reason=reason)
+        return f"skipped: there is no python{cell.python} on the PATH"
     try:
-        python = install(cell, base)
-        test(cell, python)
-    except subprocess.SubprocessError as error:
-        # The command has printed the error.
-        reason = "timed out" if isinstance(error, subprocess.TimeoutExpired) else ""
-        return Outcome(cell=cell, word="failed", seconds=time.monotonic() - started, reason=reason)
-    return Outcome(cell=cell, word="passed", seconds=time.monotonic() - started)
+        test(cell, install(cell, base))
+    except subprocess.TimeoutExpired:
+        return "failed: timed out"
+    except subprocess.SubprocessError:  # the command has printed the error
+        return "failed"
+    return f"passed {time.monotonic() - started:>5.0f} s"
 
 
 def find_python(version: str) -> str | None:
@@ -123,7 +98,7 @@ def install(cell: Cell, base: str) -> Path:
     if stamp.exists() and stamp.read_text() == digest:
         return python
     shutil.rmtree(folder, ignore_errors=True)
-    say("installing (half a minute or so) ...")
+    print("installing (half a minute or so) ...", flush=True)
     subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
     pinned = ("--constraint", constraints, "--build-constraint", constraints)
     pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "-qq", *pinned)
@@ -147,7 +122,7 @@ def test(cell: Cell, python: Path) -> None:
 
 def resolve(cell: Cell) -> None:
     """Write the cell's constraints file, as pip would have resolved it on the release day."""
-    say(f"resolving {cell.name}")
+    print(f"resolving {cell.name}", flush=True)
     resolved = subprocess.run(
         [
             *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-python-downloads"),

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CELLS", "FLOORS", "TOOLS", "Cell"]
-
 _PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 FLOORS = tuple(line.replace(">=", "==") for line in _PROJECT["dependencies"])
 """The lowest version of each direct dependency."""

@@ -8,8 +8,6 @@ import airflow
 import pytest
 from packaging.version import Version
 
-AIRFLOW = Version(Version(airflow.__version__).base_version)
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _models() -> None:
@@ -24,4 +22,4 @@ def _models() -> None:
 @pytest.fixture(scope="session")
 def airflow_version() -> Version:
     """The installed version; a pre-release counts as its final version."""
-    return AIRFLOW
+    return Version(Version(airflow.__version__).base_version)

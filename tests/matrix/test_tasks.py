@@ -39,19 +39,13 @@ def _connection(sei_connection: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SEIHook, "_pause", lambda _, seconds: pytest.fail(f"a pause of {seconds} seconds"))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> str:
-    """The destination."""
-    return f"{tmp_path}/"
-
-
 def sha256(uri: str) -> str:
     """Return the checksum of a delivered file."""
     return hashlib.sha256(Path(uri.removeprefix("file://")).read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("url", ["{}", "file://{}"])
-def test_an_export_is_delivered_by_a_waiting_worker(folder: str, sei_server: Any, url: str) -> None:
+def test_an_export_is_delivered_by_a_waiting_worker(tmp_path: Path, sei_server: Any, url: str) -> None:
     """URLs are read by Airflow's object storage, which has moved between versions, as have the events of assets."""
     try:
         from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -61,7 +55,7 @@ def test_an_export_is_delivered_by_a_waiting_worker(folder: str, sei_server: Any
     asset = scope_asset("ba", account="a", org_identifier="default", project_identifier="p", team_id="456")
     assert (asset.uri, getattr(asset, "name", asset.uri)) == ("sei://a/default/p/ba/team/456",) * 2
     operator = SEIExportOperator(
-        task_id="export", destination=url.format(folder), deferrable=False, outlets=[asset, alias], **REQUEST
+        task_id="export", destination=url.format(f"{tmp_path}/"), deferrable=False, outlets=[asset, alias], **REQUEST
     )
     result = operator.execute({"outlet_events": events})
     [export] = sei_server.exports
@@ -72,9 +66,9 @@ def test_an_export_is_delivered_by_a_waiting_worker(folder: str, sei_server: Any
 
 
 @pytest.mark.sei_server(clock_speed=0.0, seconds_to_complete=60)
-def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any, fire: Any) -> None:
+def test_an_export_is_delivered_after_a_deferral(tmp_path: Path, sei_server: Any, fire: Any) -> None:
     """The trigger survives the version's own encoding, and finds the connection."""
-    operator = SEIExportOperator(task_id="export", destination=folder, **REQUEST)
+    operator = SEIExportOperator(task_id="export", destination=f"{tmp_path}/", **REQUEST)
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute({})
     stored = Trigger.from_object(deferred.value.trigger)
@@ -88,26 +82,30 @@ def test_an_export_is_delivered_after_a_deferral(folder: str, sei_server: Any, f
     assert sha256(result["uri"]) == export.csv_sha256
 
 
-def test_the_three_steps_and_a_legacy_report_deliver(folder: str, sei_server: Any) -> None:
+def test_the_three_steps_and_a_legacy_report_deliver(tmp_path: Path, sei_server: Any) -> None:
     """Create, wait and download are one export."""
     export_id = SEICreateExportOperator(task_id="create", **REQUEST).execute({})
     sensor = SEIExportSensor(task_id="wait", family="productivity", export_id=export_id, deferrable=False)
     assert sensor.poke({}).xcom_value == export_id
     assert SEIExportSensor(task_id="poll", family="productivity", export_id=export_id).execute({}) == export_id
     result = SEIDownloadExportOperator(
-        task_id="download", family="productivity", export_id=export_id, destination=folder, compression="gzip"
+        task_id="download", family="productivity", export_id=export_id, destination=f"{tmp_path}/", compression="gzip"
     ).execute({})
     assert (result["uri"][-7:], len(sei_server.exports)) == (".csv.gz", 1)
     assert sha256(result["uri"]) == result["sha256"]
-    result = SEILegacyReportOperator(task_id="report", collection_id="456", destination=folder, **PERIOD).execute({})
+    result = SEILegacyReportOperator(
+        task_id="report", collection_id="456", destination=f"{tmp_path}/", **PERIOD
+    ).execute({})
     assert result["sha256"] == sei_server.legacy_reports[0].csv_sha256
 
 
-def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, sei_server: Any, fire: Any) -> None:
+def test_a_run_without_dates_exports_its_own_period_after_a_delay(tmp_path: Path, sei_server: Any, fire: Any) -> None:
     """By the version's own cron schedule, in the DAG's timezone; ``create_jitter`` defers by a trigger of Airflow's."""
     with DAG("d", schedule="30 0 1 * *", start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin")) as dag:
         scope = {"family": "ba", "team_id": "456", "account_id": "acc"}
-        operator = SEIExportOperator(task_id="export", destination=folder, layout="hive", create_jitter=0.01, **scope)
+        operator = SEIExportOperator(
+            task_id="export", destination=f"{tmp_path}/", layout="hive", create_jitter=0.01, **scope
+        )
     schedule = dag.timetable
     with suppress(ImportError):  # from Airflow 3.2 on, the scheduler has another kind
         from airflow.serialization.encoders import coerce_to_core_timetable
@@ -128,7 +126,7 @@ def test_a_run_without_dates_exports_its_own_period_after_a_delay(folder: str, s
     event = fire(deferred.value.trigger)
     result = getattr(operator, deferred.value.method_name)(context, event, **deferred.value.kwargs)
     assert sei_server.exports[0].request["dateRange"] == {"start": "2024-02-01", "end": "2024-02-29"}
-    assert result["uri"] == f"file://{folder}family=ba/period=2024-02/team=456/ba_baccd534.csv"
+    assert result["uri"] == f"file://{tmp_path}/family=ba/period=2024-02/team=456/ba_baccd534.csv"
 
 
 def test_an_export_is_delivered_to_an_object_store(sei_server: Any) -> None:
@@ -146,16 +144,16 @@ def test_an_export_is_delivered_to_an_object_store(sei_server: Any) -> None:
 
 
 def test_a_permanent_error_fails_the_task_without_retries(
-    folder: str, sei_server: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sei_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the version's own exception: an invalid argument, or a wrong key."""
-    operator = SEIExportOperator(task_id="export", destination=folder, **REQUEST)
+    operator = SEIExportOperator(task_id="export", destination=f"{tmp_path}/", **REQUEST)
     operator.family = "productivty"
     with pytest.raises(AirflowFailException, match="did you mean 'productivity'"):
         operator.execute({})
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json().replace(sei_server.api_key, "wrong"))
     with pytest.raises(AirflowFailException, match="401"):
-        SEIExportOperator(task_id="export", destination=folder, **REQUEST).execute({})
+        SEIExportOperator(task_id="export", destination=f"{tmp_path}/", **REQUEST).execute({})
     assert sei_server.exports == []
 
 

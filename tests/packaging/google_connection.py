@@ -11,11 +11,9 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import MappingProxyType
-from typing import Any
+from types import SimpleNamespace
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -44,17 +42,7 @@ class TokenHandler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-class Body:
-    """The body of a download."""
-
-    headers: Mapping[str, str] = MappingProxyType({"content-length": str(BLOCKS * len(BLOCK))})
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield it."""
-        yield from (BLOCK for _ in range(BLOCKS))
-
-
-def connection(token_uri: str, storage: str) -> dict[str, Any]:
+def connection(token_uri: str, storage: str) -> str:
     """Return a connection with a key file as Google's console creates it."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -68,7 +56,7 @@ def connection(token_uri: str, storage: str) -> dict[str, Any]:
         "token_uri": token_uri,
     }
     extra = {"keyfile_dict": json.dumps(key), "project": "tests", "gcs.endpoint": storage}
-    return {"conn_type": "google_cloud_platform", "extra": extra}
+    return json.dumps({"conn_type": "google_cloud_platform", "extra": extra})
 
 
 def main() -> None:
@@ -84,11 +72,13 @@ def main() -> None:
     emulator = create_server("127.0.0.1", 0, in_memory=True, default_bucket="lake")
     emulator.start()
     storage = f"http://127.0.0.1:{emulator._api._httpd.server_port}"
-    made = connection(f"http://127.0.0.1:{tokens.server_port}/token", storage)
-    os.environ["AIRFLOW_CONN_GOOGLE"] = json.dumps(made)
+    os.environ["AIRFLOW_CONN_GOOGLE"] = connection(f"http://127.0.0.1:{tokens.server_port}/token", storage)
 
     destination = Destination.from_arguments("gs://google@lake/sei/file.csv")
-    delivered = deliver(lambda: nullcontext(Body()), destination, ExpectedFile(description="the file"))
+    body = SimpleNamespace(
+        headers={"content-length": str(BLOCKS * len(BLOCK))}, chunks=lambda: (BLOCK for _ in range(BLOCKS))
+    )
+    delivered = deliver(lambda: nullcontext(body), destination, ExpectedFile(description="the file"))
 
     import gcsfs
 

@@ -14,23 +14,20 @@ import airflow_provider_sei
 from tests.packaging.conftest import ROOT
 
 
-def unfinished(changelog: str, version: str, today: date) -> str:
-    """Return what is left to do in a changelog before that version can be released, or nothing."""
-    _, *sections = re.split(r"^## ", changelog, flags=re.MULTILINE)
-    titles = [*sections, "", ""][0].strip(), [*sections, "", ""][1].partition("\n")[0]
-    if titles[0] != "[Unreleased]":
-        return "the first section must be [Unreleased], without an entry"
-    found = re.fullmatch(rf"\[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)", titles[1])
-    if not found or date.fromisoformat(found[1]) > today:
-        return f"the second section must be [{version}], with a date that is not in the future"
-    return "" if sections[1].strip() != titles[1] else f"nothing is said about {version}"
+def finished(changelog: str, version: str, today: date) -> bool:
+    """Return whether a changelog begins with an empty [Unreleased], then that version, up to today, with an entry."""
+    start = rf"[^#]*# [^#]*## \[Unreleased\]\s+## \[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)\s+(?!## )\S"
+    found = re.match(start, changelog)
+    return bool(found) and date.fromisoformat(found[1]) <= today
 
 
 def test_version_and_changelog_are_finished() -> None:
     """Three numbers, without a pre-release's suffix; and nothing is waiting for the next version."""
     version = airflow_provider_sei.__version__
     assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", version)
-    assert unfinished((ROOT / "CHANGELOG.md").read_text(), version, datetime.now(UTC).date()) == ""
+    assert finished((ROOT / "CHANGELOG.md").read_text(), version, datetime.now(UTC).date()), (
+        f"CHANGELOG.md must begin with an empty [Unreleased], then [{version}] with a date up to today, and an entry"
+    )
 
 
 def test_everything_is_committed() -> None:

@@ -5,7 +5,6 @@ The clock of the local SEI server is stopped until the pictures of waiting tasks
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -40,16 +39,12 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def main() -> int:
-    """Take the pictures and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.screens", description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "images")
-    folder: Path = parser.parse_args().folder
+def main() -> None:
+    """Take the pictures."""
+    folder = ROOT / "docs" / "images"
     program = shutil.which("chromium")
     if program is None:
-        print("chromium is not installed; on Debian and Ubuntu: apt-get install chromium", file=sys.stderr)
-        return 1
-    folder.mkdir(parents=True, exist_ok=True)
+        sys.exit("chromium is not installed; on Debian and Ubuntu: apt-get install chromium")
     settings = ServerSettings(clock_speed=0.0, seconds_to_complete=EXPORT_SECONDS)
     with RunningServer(settings) as sei, tempfile.TemporaryDirectory() as scratch:
         airflow_port, store_port = free_ports(2)
@@ -69,9 +64,6 @@ def main() -> int:
                 page = browser.new_page()
                 page.set_default_timeout(60_000)
                 _take_all(_Pictures(page, airflow.url, folder), api, sei)
-    for file in sorted(folder.glob("*.png")):
-        print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
-    return 0
 
 
 def _take_all(pictures: _Pictures, api: AirflowApi, sei: RunningServer) -> None:
@@ -81,7 +73,7 @@ def _take_all(pictures: _Pictures, api: AirflowApi, sei: RunningServer) -> None:
         api.unpause(dag_id)
         runs[name] = (dag_id, api.start_run(dag_id, {"destination": LAKE, **conf}))
     pictures.connection()
-    _until(lambda: "deferred" in _states(api, *runs["steps"]))
+    _until(lambda: "deferred" in [task["state"] for task in api.task_instances(*runs["steps"])])
     pictures.graph(*runs["steps"])
     _until(lambda: _advance(api, sei, runs))
     pictures.links(*runs["links"])
@@ -89,10 +81,6 @@ def _take_all(pictures: _Pictures, api: AirflowApi, sei: RunningServer) -> None:
     pictures.teams(*runs["teams"])
     [asset] = api._send("GET", "assets?name_pattern=sei_productivity_csv")["assets"]
     pictures.asset(asset["id"])
-
-
-def _states(api: AirflowApi, dag_id: str, run_id: str) -> list[str | None]:
-    return [task["state"] for task in api.task_instances(dag_id, run_id)]
 
 
 def _advance(api: AirflowApi, sei: RunningServer, runs: Mapping[str, tuple[str, str]]) -> bool:
@@ -185,4 +173,4 @@ class _Pictures:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
