@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,22 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_sei.operators.sei import SEIExportOperator
 
-REQUEST = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
+JANUARY = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
+REQUEST = {"family": "productivity", "team_id": "456", **JANUARY}
+Make = Callable[..., SEIExportOperator]
+Defer = Callable[..., TaskDeferred]
 
 
 @pytest.fixture
-def export_operator(sei_connection: str, worker_clock: Any, tmp_path: Path) -> Callable[..., SEIExportOperator]:
+def make(sei_connection: str, worker_clock: Any, tmp_path: Path) -> Make:
     """Make an ``SEIExportOperator`` for January of team 456."""
     assert worker_clock.pauses == []
-
-    def make(**changes: Any) -> SEIExportOperator:
-        arguments = {"task_id": "export", "destination": f"{tmp_path}/", "sei_conn_id": sei_connection, **REQUEST}
-        return SEIExportOperator(**arguments | changes)
-
-    return make
+    arguments = {"task_id": "export", "destination": f"{tmp_path}/", "sei_conn_id": sei_connection, **REQUEST}
+    return lambda **changes: SEIExportOperator(**arguments | changes)
 
 
 @pytest.fixture
-def defer(sei_server: Any, worker_clock: Any) -> Callable[..., TaskDeferred]:
+def defer(sei_server: Any, worker_clock: Any) -> Defer:
     """Run an operator up to its deferral. Exports take a minute from now on."""
     sei_server.reset(clock_speed=0.0, seconds_to_complete=60.0, queued_seconds=10.0)
     worker_clock.now = sei_server.clock()
@@ -36,6 +36,17 @@ def defer(sei_server: Any, worker_clock: Any) -> Callable[..., TaskDeferred]:
         with pytest.raises(TaskDeferred) as caught:
             operator.execute(context or {})
         return caught.value
+
+    return run
+
+
+@pytest.fixture
+def end(sei_server: Any, fire: Any) -> Callable[[TaskDeferred], Any]:
+    """Run the trigger of a deferral until its export has ended; return its event, as Airflow stores it."""
+
+    def run(deferral: TaskDeferred) -> Any:
+        sei_server.clock.advance(60)
+        return json.loads(json.dumps(fire(deferral.trigger)))
 
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,6 @@ pytestmark = [
     pytest.mark.sei_server(queued_seconds=10.0, seconds_to_complete=60.0, reuse_seconds=0.0, clock_speed=0.0),
     pytest.mark.usefixtures("sei_connection"),
 ]
-reuses = pytest.mark.sei_server(reuse_seconds=1800.0)
 
 
 class Store:
@@ -33,18 +33,6 @@ class Store:
     def set(self, key: str, value: Any) -> None:
         """Set the value of a key."""
         self.kept[key] = json.dumps(value)
-
-
-class BrokenStore:
-    """A task state store that cannot be reached."""
-
-    def get(self, key: str) -> Any:
-        """Fail."""
-        raise ConnectionError(key)
-
-    def set(self, key: str, value: Any) -> None:
-        """Fail."""
-        raise ConnectionError(key, value)
 
 
 class Task:
@@ -90,7 +78,9 @@ class TestRetry:
         self, task: Task, sei_server: Any, task_log: Any, status: str
     ) -> None:
         """The log says why; further tries resume the replacement."""
+        words = f"is not usable (status: {status})"
         if status == "deleted":
+            words = "no longer exists"
             sei_server.faults.add("create", "outcome", vanishes_after_seconds=30.0)
         first = task.run()
         sei_server.clock.advance(90)
@@ -98,10 +88,17 @@ class TestRetry:
             sei_server.end_export(first, status, "out of memory")
         second = task.run()
         assert ids(sei_server) == [first, second]
-        words = "no longer exists" if status == "deleted" else f"(status: {status})"
-        assert f"Export {first} of an earlier try" in task_log.text
-        assert words in task_log.text
+        assert f"Export {first} of an earlier try {words}" in task_log.text
         assert task.run() == second
+
+    def test_a_cleared_task_creates_a_fresh_export(self, task: Task, sei_server: Any) -> None:
+        """Airflow raises ``max_tries`` and 3.3 keeps the store; the retries that follow resume the fresh export."""
+        first = task.run()
+        sei_server.clock.advance(90)
+        task.max_tries += 1
+        fresh = task.run()
+        assert [task.run()] == [fresh]
+        assert ids(sei_server) == [first, fresh]
 
     def test_an_unreadable_status_creates_no_export(self, task: Task, sei_server: Any) -> None:
         """The next try resumes the earlier one."""
@@ -109,8 +106,7 @@ class TestRetry:
         sei_server.faults.add("status", "answer", status=403)
         with pytest.raises(exceptions.SEIAuthError):
             task.run()
-        assert task.run() == first
-        assert ids(sei_server) == [first]
+        assert [task.run()] == [first] == ids(sei_server)
 
     @pytest.mark.parametrize(
         "changes", [{"team_id": "123"}, {"date_end": "2024-01-30"}, {"aggregation": "mean"}, {"extra_body": {"x": 1}}]
@@ -129,16 +125,16 @@ class TestRetry:
         assert operations(sei_server) == ["create", "create"]
 
 
-@reuses
+@pytest.mark.sei_server(reuse_seconds=1800.0)
 class TestReused:
     """Exports that the server reuses."""
 
-    def test_a_retry_reports_it_again(self, task: Task, export_operator: Any, sei_server: Any) -> None:
+    def test_a_retry_reports_it_again(self, task: Task, make: Any, sei_server: Any) -> None:
         """In the result of the task that delivers it."""
         sei_server.reset(clock_speed=0.0, seconds_to_complete=0.0, queued_seconds=0.0)
         other = Task().run()
         context = {"task_state_store": task.store}
-        assert [export_operator().execute(context)["reused"] for _ in range(2)] == [True, True]
+        assert [make().execute(context)["reused"] for _ in range(2)] == [True, True]
         assert ids(sei_server) == [other]
 
     def test_the_id_is_stored_before_anything_else_can_fail(self, task: Task, sei_server: Any) -> None:
@@ -159,21 +155,22 @@ class TestReused:
 class TestFile:
     """The export is completed, and its file cannot be delivered."""
 
-    @staticmethod
-    def deliver(operator: Any, task: Task, *, retryable: bool | None = None) -> Any:
-        """Run a try, which must fail if ``retryable`` is given; return its result or its error."""
-        context = {"ti": SimpleNamespace(max_tries=3, xcom_push=lambda **_: None), "task_state_store": task.store}
-        if retryable is None:
-            return operator.execute(context)
-        with pytest.raises(exceptions.SEIError) as caught:
-            operator.execute(context)
-        assert caught.value.retryable is retryable
-        return caught.value
-
-    @pytest.fixture(autouse=True)
-    def _at_once(self, sei_server: Any, worker_clock: Any) -> None:
+    @pytest.fixture
+    def deliver(self, make: Any, task: Task, sei_server: Any, worker_clock: Any) -> Callable[..., Any]:
+        """Run a try; return the export's id, or its error, which must be retryable."""
         sei_server.reset(clock_speed=0.0, seconds_to_complete=0.0, queued_seconds=0.0, reuse_seconds=1800.0)
         worker_clock.now = sei_server.clock()
+        context = {"ti": SimpleNamespace(max_tries=3, xcom_push=lambda **_: None), "task_state_store": task.store}
+
+        def run(*, fails: bool = False, **changes: Any) -> Any:
+            if not fails:
+                return make(**changes).execute(context)["export_id"]
+            with pytest.raises(exceptions.SEIError) as caught:
+                make(**changes).execute(context)
+            assert caught.value.retryable
+            return caught.value
+
+        return run
 
     @pytest.mark.parametrize(
         "fault",
@@ -184,22 +181,21 @@ class TestFile:
             ("empty", {}),
         ],
     )
-    def test_a_lost_one_is_forgotten(  # noqa: PLR0917 - fixtures
-        self, task: Task, export_operator: Any, sei_server: Any, worker_clock: Any, task_log: Any, fault: Any
+    def test_a_lost_one_is_forgotten(
+        self, deliver: Any, sei_server: Any, worker_clock: Any, task_log: Any, fault: Any
     ) -> None:
         """After five downloads. SEI repeats the same export for 30 minutes; the next try after that gets another."""
         sei_server.faults.add("download", fault[0], times=10, **fault[1])
-        error = self.deliver(export_operator(), task, retryable=True)
+        error = deliver(fails=True)
         assert isinstance(error, exceptions.SEIFileError)
         assert operations(sei_server).count("download") == 5
         [first] = ids(sei_server)
         assert f"Forgetting productivity export {first}, whose file is not available. For 17" in task_log.text
         assert 1700 < float(error.retry_after) <= 1801
-        self.deliver(export_operator(), task, retryable=True)
+        deliver(fails=True)
         assert ids(sei_server) == [first]
         worker_clock.sleep(1800)
-        second = self.deliver(export_operator(), task)["export_id"]
-        assert ids(sei_server) == [first, second]
+        assert [first, deliver()] == ids(sei_server)
 
     @pytest.mark.parametrize(
         "fault",
@@ -209,25 +205,14 @@ class TestFile:
         ],
     )
     def test_another_trouble_keeps_the_export(
-        self, task: Task, export_operator: Any, sei_server: Any, worker_clock: Any, fault: Any
+        self, deliver: Any, sei_server: Any, worker_clock: Any, fault: Any
     ) -> None:
         """A server that is down, a gateway's page, or a store that fails, says nothing about the file."""
         sei_server.faults.add("download", fault[0], times=5, **fault[1])
-        self.deliver(export_operator(), task, retryable=True)
-        self.deliver(export_operator(destination="/dev/fd/sei/x.csv"), task, retryable=True)
+        deliver(fails=True)
+        deliver(fails=True, destination="/dev/fd/sei/x.csv")
         worker_clock.sleep(1800)
-        assert [self.deliver(export_operator(), task)["export_id"]] == ids(sei_server)
-
-
-def test_a_cleared_task_creates_a_fresh_export(task: Task, sei_server: Any) -> None:
-    """Airflow raises ``max_tries`` and 3.3 keeps the store; the retries that follow resume the fresh export."""
-    first = task.run()
-    sei_server.clock.advance(90)
-    task.max_tries += 1
-    fresh = task.run()
-    assert ids(sei_server) == [first, fresh]
-    assert task.run() == fresh
-    assert len(ids(sei_server)) == 2
+        assert [deliver()] == ids(sei_server)
 
 
 class TestStore:
@@ -243,22 +228,20 @@ class TestStore:
 
     def test_a_broken_store_fails_nothing(self, task: Task, sei_server: Any, task_log: Any) -> None:
         """The export is created, and the log says what a retry will not know."""
-        task.store = BrokenStore()
+        task.store = SimpleNamespace()  # its methods fail
         assert [task.run()] == ids(sei_server)
         assert "Could not read the task state store" in task_log.text
         assert "Could not save in the task state store" in task_log.text
 
     @pytest.mark.parametrize(
-        "changes", [{"version": 2}, {"export_id": None}, {"export_id": 7}, {"fingerprint": "?"}, {"max_tries": None}]
+        "kept",
+        [
+            *({"version": 2}, {"export_id": None}, {"export_id": 7}, {"fingerprint": "?"}, {"max_tries": None}),
+            *("text", 5, []),
+        ],
     )
-    def test_an_unknown_record_is_ignored(self, task: Task, sei_server: Any, changes: dict[str, object]) -> None:
+    def test_an_unknown_record_is_ignored(self, task: Task, sei_server: Any, kept: Any) -> None:
         """One of another release leads to a new export, not to an error."""
         task.run()
-        task.store.set("sei_export", task.store.get("sei_export") | changes)
+        task.store.set("sei_export", task.store.get("sei_export") | kept if isinstance(kept, dict) else kept)
         assert task.run() == ids(sei_server)[1]
-
-    @pytest.mark.parametrize("kept", ["text", 5, []])
-    def test_another_value_is_ignored(self, task: Task, sei_server: Any, kept: object) -> None:
-        """As if there was none."""
-        task.store.set("sei_export", kept)
-        assert [task.run()] == ids(sei_server)

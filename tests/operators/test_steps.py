@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,7 @@ from airflow_provider_sei.operators.sei import (
     SEILegacyReportOperator,
     SEIListExportsOperator,
 )
-from tests.operators.conftest import REQUEST
-
-REPORT = {"collection_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
+from tests.operators.conftest import JANUARY, REQUEST
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +49,7 @@ def download(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 def report(tmp_path: Path) -> Callable[..., SEILegacyReportOperator]:
     """Make a report task."""
     return lambda **changes: SEILegacyReportOperator(
-        task_id="report", **REPORT | {"destination": f"{tmp_path}/"} | changes
+        task_id="report", **{"collection_id": "456", "destination": f"{tmp_path}/", **JANUARY} | changes
     )
 
 
@@ -58,32 +57,21 @@ class TestCreate:
     """``SEICreateExportOperator``."""
 
     def test_it_returns_the_id_and_a_retry_the_same(self, create: Any, sei_server: Any) -> None:
-        """A retry costs nothing at the server."""
+        """A retry costs nothing at the server. If the export has failed, the id would only fail the next task."""
         assert create() == create() == sei_server.exports[0].export_id
         assert len(sei_server.exports) == 1
+        sei_server.faults.add("create", "outcome", status="failed", error="No data")
+        create(team_id="123")
+        with pytest.raises(AirflowFailException, match="No data"):
+            create(team_id="123")
 
     def test_overrides_are_in_the_query_and_the_scope(self, create: Any, sei_server: Any) -> None:
         """If the family needs the organisation beside the tree's name."""
         sei_server.reset(project="p2", org="o2")
-        create(family="ba", team_id=None, org_tree_name="Engineering", project_identifier="p2", org_identifier="o2")
-        assert sei_server.exports[0].request["scope"] == {
-            "orgTreeName": "Engineering",
-            "orgIdentifier": "o2",
-            "projectIdentifier": "p2",
-        }
-
-    def test_a_lost_response_creates_no_second_export(self, create: Any, sei_server: Any) -> None:
-        """The response to the repeated request is the first one's export."""
-        sei_server.faults.add("create", "close", after_work=True)
-        assert create() == sei_server.exports[0].export_id
-        assert len(sei_server.exports) == 1
-
-    def test_a_reused_failed_export_fails_the_task(self, create: Any, sei_server: Any) -> None:
-        """With the server's reason; its id would only fail the next task."""
-        sei_server.faults.add("create", "outcome", status="failed", error="No data")
-        create()
-        with pytest.raises(AirflowFailException, match="No data"):
-            create()
+        place = {"project_identifier": "p2", "org_identifier": "o2"}
+        create(family="ba", team_id=None, org_tree_name="Engineering", **place)
+        scope = {"orgTreeName": "Engineering", "orgIdentifier": "o2", "projectIdentifier": "p2"}
+        assert sei_server.exports[0].request["scope"] == scope
 
     def test_create_jitter_delays_it(self, create: Any, worker_clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """By a random part of it."""
@@ -96,93 +84,73 @@ class TestDownload:
     """``SEIDownloadExportOperator``."""
 
     def test_it_delivers_the_servers_file(self, create: Any, download: Any, sei_server: Any, tmp_path: Path) -> None:
-        """In a folder, it is named after family and id."""
+        """In a folder, it is named after family and id; a name's fields are those of the export. It has two tries."""
+        sei_server.faults.add("download", "cut", after_bytes=50)
         export_id = create()
         result = download(export_id)
         [record] = sei_server.exports
         assert (tmp_path / f"productivity_{export_id}.csv").read_bytes() == record.csv
         assert (result["rows"], result["sha256"], result["reused"]) == (record.rows, record.csv_sha256, None)
         assert json.loads(json.dumps(result)) == result
-
-    def test_a_full_name_may_have_fields_of_the_export(self, create: Any, download: Any, tmp_path: Path) -> None:
-        """Period and team are those that the server reports."""
-        result = download(create(), destination=f"{tmp_path}/{{period}}/mine_{{team_id}}.csv")
-        assert result["uri"] == f"file://{tmp_path}/2024-01/mine_456.csv"
-        assert (tmp_path / "2024-01" / "mine_456.csv").exists()
+        assert record.downloads == 2
+        uri = download(export_id, destination=f"{tmp_path}/{{period}}/mine_{{team_id}}.csv")["uri"]
+        assert uri == f"file://{tmp_path}/2024-01/mine_456.csv"
 
     def test_json_is_delivered_if_the_task_knows(
         self, create: Any, download: Any, sei_server: Any, tmp_path: Path
     ) -> None:
         """The status of an efficiency export does not name the format; without the argument, it has to be CSV."""
-        efficiency = {"family": "efficiency", "metric_groups": "df", "file_format": "json"}
-        export_id = create(**efficiency)
-        result = download(export_id, family="efficiency", file_format="JSON")
-        assert json.loads((tmp_path / f"efficiency_{export_id}.json").read_bytes()) == json.loads(
-            sei_server.exports[0].csv
-        )
-        assert result["rows"] == sei_server.exports[0].rows == 1
+        export_id = create(family="efficiency", metric_groups="df", file_format="json")
+        download = partial(download, export_id, family="efficiency")
+        result, [record] = download(file_format="JSON"), sei_server.exports
+        assert json.loads((tmp_path / f"efficiency_{export_id}.json").read_bytes()) == json.loads(record.csv)
+        assert result["rows"] == record.rows == 1
         with pytest.raises(exceptions.SEIDownloadError, match=r"the server sent JSON: .* is not a CSV file"):
-            download(export_id, family="efficiency")
+            download()
         with pytest.raises(exceptions.SEIArgumentError, match="file_format 'xml' is not one of csv, json"):
-            download(export_id, family="efficiency", file_format="xml")
+            download(file_format="xml")
         assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
 
-    def test_an_unknown_export_fails_the_task(self, download: Any, tmp_path: Path) -> None:
-        """With its id and the status code."""
-        with pytest.raises(exceptions.SEINotFoundError, match=r"^the server answered 404.* exp_unknown") as caught:
-            download("exp_unknown")
-        assert not caught.value.retryable
-        assert caught.value.export_id == "exp_unknown"
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_failed_export_fails_the_task(self, create: Any, download: Any, sei_server: Any) -> None:
-        """With the server's reason."""
-        sei_server.faults.add("create", "outcome", status="failed", error="No data")
-        with pytest.raises(AirflowFailException, match=r"^No data: .* failed at the server"):
-            download(create())
-
-    def test_an_unfinished_export_is_retryable(self, create: Any, download: Any, sei_server: Any) -> None:
-        """It may be completed at the next try."""
-        sei_server.reset(clock_speed=0.0, seconds_to_complete=3600.0)
-        with pytest.raises(exceptions.SEIDownloadError, match="SEIExportSensor") as caught:
-            download(create())
-        assert caught.value.retryable
-
-    def test_a_download_that_always_breaks_leaves_nothing(
-        self, create: Any, download: Any, sei_server: Any, tmp_path: Path
+    @pytest.mark.parametrize(
+        ("status", "kind", "words"),
+        [
+            ("unknown", exceptions.SEINotFoundError, r"^the server answered 404.* exp_unknown"),
+            ("failed", exceptions.SEIExportFailedError, r"^No data: .* failed at the server"),
+            ("unfinished", exceptions.SEIDownloadError, "SEIExportSensor"),  # it may be completed at the next try
+        ],
+    )
+    def test_an_export_without_a_file_fails_the_task(  # noqa: PLR0917 - fixtures
+        self, create: Any, download: Any, sei_server: Any, tmp_path: Path, status: str, kind: Any, words: str
     ) -> None:
-        """Whole or not at all."""
-        export_id = create()
-        sei_server.faults.add("download", "cut", after_bytes=50, times=None)
-        with pytest.raises(exceptions.SEIError) as caught:
+        """With its id, and the server's reason."""
+        if status == "unfinished":
+            sei_server.reset(clock_speed=0.0, seconds_to_complete=3600.0)
+        if status == "failed":
+            sei_server.faults.add("create", "outcome", status="failed", error="No data")
+        export_id = "exp_unknown" if status == "unknown" else create()
+        with pytest.raises(kind, match=words) as caught:
             download(export_id)
-        assert caught.value.retryable
+        assert caught.value.retryable is (status == "unfinished")
+        assert caught.value.export_id == export_id
         assert list(tmp_path.iterdir()) == []
-
-    def test_a_download_that_breaks_once_is_repeated(self, create: Any, download: Any, sei_server: Any) -> None:
-        """From the start."""
-        export_id = create()
-        sei_server.faults.add("download", "cut", after_bytes=50)
-        assert download(export_id)["sha256"] == sei_server.exports[0].csv_sha256
-        assert sei_server.exports[0].downloads == 2
 
 
 @pytest.mark.parametrize("step", ["export", "download", "report"])
-@pytest.mark.parametrize("empty", ["skip", "fail"])
+@pytest.mark.parametrize(("empty", "error"), [("skip", AirflowSkipException), ("fail", exceptions.SEIDownloadError)])
 def test_a_file_without_rows_can_skip_or_fail_the_task(  # noqa: PLR0917 - fixtures
-    create: Any, download: Any, report: Any, sei_server: Any, tmp_path: Path, step: str, empty: str
+    create: Any, download: Any, report: Any, sei_server: Any, tmp_path: Path, step: str, empty: str, error: Any
 ) -> None:
     """Nothing is published. Each operator that delivers has the argument."""
     for operation in ("download", "legacy"):
         sei_server.faults.add(operation, "empty", times=None)
-    destination, options = f"{tmp_path}/", {"empty": empty, "verify_size": False}
-    export = SEIExportOperator(task_id="t", destination=destination, deferrable=False, **options, **REQUEST)
+    options: dict[str, Any] = {"empty": empty, "verify_size": False}
+    export = SEIExportOperator(task_id="t", destination=f"{tmp_path}/", **options, **REQUEST)
     steps = {
         "export": lambda: export.execute({}),
         "download": lambda: download(create(), **options),
         "report": lambda: report(empty=empty).execute({}),
     }
-    with pytest.raises(AirflowSkipException if empty == "skip" else exceptions.SEIDownloadError, match="is empty"):
+    with pytest.raises(error, match="is empty"):
         steps[step]()
     assert list(tmp_path.iterdir()) == []
 
@@ -204,8 +172,7 @@ class TestList:
             "completed_at": found["completed_at"],
             "team_id": "456",
             "org_tree_name": None,
-            "date_start": "2024-01-01",
-            "date_end": "2024-01-31",
+            **JANUARY,
         }
         assert found["created_at"].endswith("Z")
         assert json.loads(json.dumps(found)) == found
@@ -224,40 +191,25 @@ class TestLegacyReport:
         task = report(report_type="{{ kind }}")
         task.render_template_fields({"kind": report_type})
         result = task.execute({})
-        [record] = sei_server.legacy_reports
-        [file] = tmp_path.iterdir()
+        [record], [file] = sei_server.legacy_reports, tmp_path.iterdir()
         family = f"{report_type}-report"
         assert file.read_bytes() == record.csv
         assert file.name.startswith(f"{family}_team-456_2024-01-01_2024-01-31_")
         assert result == {
+            **dict.fromkeys(("conn_id", "export_id", "reused", "created_at", "completed_at")),
             "uri": f"file://{file}",
             "path": str(file),
-            "conn_id": None,
             "destination": f"file://{file}",
             "bytes": record.csv_bytes,
             "rows": record.rows,
             "sha256": record.csv_sha256,
             "written": True,
-            "export_id": None,
             "family": family,
-            "date_start": "2024-01-01",
-            "date_end": "2024-01-31",
-            "reused": None,
-            "created_at": None,
-            "completed_at": None,
+            **JANUARY,
             "columns": record.csv.splitlines()[0].decode().split(","),
         }
 
-    def test_a_destination_may_have_fields_of_the_request(self, report: Any, tmp_path: Path) -> None:
-        """But for the id of an export, which a report has not."""
-        result = report(destination=f"{tmp_path}/{{family}}/{{period}}/{{team_id}}.csv").execute({})
-        assert result["uri"] == f"file://{tmp_path}/team-report/2024-01/456.csv"
-        with pytest.raises(exceptions.SEIArgumentError, match=r"needs \{export_id\}"):
-            report(destination=f"{tmp_path}/{{export_id}}.csv").execute({})
-
-    def test_an_empty_report_is_a_success(
-        self, report: Any, sei_server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_an_empty_report_is_a_success(self, report: Any, sei_server: Any, tmp_path: Path, caplog: Any) -> None:
         """The vendor documents that no data is a file of 0 bytes; the log says what else may be the reason."""
         caplog.set_level("INFO", "airflow_provider_sei")
         sei_server.faults.add("legacy", "empty")
@@ -265,24 +217,18 @@ class TestLegacyReport:
         [[level, text]] = [record[1:] for record in caplog.record_tuples if "empty" in record[2]]
         assert (level, "for an unknown collection" in text) == (logging.INFO, True)
         assert (result["bytes"], result["rows"]) == (0, 0)
-        [file] = tmp_path.iterdir()
-        assert file.read_bytes() == b""
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == [b""]
 
     def test_an_undocumented_metric_is_sent_with_a_warning(self, report: Any, sei_server: Any, task_log: Any) -> None:
         """The vendor may have added it since."""
         report(productivity_metrics=["A_METRIC_OF_TOMORROW"]).execute({})
-        [record] = sei_server.legacy_reports
-        assert record.request["productivity"] == {"metrics": ["A_METRIC_OF_TOMORROW"]}
+        assert sei_server.legacy_reports[0].request["productivity"] == {"metrics": ["A_METRIC_OF_TOMORROW"]}
         assert "'A_METRIC_OF_TOMORROW', which is not documented" in task_log.text
 
     @pytest.mark.parametrize(
         ("changes", "words", "calls"),
         [
-            (
-                {"collection_id": "99999"},
-                'the server answered 404 .*"No".*team report of collection 99999.*identifiers$',
-                1,
-            ),
+            ({"collection_id": "99999"}, 'answered 404 .*"No".*team report of collection 99999.*identifiers$', 1),
             (
                 {"report_type": "contributor", "collection_id": "platform"},
                 "report of collection platform; .*; collection_id was 'platform': did you mean '456', which",
@@ -291,7 +237,7 @@ class TestLegacyReport:
         ],
     )
     def test_an_unknown_collection_is_named(
-        self, report: Any, sei_server: Any, *, changes: dict[str, Any], words: str, calls: int
+        self, report: Any, sei_server: Any, changes: dict[str, Any], words: str, calls: int
     ) -> None:
         """A name in place of the id gets the id."""
         sei_server.faults.add("legacy", "answer", status=404, body="No")
