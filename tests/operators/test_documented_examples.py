@@ -13,11 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from airflow_provider_sei.operators.sei import (
-    SEICreateExportOperator,
-    SEIDownloadExportOperator,
-    SEILegacyReportOperator,
-)
+from airflow_provider_sei.operators import sei
 from airflow_provider_sei.protocol.families import FAMILIES, get_family
 
 EXAMPLES = json.loads((Path(__file__).parents[1] / "protocol/samples/documented_examples.json").read_text("utf-8"))
@@ -74,8 +70,7 @@ def check(sent: tuple[str, str, bytes], example: dict[str, Any]) -> None:
 @pytest.mark.parametrize("example", EXAMPLES["creates"], ids=lambda example: example["name"])
 def test_a_documented_create_call_is_reproduced(send: Callable[..., Any], example: dict[str, Any]) -> None:
     """With the key in the header that the example shows."""
-    header = example.get("auth_header")
-    [sent] = send(SEICreateExportOperator, **example["arguments"], auth_header=header)
+    [sent] = send(sei.SEICreateExportOperator, **example["arguments"], auth_header=example.get("auth_header"))
     check(sent, example)
 
 
@@ -88,8 +83,8 @@ def test_every_family_has_an_example() -> None:
 def test_a_documented_report_is_reproduced(send: Callable[..., Any], example: dict[str, Any]) -> None:
     """Without the identifiers that the example does not show, although the connection has them."""
     given = {name: example.get(name, "") for name in ("project_identifier", "org_identifier", "account_id")}
-    header = example.get("auth_header")
-    [sent] = send(SEILegacyReportOperator, **example["arguments"], **given, auth_header=header)
+    given["auth_header"] = example.get("auth_header")
+    [sent] = send(sei.SEILegacyReportOperator, **example["arguments"], **given)
     check(sent, example)
 
 
@@ -98,7 +93,7 @@ def test_a_documented_report_is_reproduced(send: Callable[..., Any], example: di
 )
 def test_the_documented_reads_are_reproduced(send: Callable[..., Any], header: str | None, value: str) -> None:
     """Status and file, by the curl example and by the Python script, with both identifiers and the content type."""
-    reads = send(SEIDownloadExportOperator, family="productivity", export_id="exp_7a8b9c0d", auth_header=header)
+    reads = send(sei.SEIDownloadExportOperator, family="productivity", export_id="exp_7a8b9c0d", auth_header=header)
     paths = (f"{EXPORTS}/exp_7a8b9c0d", f"{EXPORTS}/exp_7a8b9c0d/download")
     assert [line for line, _, _ in reads] == [f"GET {path}?{IDENTIFIERS} HTTP/1.1" for path in paths]
     assert all({value, JSON} <= set(headers.splitlines()) and not body for _, headers, body in reads)

@@ -21,13 +21,7 @@ def test_a_request_keeps_its_file_name(
     """The eight characters at the end are the start of the request's fingerprint."""
     assert worker_clock.pauses == []
     operator = {"export": SEIExportOperator, "report": SEILegacyReportOperator}[golden["operator"]]
-    operator(
-        task_id="deliver",
-        destination=f"{tmp_path}/",
-        layout=layout,
-        sei_conn_id=sei_connection,
-        account_id="acc",
-        **golden["arguments"],
-    ).execute({})
+    given = {"destination": f"{tmp_path}/", "sei_conn_id": sei_connection, "account_id": "acc"}
+    operator(task_id="deliver", layout=layout, **given, **golden["arguments"]).execute({})
     files = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
     assert files == [golden[layout]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,13 @@ Deliver = Callable[..., dict[str, Any]]
 def deliver(sei_connection: str, worker_clock: Any, tmp_path: Path) -> Deliver:
     """Deliver a table into a folder."""
     assert worker_clock.pauses == []
-    given = {
-        "task_id": "table",
-        "destination": f"{tmp_path}/",
-        "sei_conn_id": sei_connection,
-        "account_id": "demo_account",
-    }
-    return lambda kind, **changes: SEIReferenceDataOperator(kind=kind, **given | changes).execute({})
+    given = {"destination": f"{tmp_path}/", "sei_conn_id": sei_connection, "account_id": "demo_account"}
+    return lambda kind, **changes: SEIReferenceDataOperator(task_id="t", kind=kind, **given | changes).execute({})
 
 
 def _records(result: dict[str, Any]) -> list[list[str]]:
-    text = Path(result["uri"].removeprefix("file://")).read_bytes().decode()
-    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    with Path(result["path"]).open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, strict=True))
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("developers", 40), ("identities", 80)])
