@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, AssetAlias
@@ -37,25 +37,23 @@ class TestList:
     """``SEIListTeamsOperator``."""
 
     def test_ids_and_names_have_one_order(self, listed: List, sei_server: Any) -> None:
-        """The server's, and so do the indexes of a mapped task."""
+        """The server's, and so do the indexes of a mapped task. Without a tree it lists all teams."""
         ids, teams = listed(org_tree_name="Engineering")
         leaves = list(sei_server.organisation.trees_by_name["Engineering"].root.leaves())
         assert ids == [str(team.ref_id) for team in leaves]
         assert teams == [
             {"team_id": str(team.ref_id), "name": team.name, "org_tree_name": "Engineering"} for team in leaves
         ]
-
-    def test_without_a_tree_it_lists_all_teams(self, listed: List) -> None:
-        """Empty text is no tree: a template may render to it."""
         everything = listed()
         assert {team["org_tree_name"] for team in everything[1]} == {"Engineering", "Support"}
-        assert listed(org_tree_name="") == everything
+        assert listed(org_tree_name="") == everything, "a template may render to it"
 
-    def test_patterns_select_teams(self, listed: List) -> None:
-        """One or a list, by name or id; a comma is part of the name."""
+    def test_patterns_select_teams(self, listed: List, task_log: Any) -> None:
+        """One or a list, by name or id; a comma is part of the name. An excluded team may have been deleted."""
         assert listed(include=["tier ?", "456"])[0] == ["456", *listed(org_tree_name="Support")[0]]
         assert listed(include='Search, "Ranking" & Feeds')[0] == ["123"]
-        assert len(listed(org_tree_name="Engineering", exclude="['Platform', '123']")[0]) == 5
+        assert len(listed(org_tree_name="Engineering", exclude="['Platform', '123', 'Gone*']")[0]) == 5
+        assert "exclude pattern 'Gone*' matches none of 7 teams" in task_log.text
 
     @pytest.mark.sei_server(leaf_teams=120)
     def test_it_pauses_between_pages(self, listed: List, worker_clock: Any, sei_server: Any) -> None:
@@ -72,27 +70,19 @@ class TestList:
             ({"exclude": "*"}, r"no team is left: exclude \['\*'\] matches all of 'Platform', "),
             ({"org_tree_name": "Enginering"}, "tree called 'Enginering': did you mean 'Engineering'"),
             ({"org_tree_name": "Zoo"}, "no leaf team in an organisation tree called 'Zoo': check the spelling"),
+            ({"org_tree_name": None}, "SEI lists no leaf team: the API key may not"),
         ],
     )
-    def test_no_team_is_a_permanent_error(self, listed: List, *, arguments: dict[str, Any], words: str) -> None:
+    def test_no_team_is_a_permanent_error(
+        self, listed: List, sei_server: Any, arguments: dict[str, Any], words: str
+    ) -> None:
         """A retry would find the same."""
+        if arguments == {"org_tree_name": None}:
+            sei_server.faults.add("search_teams", "answer", status=200, body={"items": []}, times=None)
         with pytest.raises(exceptions.SEIArgumentError, match=words):
             listed(**{"org_tree_name": "Engineering", **arguments})
 
-    def test_an_organisation_without_teams_is_an_error(self, listed: List, sei_server: Any) -> None:
-        """The key may lack access."""
-        sei_server.faults.add("search_teams", "answer", status=200, body={"items": []}, times=None)
-        with pytest.raises(exceptions.SEIArgumentError, match="SEI lists no leaf team: the API key may not"):
-            listed()
-
-    def test_an_exclude_pattern_without_a_match_is_a_warning(self, listed: List, task_log: Any) -> None:
-        """The team may have been deleted."""
-        assert len(listed(org_tree_name="Engineering", exclude="Gone*")[0]) == 7
-        assert "exclude pattern 'Gone*' matches none of 7 teams" in task_log.text
-
-    def test_more_teams_than_airflow_maps_over_are_an_error(
-        self, listed: List, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_more_teams_than_airflow_maps_over_are_an_error(self, listed: List, monkeypatch: Any) -> None:
         """With advice; exactly as many are accepted."""
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "7")
         assert len(listed(org_tree_name="Engineering")[0]) == 7
@@ -101,29 +91,12 @@ class TestList:
         with pytest.raises(exceptions.SEIArgumentError, match=words):
             listed(org_tree_name="Engineering")
 
-    def test_a_server_error_is_retryable(self, listed: List, sei_server: Any) -> None:
-        """A wrong key is not."""
-        sei_server.faults.add("search_teams", "answer", status=503, times=None)
-        with pytest.raises(exceptions.SEIServerError) as caught:
-            listed()
-        assert caught.value.retryable
-        sei_server.reset(api_key="another")
-        with pytest.raises(exceptions.SEIAuthError):
-            listed()
-
 
 TEAMS = [{"team_id": str(10 + index), "name": f"Team {index}"} for index in range(7)]
 RESULT = {"uri": None, "rows": 3, "bytes": 40}
-MIXED = {
-    "export_0": "success",
-    "export_1": "success",
-    "export_2": "failed",
-    "export_3": "skipped",
-    "export_4": "success",
-    "export_5": "upstream_failed",
-    "export_6": "success",
-}
-MIXED_RESULTS = {0: RESULT, 1: RESULT | {"rows": 0}, 4: None, 6: RESULT | {"rows": 7}}
+WORDS = ("success", "success", "failed", "skipped", "success", "upstream_failed", "success")
+MIXED = {f"export_{index}": word for index, word in enumerate(WORDS)}
+MIXED_RESULTS = [RESULT, RESULT | {"rows": 0}, None, None, None, None, RESULT | {"rows": 7}]
 
 
 class TaskInstance:
@@ -146,7 +119,7 @@ class TaskInstance:
         """Return an XCom."""
         if key == "teams":
             return self.teams if task_ids == "teams" else None
-        return self.results.get(map_indexes) if isinstance(self.results, dict) else self.results[map_indexes]
+        return self.results[map_indexes]
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep an XCom."""
@@ -158,28 +131,42 @@ def instance(states: dict[str, str | None], results: Any = None, teams: Any = TE
     return TaskInstance(states, [RESULT] * len(states) if results is None else results, teams)
 
 
-def summary(ti: Any, **arguments: Any) -> dict[str, Any]:
+def summary(ti: Any, events: Any = None, dag_run: Any = None, **arguments: Any) -> dict[str, Any]:
     """Return the summary of the task ``export``, mapped over the result of ``teams``."""
     given = {"export_task_id": "export", "list_task_id": "teams", **arguments}
-    return SEIExportSummaryOperator(task_id="summary", **given).execute({"ti": ti})
+    context: Any = {"ti": ti, "outlet_events": events, "dag_run": dag_run}
+    return SEIExportSummaryOperator(task_id="summary", **given).execute(context)
 
 
 class TestSummary:
     """The result and the log."""
 
-    def test_each_team_has_one_outcome(self) -> None:
-        """As JSON, with counts and sums."""
-        found = summary(instance(MIXED, MIXED_RESULTS), fail_on_failed_teams=False)
+    def test_each_team_has_one_outcome(self, task_log: Any) -> None:
+        """As JSON, with counts and sums; the log has the totals, failed teams first. Then failed teams fail it."""
+        ti = instance(MIXED, MIXED_RESULTS)
+        found = summary(ti, fail_on_failed_teams=False)
         assert found["counts"] == {"teams": 7, "delivered": 2, "empty": 1, "failed": 2, "skipped": 1, "unknown": 1}
         assert (found["rows"], found["bytes"], found["problem"]) == (10, 120, None)
         assert found["delivered"][1] == {"team_id": "16", "name": "Team 6", "map_index": 6, "rows": 7, "bytes": 40}
         assert found["empty"] == [{"team_id": "11", "name": "Team 1", "map_index": 1}]
-        assert [(one["team_id"], one["state"]) for one in found["failed"]] == [
-            ("12", "failed"),
-            ("15", "upstream_failed"),
-        ]
+        states = [(one["team_id"], one["state"]) for one in found["failed"]]
+        assert states == [("12", "failed"), ("15", "upstream_failed")]
         assert sum(len(found[outcome]) for outcome in OUTCOMES) == 7
         assert json.loads(json.dumps(found)) == found
+        lines = [
+            "7 exports: 2 delivered, 1 empty, 2 failed, 1 skipped, 1 unknown; 10 rows, 120 bytes",
+            "failed: Team 2 (12) - see the log of export, map index 2",
+            "failed: Team 5 (15) - is upstream_failed: see the log of export, map index 5",
+            "empty: Team 1 (11)",
+            "skipped: Team 3 (13)",
+            "unknown: Team 4 (14) - export, map index 4 succeeded without a result",
+        ]
+        assert task_log.messages[-6:] == lines
+        with pytest.raises(exceptions.SEITeamExportsError, match=r"2 of 7 .*: Team 2 \(12\), Team 5 \(15\)") as caught:
+            summary(ti)
+        assert "clear its failed tasks, with those downstream" in str(caught.value)
+        assert not caught.value.retryable
+        assert (ti.pushed["return_value"], task_log.messages[-6:]) == (found, lines)
 
     @pytest.mark.parametrize(
         ("state", "result", "outcome"),
@@ -200,25 +187,14 @@ class TestSummary:
         ],
     )
     def test_a_team_counts_as_delivered_only_with_a_result(self, state: str | None, result: Any, outcome: str) -> None:
-        """Every state but success and skipped has failed."""
-        found = summary(instance({"export_0": state}, [result]), fail_on_failed_teams=False)
+        """Every state but success and skipped has failed; only that fails the summary: users may mark a success."""
+        found = summary(instance({"export_0": state}, [result]), fail_on_failed_teams=outcome != "failed")
         assert found["counts"][outcome] == 1
 
-    def test_the_log_has_the_totals_and_every_team_without_rows(self, task_log: Any) -> None:
-        """Failed teams come first."""
-        summary(instance(MIXED, MIXED_RESULTS), fail_on_failed_teams=False)
-        assert task_log.messages[-6:] == [
-            "7 exports: 2 delivered, 1 empty, 2 failed, 1 skipped, 1 unknown; 10 rows, 120 bytes",
-            "failed: Team 2 (12) - see the log of export, map index 2",
-            "failed: Team 5 (15) - is upstream_failed: see the log of export, map index 5",
-            "empty: Team 1 (11)",
-            "skipped: Team 3 (13)",
-            "unknown: Team 4 (14) - export, map index 4 succeeded without a result",
-        ]
-
     def test_the_log_says_that_none_has_failed(self, task_log: Any) -> None:
-        """Other outcomes without a team are omitted."""
-        summary(instance({"export_0": "success"}, [RESULT | {"rows": 1234567}]))
+        """Other outcomes without a team are omitted; so are instances of an earlier, longer list, and other tasks."""
+        states = {"export_0": "success", "export_1": "removed", "exporter_1": "failed", "teams": "success"}
+        assert summary(instance(states, [RESULT | {"rows": 1234567}]))["counts"]["teams"] == 1
         assert "1 export: 1 delivered, 0 failed; 1,234,567 rows, 40 bytes" in task_log.messages
 
     def test_its_size_is_limited(self) -> None:
@@ -241,7 +217,7 @@ class TestSummary:
             ({"team_id": "9", "name": "x" * 101}, f"{'x' * 99}… (9)"),
         ],
     )
-    def test_a_team_is_named_on_one_line(self, task_log: Any, *, team: dict[str, str], title: str) -> None:
+    def test_a_team_is_named_on_one_line(self, task_log: Any, team: dict[str, str], title: str) -> None:
         """Whatever its name contains."""
         summary(instance({"export_0": "skipped"}, teams=[team]))
         assert f"skipped: {title}" in task_log.messages
@@ -254,30 +230,12 @@ class TestSummary:
         ti = instance(dict.fromkeys(("export_0", "export_1", "export_2"), "success"))
         found = summary(ti, list_task_id=None, team_ids=given)
         assert [team["team_id"] for team in found["delivered"]] == ["10", "10", "11"]
-
-    def test_given_teams_that_are_no_list_are_refused(self) -> None:
-        """By name."""
         with pytest.raises(exceptions.SEIArgumentError, match="team_ids must be a list of names, not int"):
-            summary(instance({"export_0": "success"}), list_task_id=None, team_ids=10)
-
-    def test_instances_of_an_earlier_longer_list_do_not_count(self) -> None:
-        """Their state is "removed"; other tasks do not count, either."""
-        states = {"export_0": "success", "export_1": "removed", "exporter_1": "failed", "teams": "success"}
-        assert summary(instance(states))["counts"]["teams"] == 1
+            summary(ti, list_task_id=None, team_ids=10)
 
 
 class TestFailure:
     """When the summary fails."""
-
-    def test_failed_teams_fail_it_after_everything_is_reported(self, task_log: Any) -> None:
-        """Permanently: a retry would find the same."""
-        ti = instance(MIXED, MIXED_RESULTS)
-        with pytest.raises(exceptions.SEITeamExportsError, match=r"2 of 7 .*: Team 2 \(12\), Team 5 \(15\)") as caught:
-            summary(ti)
-        assert "clear its failed tasks, with those downstream" in str(caught.value)
-        assert not caught.value.retryable
-        assert ti.pushed["return_value"]["counts"]["delivered"] == 2
-        assert "failed: Team 2 (12)" in task_log.text
 
     @pytest.mark.parametrize(("failed", "more"), [(20, ""), (500, " and 480 more")])
     def test_the_error_names_at_most_twenty_teams(self, failed: int, more: str) -> None:
@@ -285,11 +243,6 @@ class TestFailure:
         with pytest.raises(exceptions.SEITeamExportsError, match=rf"map index 19{more}\. See") as caught:
             summary(instance({f"export_{index}": "failed" for index in range(failed)}, teams=None))
         assert "map index 20" not in str(caught.value)
-
-    def test_empty_skipped_and_marked_teams_do_not_fail_it(self) -> None:
-        """A user may have marked an export as successful."""
-        states = {"export_0": "success", "export_1": "skipped", "export_2": "success"}
-        assert summary(instance(states, {0: RESULT | {"rows": 0}}))["counts"]["unknown"] == 1
 
     @pytest.mark.parametrize(
         ("states", "words"),
@@ -334,51 +287,47 @@ class TestFailure:
         found = summary(instance({"export": "skipped", "teams": "success"}, teams=[]))
         assert found["problem"] == "no team was exported: export is skipped"
         text = task_log.text
-        assert found["problem"] in text
-        assert "0 exports" not in text
+        assert (found["problem"] in text, "0 exports" in text) == (True, False)
+
+
+FILES: list[Any] = [
+    {
+        "uri": f"s3://l/{index}.csv",
+        "rows": index,
+        "bytes": 9,
+        "sha256": "ab",
+        "family": "ba",
+        "date_start": "2024-01-01",
+    }
+    for index in range(2)
+]
 
 
 class TestOutlets:
     """The asset event of all teams."""
 
-    RESULTS: ClassVar[list[Any]] = [
-        {"uri": f"s3://l/{index}.csv", "rows": index, "bytes": 9, "sha256": "ab", "family": "ba", "date_start": day}
-        for index, day in enumerate(("2024-01-01", "2024-01-01"))
-    ]
-
-    def run(self, states: dict[str, str], *outlets: Any, **arguments: Any) -> tuple[TaskInstance, Events]:
-        """Summarize exports with results; return the task instance and the events."""
-        ti, events = instance(states, self.RESULTS), Events()
-        given = {"export_task_id": "export", "list_task_id": "teams", "outlets": list(outlets), **arguments}
-        SEIExportSummaryOperator(task_id="summary", **given).execute({"ti": ti, "outlet_events": events})
-        return ti, events
-
     def test_it_has_period_counts_and_files(self) -> None:
         """Once for all teams; those without rows have a file, too. An alias gets each file as an asset."""
-        whole, alias = Asset("whole"), AssetAlias("files")
-        _, events = self.run({"export_0": "success", "export_1": "success"}, whole, alias, asset_partitions="2024-01")
+        events, whole, alias = Events(), Asset("whole"), AssetAlias("files")
+        ti = instance({"export_0": "success", "export_1": "success"}, FILES)
+        summary(ti, events, outlets=[whole, alias], asset_partitions="2024-01")
         extra = events[whole].extra
         assert events[whole].partitions == ["2024-01"]
         assert (extra["family"], extra["date_start"], extra["rows"], extra["bytes"]) == ("ba", "2024-01-01", 1, 18)
         assert (extra["counts"]["delivered"], extra["counts"]["empty"]) == (1, 1)
-        assert extra["files"] == [{"team_id": str(10 + index), **self.RESULTS[index]} for index in (0, 1)]
+        assert extra["files"] == [{"team_id": str(10 + index), **FILES[index]} for index in (0, 1)]
         assert [asset.uri for asset, _ in events[alias].added] == [file["uri"] for file in extra["files"]]
-        assert [(one["team_id"], one["rows"], "files" in one) for _, one in events[alias].added] == [
-            ("10", 0, False),
-            ("11", 1, False),
-        ]
+        added = [(one["team_id"], one["rows"], "files" in one) for _, one in events[alias].added]
+        assert added == [("10", 0, False), ("11", 1, False)]
 
     @pytest.mark.parametrize(
         "states", [{"export_0": "success", "export_1": "failed"}, {"export_0": "skipped"}, {"export": "skipped"}]
     )
     def test_there_is_none_if_a_team_has_failed_or_none_is_delivered(self, states: dict[str, str]) -> None:
         """Airflow emits it for every success, so the task is skipped; its result is kept."""
-        ti, events = instance(states, self.RESULTS), Events()
-        operator = SEIExportSummaryOperator(
-            task_id="summary", export_task_id="export", fail_on_failed_teams=False, outlets=[Asset("whole")]
-        )
+        ti, events = instance(states, FILES), Events()
         with pytest.raises(AirflowSkipException, match="no asset event"):
-            operator.execute({"ti": ti, "outlet_events": events})
+            summary(ti, events, fail_on_failed_teams=False, outlets=[Asset("whole")])
         assert ti.pushed["return_value"]["counts"]
         assert not events
 
@@ -393,14 +342,9 @@ class State(StrEnum):
 def test_airflow_2_has_the_states_in_the_run() -> None:
     """Its task instance has no ``get_task_states``."""
     rows = [("export", 0, State.SUCCESS), ("export", 1, "failed"), ("export", 2, State.REMOVED), ("export_1", -1, None)]
-    run = SimpleNamespace(
-        get_task_instances=lambda: [
-            SimpleNamespace(task_id=task_id, map_index=index, state=state) for task_id, index, state in rows
-        ]
-    )
+    names = ("task_id", "map_index", "state")
+    instances = [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in rows]
     ti = SimpleNamespace(xcom_pull=lambda **given: TEAMS if given.get("key") else RESULT)
-    operator = SEIExportSummaryOperator(
-        task_id="summary", export_task_id="export", list_task_id="teams", fail_on_failed_teams=False
-    )
-    found = operator.execute({"ti": ti, "dag_run": run})
+    run = SimpleNamespace(get_task_instances=lambda: instances)
+    found = summary(ti, dag_run=run, fail_on_failed_teams=False)
     assert (found["counts"]["delivered"], found["counts"]["failed"], found["counts"]["teams"]) == (1, 1, 2)
