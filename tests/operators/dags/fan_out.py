@@ -1,4 +1,4 @@
-"""One export for each team: in three mapped tasks, in one, and in one with a delay before each create call."""
+"""One export for each team: in three mapped tasks, and in one."""
 
 from __future__ import annotations
 
@@ -29,8 +29,3 @@ with DAG("fan_out_in_three", schedule=None, params=PARAMS):
 
 with DAG("fan_out_in_one", schedule=None, params=PARAMS):
     SEIExportOperator.partial(task_id="export", destination="{{ params.destination }}", **REQUEST).expand(team_id=TEAMS)
-
-with DAG("fan_out_with_jitter", schedule=None, params=PARAMS):
-    SEIExportOperator.partial(
-        task_id="export", destination="{{ params.destination }}", create_jitter=0.01, **REQUEST
-    ).expand(team_id=TEAMS)

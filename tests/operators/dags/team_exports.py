@@ -51,10 +51,8 @@ with DAG("several_periods", schedule=None, params=PARAMS):
         **{name: value for name, value in REQUEST.items() if not name.startswith("date_")},
     )
 
-with DAG("given_team_exports", schedule=None, params=PARAMS):
+with DAG("other_summaries", schedule=None, params=PARAMS):
     SEITeamExportsTaskGroup(group_id="given", team_ids=[456, "789"], **REQUEST)
-
-with DAG("unmapped_summary", schedule=None, params=PARAMS):
     export = SEIExportOperator(task_id="export", team_id="456", **REQUEST)
     export >> SEIExportSummaryOperator(task_id="summary", export_task_id="export")
     export >> SEIExportSummaryOperator(task_id="mistyped", export_task_id="exprot")
