@@ -1,4 +1,4 @@
-"""Two backfills in real Airflow processes. ``test_backfill`` covers two years."""
+"""Two backfills in real Airflow processes."""
 
 from __future__ import annotations
 
