@@ -33,7 +33,6 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 from airflow_provider_sei.periods import (
     UNITS,
     Period,
-    last_full_period,
     period_from_key,
     period_label,
     run_dates,
@@ -46,6 +45,7 @@ from tests.test_dags_examples import results
 BERLIN = "Europe/Berlin"
 NIGHT = "30 0 1 * *"  # in Berlin, which is the last evening of the month before in UTC
 FEBRUARY = ("2024-02-01", "2024-02-29")
+LAST_WEEK = ("2023-12-25", "2023-12-31")
 
 
 def days(start: str, end: str) -> Period:
@@ -114,69 +114,49 @@ class TestLabels:
         assert period_label(days(start, end)) == label
 
     @pytest.mark.parametrize(
-        ("key", "label"), [("2026q4", "2026-Q4"), (" 2026W05 ", "2026-W05"), ("2026-01-05/2026-01-05", "2026-01-05")]
+        ("key", "label"),
+        [
+            *(("2026q4", "2026-Q4"), (" 2026W05 ", "2026-W05"), ("2026-01-05/2026-01-05", "2026-01-05")),
+            *((key, None) for key in ("", "team", "2026-13", "2026-W60", "2026-02-30", "2026-02-03/2026-01-05", "a/b")),
+        ],
     )
-    def test_a_key_may_be_written_differently(self, key: str, label: str) -> None:
-        """Without a dash, or with a slash."""
-        assert period_from_key(key) == period_from_key(label) is not None
+    def test_a_key_may_be_written_differently(self, key: str, label: str | None) -> None:
+        """Without a dash, or with a slash. Any other key is no period: the schedule decides then."""
+        found = period_from_key(key)
+        assert (found and period_label(found)) == label
 
-    @pytest.mark.parametrize("key", ["", "team", "2026-13", "2026-W60", "2026-02-30", "2026-02-03/2026-01-05", "a/b"])
-    def test_any_other_key_is_no_period(self, key: str) -> None:
-        """The schedule decides then."""
-        assert period_from_key(key) is None
+
+def on(month: int, day: int, hour: int = 3) -> dict[str, Any]:
+    """Return when a run of 2024 begins."""
+    return {"at": datetime(2024, month, day, hour, tzinfo=UTC)}
 
 
 @pytest.mark.parametrize(
-    ("granularity", "before", "period"),
+    ("changes", "period", "reason"),
     [
-        ("monthly", date(2024, 3, 1), FEBRUARY),
-        ("MONTHLY", date(2024, 3, 31), FEBRUARY),
-        ("weekly", date(2024, 3, 4), ("2024-02-26", "2024-03-03")),
-        ("weekly", date(2024, 3, 10), ("2024-02-26", "2024-03-03")),
-        ("quarterly", date(2024, 1, 1), ("2023-10-01", "2023-12-31")),
-        ("daily", date(2024, 3, 1), ("2024-02-29", "2024-02-29")),
-        ("SPRINT", date(2024, 1, 20), ("2023-12-01", "2023-12-31")),
-        (None, date(2024, 1, 20), ("2023-12-01", "2023-12-31")),
+        (on(3, 1), FEBRUARY, "the last full month before 2024-03-01"),
+        ({**on(3, 31), "granularity": "MONTHLY"}, FEBRUARY, "month"),
+        ({**on(3, 4), "granularity": "weekly"}, ("2024-02-26", "2024-03-03"), "the last full week"),
+        ({**on(3, 10), "granularity": "weekly"}, ("2024-02-26", "2024-03-03"), "week"),
+        ({**on(1, 1), "granularity": "quarterly"}, ("2023-10-01", "2023-12-31"), "the last full quarter"),
+        ({**on(3, 1), "granularity": "daily"}, ("2024-02-29", "2024-02-29"), "day"),
+        ({**on(1, 20), "granularity": "SPRINT"}, ("2023-12-01", "2023-12-31"), "month"),
+        ({**on(1, 20), "granularity": None}, ("2023-12-01", "2023-12-31"), "month"),
+        ({**on(3, 1), "partition_key": "2023-Q2"}, ("2023-04-01", "2023-06-30"), "partition key '2023-Q2'"),
+        ({**on(3, 1), "partition_key": "platform"}, FEBRUARY, "the last full month"),
+        (on(2, 29, 23), ("2024-01-01", "2024-01-31"), "before 2024-02-29"),
+        ({**on(2, 29, 23), "timezone": ZoneInfo(BERLIN)}, FEBRUARY, "before 2024-03-01"),
     ],
 )
-def test_the_last_full_period_ended_before_the_day(granularity: object, before: date, period: tuple[str, str]) -> None:
-    """The current period is not exported."""
-    assert last_full_period(granularity, before) == days(*period)
-
-
-class TestRunPeriod:
-    """Which period is a run's, and why."""
-
-    @pytest.mark.parametrize(
-        ("changes", "period", "reason"),
-        [
-            ({}, FEBRUARY, "the last full month before 2024-03-01"),
-            ({"granularity": "quarterly"}, ("2023-10-01", "2023-12-31"), "the last full quarter"),
-            ({"partition_key": "2023-Q2"}, ("2023-04-01", "2023-06-30"), "partition key '2023-Q2'"),
-            ({"partition_key": "platform"}, FEBRUARY, "the last full month"),
-            ({"at": datetime(2024, 2, 29, 23, tzinfo=UTC)}, ("2024-01-01", "2024-01-31"), "before 2024-02-29"),
-            (
-                {"at": datetime(2024, 2, 29, 23, tzinfo=UTC), "timezone": ZoneInfo(BERLIN)},
-                FEBRUARY,
-                "before 2024-03-01",
-            ),
-        ],
-    )
-    def test_a_partition_key_goes_before_the_schedule(
-        self, changes: dict[str, Any], period: tuple[str, str], reason: str
-    ) -> None:
-        """Unless it is no period; the reason is for the log."""
-        run: dict[str, Any] = {
-            "granularity": "monthly",
-            "partition_key": None,
-            "interval_start": None,
-            "interval_end": None,
-            "at": datetime(2024, 3, 1, 3, tzinfo=UTC),
-            "timezone": UTC,
-        }
-        found, why = run_period(**run | changes)
-        assert found == days(*period)
-        assert reason in why
+def test_a_partition_key_goes_before_the_last_full_period(
+    changes: dict[str, Any], period: tuple[str, str], reason: str
+) -> None:
+    """Unless it is no period; the current one is not exported. The reason is for the log."""
+    run = {"granularity": "monthly", "timezone": UTC}
+    run |= dict.fromkeys(("partition_key", "interval_start", "interval_end"))
+    found, why = run_period(**run | changes)
+    assert found == days(*period)
+    assert reason in why
 
 
 def context(dag: DAG, **run: Any) -> dict[str, Any]:
@@ -231,35 +211,22 @@ class TestScheduledRuns:
         assert periods == months[first : first + len(periods)]
 
     @pytest.mark.parametrize(
-        ("schedule", "period"),
+        ("schedule", "granularity", "period"),
         [
-            (DeltaDataIntervalTimetable(timedelta(days=7)), ("2024-01-01", "2024-01-07")),
-            (
-                CronTriggerTimetable("0 3 * * 1", timezone="UTC", interval=timedelta(days=7)),
-                ("2023-12-25", "2023-12-31"),
-            ),
-            (CronDataIntervalTimetable("0 3 * * *", timezone="UTC"), ("2024-01-01", "2024-01-01")),
-            (CronDataIntervalTimetable("0 */6 * * *", timezone="UTC"), ("2024-01-01", "2024-01-01")),
+            (DeltaDataIntervalTimetable(timedelta(days=7)), "monthly", ("2024-01-01", "2024-01-07")),
+            (CronTriggerTimetable("0 3 * * 1", timezone="UTC", interval=timedelta(7)), "monthly", LAST_WEEK),
+            (CronDataIntervalTimetable("0 3 * * *", timezone="UTC"), "monthly", ("2024-01-01", "2024-01-01")),
+            (CronDataIntervalTimetable("0 */6 * * *", timezone="UTC"), "monthly", ("2024-01-01", "2024-01-01")),
+            # Those have no interval.
+            ("0 3 * * 1", "weekly", LAST_WEEK),
+            ("0 3 * * 1", None, ("2023-12-01", "2023-12-31")),
+            (DeltaTriggerTimetable(timedelta(days=7)), "QUARTERLY", ("2023-10-01", "2023-12-31")),
         ],
     )
-    def test_a_data_interval_is_exported_whatever_the_granularity(self, schedule: Any, period: tuple[str, str]) -> None:
-        """Without the day that it ends on; one within a day is that day."""
-        assert exported(next(scheduled(schedule, at(2024, 1, 1)))) == period
-
-    @pytest.mark.parametrize("schedule", ["0 3 * * 1", DeltaTriggerTimetable(timedelta(days=7))])
-    @pytest.mark.parametrize(
-        ("granularity", "period"),
-        [
-            ("weekly", ("2023-12-25", "2023-12-31")),
-            ("QUARTERLY", ("2023-10-01", "2023-12-31")),
-            ("sprint", ("2023-12-01", "2023-12-31")),
-            (None, ("2023-12-01", "2023-12-31")),
-        ],
-    )
-    def test_without_an_interval_the_granularity_decides(
+    def test_a_data_interval_is_exported_whatever_the_granularity(
         self, schedule: Any, granularity: str | None, period: tuple[str, str]
     ) -> None:
-        """The last period that was over when the run began."""
+        """Without the day that it ends on; one within a day is that day."""
         assert exported(next(scheduled(schedule, at(2024, 1, 1))), granularity) == period
 
     @pytest.mark.parametrize(
@@ -328,25 +295,20 @@ class TestOtherRuns:
         assert exported(told) == period
 
     @pytest.mark.parametrize(
-        ("schedule", "start_date", "run", "period"),
+        ("schedule", "start_date", "run"),
         [
-            (None, None, {"run_after": at(2024, 3, 15, 12)}, FEBRUARY),
-            ([Asset("a")], None, {"run_after": at(2024, 3, 15, 12)}, FEBRUARY),
-            (None, at(2024, 1, 1, tz=BERLIN), {"run_after": datetime(2024, 2, 29, 23, 30, tzinfo=UTC)}, FEBRUARY),
-            (
-                [Asset("a")],
-                None,
-                {"run_after": at(2024, 6, 1), "partition_key": "2023-Q2"},
-                ("2023-04-01", "2023-06-30"),
-            ),
+            (None, None, {"run_after": at(2024, 3, 15, 12)}),
+            ([Asset("a")], None, {"run_after": at(2024, 3, 15, 12)}),
+            (None, at(2024, 1, 1, tz=BERLIN), {"run_after": datetime(2024, 2, 29, 23, 30, tzinfo=UTC)}),
+            ([Asset("a")], None, {"run_after": at(2024, 6, 1), "partition_key": "2024-02"}),
         ],
         ids=["manual", "asset", "in the DAG's timezone", "partitioned asset"],
     )
     def test_a_run_without_a_logical_date_has_its_start(
-        self, schedule: Any, start_date: datetime | None, run: dict[str, Any], period: tuple[str, str]
+        self, schedule: Any, start_date: datetime | None, run: dict[str, Any]
     ) -> None:
         """Or the partition of the asset that started it."""
-        assert exported(context(DAG("d", schedule=schedule, start_date=start_date), **run)) == period
+        assert exported(context(DAG("d", schedule=schedule, start_date=start_date), **run)) == FEBRUARY
 
     def test_without_a_run_there_is_no_period(self) -> None:
         """Both days must be given."""
@@ -362,10 +324,10 @@ def requested(sei_server: Any) -> set[tuple[str, str]]:
 class TestTasks:
     """DAGs without dates, run by Airflow."""
 
-    def test_the_period_is_the_same_before_and_after_a_deferral(
+    def test_the_period_is_the_same_before_and_after_two_deferrals(
         self, run: Any, sei_server: Any, tmp_path: Path, task_log: Any
     ) -> None:
-        """In the request, in the file's name and in the result."""
+        """In the request, in the file's name and in the result. It defers for ``create_jitter`` and for the export."""
         sei_server.faults.add("status", "status_word", word="processing", times=2)
         [result] = results(run("period_cron", {"logical_date": at(2024, 3, 1, 3)}), "export")
         assert requested(sei_server) == {FEBRUARY}
@@ -373,23 +335,16 @@ class TestTasks:
         [file] = tmp_path.iterdir()
         assert file.name.startswith("ba_team-456_2024-02-01_2024-02-2")
         assert "Exporting 2024-02-01 to 2024-02-29: the last full month before 2024-03-01" in task_log.text
+        assert "Creating the export in 0 s (create_jitter)" in task_log.text
+        assert "Waiting for ba export" in task_log.text
 
-    @pytest.mark.parametrize(
-        ("dag_id", "task_id", "period"),
-        [
-            ("period_cron_interval", "export", FEBRUARY),
-            ("period_delta_interval", "teams.export", ("2024-03-08", "2024-03-14")),
-        ],
-    )
-    def test_mapped_tasks_export_one_period(
-        self, run: Any, sei_server: Any, *, dag_id: str, task_id: str, period: tuple[str, str]
-    ) -> None:
-        """Alone and in a task group."""
-        dag_run = run(dag_id, {"logical_date": at(2024, 3, 15, 12)})
+    def test_mapped_tasks_of_a_group_export_one_period(self, run: Any, sei_server: Any) -> None:
+        """The interval that Airflow infers."""
+        dag_run = run("period_delta_interval", {"logical_date": at(2024, 3, 15, 12)})
         assert dag_run.state == "success"
-        assert requested(sei_server) == {period}
-        assert [(one["date_start"], one["date_end"]) for one in results(dag_run, task_id)] == [period, period]
-        assert len(sei_server.exports) == 2
+        week = ("2024-03-08", "2024-03-14")
+        assert [(one["date_start"], one["date_end"]) for one in results(dag_run, "teams.export")] == [week, week]
+        assert (len(sei_server.exports), requested(sei_server)) == (2, {week})
 
     def test_without_a_logical_date_exports_and_reports_have_the_last_period(self, run: Any, sei_server: Any) -> None:
         """A report's is a month, whatever its granularity."""
@@ -400,22 +355,16 @@ class TestTasks:
         assert (report.request["dateStart"], report.request["dateEnd"]) == ("2024-04-01", "2024-04-30")
         assert report.request["granularity"] == "weekly"
 
-    @pytest.mark.parametrize(
-        ("given_", "period"),
-        [({}, FEBRUARY), ({"date_start": "2024-01-01", "date_end": "2024-01-15"}, ("2024-01-01", "2024-01-15"))],
-    )
-    def test_params_may_give_both_days_or_none(
-        self, run: Any, sei_server: Any, *, given_: dict[str, str], period: tuple[str, str]
-    ) -> None:
-        """A template that renders to nothing gives none."""
-        assert run("period_optional", {"logical_date": at(2024, 3, 15)}, **given_).state == "success"
-        assert requested(sei_server) == {period}
-
-    def test_params_that_give_one_day_are_refused(self, run: Any, sei_server: Any, task_log: Any) -> None:
-        """Nothing is sent."""
-        assert run("period_optional", {"logical_date": at(2024, 3, 16)}, date_start="2024-01-01").state == "failed"
-        assert "date_end is missing" in task_log.text
-        assert sei_server.requests == []
+    @pytest.mark.parametrize("last", [None, "2024-01-15", ""])
+    def test_params_may_give_both_days_or_none(self, run: Any, sei_server: Any, task_log: Any, last: Any) -> None:
+        """A template that renders to nothing gives none. With one day, nothing is sent, and the run fails."""
+        given_ = {} if last is None else {"date_start": "2024-01-01", "date_end": last}
+        dag_run = run("period_optional", {"logical_date": at(2024, 3, 15)}, **given_)
+        if last == "":
+            assert (dag_run.state, sei_server.requests) == ("failed", [])
+            assert "date_end is missing" in task_log.text
+        else:
+            assert requested(sei_server) == {("2024-01-01", last) if last else FEBRUARY}
 
     def test_a_long_period_is_exported_in_parts(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
         """Each in a folder of its own, named after its quarter or its days."""
@@ -424,13 +373,3 @@ class TestTasks:
         assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.csv")} == {
             f"family=ba/period={label}/team=456/ba_c9d8bf79.csv" for label in ("2023-11-15_2023-12-31", "2024-Q1")
         }
-
-    def test_a_retry_continues_with_the_same_export(self, sei_server: Any, sei_connection: str, tmp_path: Path) -> None:
-        """It starts later, but its request is the same."""
-        task = SEIExportOperator(
-            task_id="t", family="ba", team_id="456", destination=f"{tmp_path}/", sei_conn_id=sei_connection
-        )
-        told = context(DAG("d", schedule=None), run_after=at(2024, 3, 1))
-        first, second = task.execute(told), task.execute(told)
-        assert (first["export_id"], first["uri"]) == (second["export_id"], second["uri"])
-        assert len(sei_server.exports) == 1

@@ -1,10 +1,10 @@
-"""Exports without dates: single, mapped, in a group, in steps; and a report."""
+"""Exports without dates: single, in a group, in steps, in parts; and a report."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, DeltaDataIntervalTimetable
+from airflow.sdk import DAG, Asset, DeltaDataIntervalTimetable
 
 from airflow_provider_sei.operators.sei import SEICreateExportOperator, SEIExportOperator, SEILegacyReportOperator
 from airflow_provider_sei.periods import split_period
@@ -16,14 +16,6 @@ EXPORT = {"family": "ba", "destination": "{{ params.destination }}"}
 # Airflow 3's own schedule for a cron expression, whose intervals are empty.
 with DAG("period_cron", schedule="0 3 1 * *", catchup=False, params=PARAMS):
     SEIExportOperator(task_id="export", team_id="456", create_jitter=0.01, **EXPORT)
-
-with DAG(
-    "period_cron_interval",
-    schedule=CronDataIntervalTimetable("0 0 1 * *", timezone="Europe/Berlin"),
-    catchup=False,
-    params=PARAMS,
-):
-    SEIExportOperator.partial(task_id="export", **EXPORT).expand(team_id=["456", "123"])
 
 with DAG("period_delta_interval", schedule=DeltaDataIntervalTimetable(timedelta(days=7)), catchup=False, params=PARAMS):
     SEITeamExportsTaskGroup(group_id="teams", team_ids=["456", "123"], create_jitter=0, **EXPORT)
