@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,16 +21,6 @@ from airflow_provider_sei.operators.sei import SEIDownloadExportOperator, SEIExp
 from airflow_provider_sei.protocol.report_request import ReportRequest
 
 REQUEST = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
-
-
-def test_openlineage_is_not_imported() -> None:
-    """It is an extra, and imported only when it asks."""
-    code = (
-        "import sys, airflow_provider_sei.operators.sei, airflow_provider_sei.hooks.sei;"
-        "print([m for m in sys.modules if m.startswith(('openlineage', 'airflow.providers.common.compat.lineage'))])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
 def test_a_quoted_header_is_read_as_csv(emitted: Any) -> None:
