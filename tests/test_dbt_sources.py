@@ -22,17 +22,13 @@ def test_the_catalogue_is_a_source(capsys: pytest.CaptureFixture[str], names: st
     assert [table["name"] for table in source["tables"]] == list(FAMILIES)
     for table in source["tables"]:
         keys, columns = table["columns"][:2], table["columns"][2:]
-        assert [(key["name"], key["data_tests"]) for key in keys] == [
-            ("period", ["not_null"]),
-            ("team_id", ["not_null"]),
-        ]
+        tested = [(key["name"], key["data_tests"]) for key in keys]
+        assert tested == [("period", ["not_null"]), ("team_id", ["not_null"])]
         assert all(column["description"] for column in (*keys, *columns))
         assert ("quoting" in table) == ("-" in table["name"])
         known = metrics(table["name"])
         expected = [metric.name if names == "keep" else metric.name.lower() for metric in known]
         assert [column["name"] for column in columns] == expected
         assert len({name.casefold() for name in expected}) == len(expected)
-        units: list[Any] = [
-            column.get("config", {}).get("meta", {}).get("unit", "not documented") for column in columns
-        ]
-        assert units == [metric.unit for metric in known]
+        meta: list[dict[str, Any]] = [column.get("config", {}).get("meta", {}) for column in columns]
+        assert [each.get("unit", "not documented") for each in meta] == [metric.unit for metric in known]

@@ -20,39 +20,31 @@ DETAILS = {"status_code": 418, "vendor_code": "E1", "vendor_message": "why", "ex
 
 
 @pytest.mark.parametrize("kind", KINDS)
-class TestEveryError:
-    """What all errors have in common."""
-
-    def test_permanent_errors_fail_the_task_without_retries(self, kind: type[exceptions.SEIError]) -> None:
-        """All others are left to the task's retries."""
-        assert issubclass(kind, exceptions.SEIError)
-        assert issubclass(kind, AirflowException)
-        assert issubclass(kind, AirflowFailException) is (kind.__name__ in PERMANENT)
-        assert kind.retryable is (kind.__name__ not in PERMANENT)
-
-    def test_the_modules_docstring_shows_it(self, kind: type[exceptions.SEIError]) -> None:
-        """Below its base class, and whether it is permanent."""
-        line = re.search(rf"^.*\b{kind.__name__}\b.*$", exceptions.__doc__ or "", re.MULTILINE)
-        assert line is not None
-        assert ("permanent" in line.group(0)) is not kind.retryable
-
-    def test_it_can_be_pickled_with_its_details(self, kind: type[exceptions.SEIError]) -> None:
-        """Airflow passes errors between processes."""
-        argument = issubclass(kind, exceptions.SEIArgumentError)
-        details = {"field": "team_id", "export_id": "exp_1"} if argument else DETAILS
-        error = kind("the message", **details)
-        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-        assert (type(copy), str(copy), vars(copy)) == (kind, "the message", vars(error))
-        assert {name: getattr(copy, name) for name in details} == details
-        empty = kind("the message")
-        assert {getattr(empty, name) for name in DETAILS} == {None}
+def test_permanent_errors_fail_the_task_without_retries(kind: type[exceptions.SEIError]) -> None:
+    """All others are left to the task's retries. The module's docstring says which."""
+    assert issubclass(kind, exceptions.SEIError)
+    assert issubclass(kind, AirflowException)
+    assert issubclass(kind, AirflowFailException) is (kind.__name__ in PERMANENT)
+    assert kind.retryable is (kind.__name__ not in PERMANENT)
+    line = re.search(rf"^.*\b{kind.__name__}\b.*$", exceptions.__doc__ or "", re.MULTILINE)
+    assert line is not None
+    assert ("permanent" in line.group(0)) is not kind.retryable
 
 
-def test_an_argument_error_is_a_value_error() -> None:
-    """As Python calls an invalid argument."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_can_be_pickled_with_its_details(kind: type[exceptions.SEIError]) -> None:
+    """Airflow passes errors between processes."""
+    argument = issubclass(kind, exceptions.SEIArgumentError)
+    details = {"field": "team_id", "export_id": "exp_1"} if argument else DETAILS
+    error = kind("the message", **details)
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (type(copy), str(copy), vars(copy)) == (kind, "the message", vars(error))
+    assert {name: getattr(copy, name) for name in details} == details
+    empty = kind("the message")
+    assert {getattr(empty, name) for name in DETAILS} == {None}
+
+
+def test_code_that_handles_one_kind_of_error_does_not_handle_others() -> None:
+    """An invalid argument is what Python calls one; a reused export's failure is not permanent."""
     assert issubclass(exceptions.SEIArgumentError, ValueError)
-
-
-def test_a_reused_exports_failure_is_not_a_permanent_failure() -> None:
-    """Code that handles permanent failures must not handle this one."""
     assert not issubclass(exceptions.SEIReusedExportFailedError, exceptions.SEIExportFailedError)

@@ -55,25 +55,16 @@ def test_the_object_link_is_a_page_of_the_stores_console(uri: str, url: str | No
     assert console_url(uri) == url
 
 
-def test_the_insights_link_is_pushed_before_the_task_defers(
-    sei_server: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_insights_link_is_pushed_before_the_task_defers(sei_server: Any, tmp_path: Any, monkeypatch: Any) -> None:
     """It is of use while the task waits."""
     sei_server.reset(seconds_to_complete=60)
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json(account_id="acc"))
     pushed: dict[str, Any] = {}
     ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}), start_date=None, max_tries=0)
-    operator = SEIExportOperator(
-        task_id="export",
-        family="productivity",
-        team_id="456",
-        date_start="2024-01-01",
-        date_end="2024-01-31",
-        destination=f"{tmp_path}/",
-    )
+    request = {"family": "productivity", "team_id": "456", "date_start": "2024-01-01", "date_end": "2024-01-31"}
     with pytest.raises(TaskDeferred):
-        operator.execute({"ti": ti})
+        SEIExportOperator(task_id="export", destination=f"{tmp_path}/", **request).execute({"ti": ti})
     origin = sei_server.base_url.removesuffix("/prod1/sei/api")
     page = "insights/productivity?insightType=productivity&collectionId=456"
-    assert pushed.pop("sei_request")
-    assert pushed == {"sei_insights_url": f"{origin}/ng/account/acc/module/sei/{page}"}
+    assert pushed.keys() == {"sei_request", "sei_insights_url"}
+    assert pushed["sei_insights_url"] == f"{origin}/ng/account/acc/module/sei/{page}"

@@ -43,10 +43,18 @@ def test_each_part_is_valid_for_provider_authors(key: str) -> None:
     jsonschema.validate(get_provider_info()[key], schema("provider.yaml.schema.json")["properties"][key])
 
 
-def test_the_field_behaviour_has_known_fields(connection_type: dict[str, Any]) -> None:
-    """If it does not match this schema, Airflow drops it with a warning only."""
-    as_airflow_reads_it = {key.replace("-", "_"): value for key, value in connection_type["ui-field-behaviour"].items()}
+def test_the_form_can_be_used(connection_type: dict[str, Any]) -> None:
+    """If a field does not match this schema, Airflow drops all with a warning only. Every field may stay empty.
+
+    The key is the password, which Airflow encrypts and masks; no field of the extra has a secret.
+    """
+    behaviour, fields = connection_type["ui-field-behaviour"], connection_type["conn-fields"]
+    as_airflow_reads_it = {key.replace("-", "_"): value for key, value in behaviour.items()}
     jsonschema.validate(as_airflow_reads_it, schema("customized_form_field_behaviours.schema.json"))
+    for field in fields.values():
+        jsonschema.validate(None, field["schema"])
+    assert behaviour["relabeling"]["password"] == "API key"
+    assert {"api_key", "password", "token"}.isdisjoint(fields)
 
 
 def test_the_distribution_has_the_same_name_and_the_entry_point() -> None:
@@ -67,12 +75,6 @@ def test_it_is_found_by_the_products_new_name(page: str) -> None:
     assert integration["external-doc-url"] == "https://developer.harness.io/ai-dlc-insights"
 
 
-def test_every_field_of_the_form_may_stay_empty(connection_type: dict[str, Any]) -> None:
-    """A connection that was made without the form can be saved in it."""
-    for field in connection_type["conn-fields"].values():
-        jsonschema.validate(None, field["schema"])
-
-
 @pytest.mark.parametrize(
     ("name", "defaults"),
     [
@@ -86,9 +88,3 @@ def test_the_form_documents_the_default(connection_type: dict[str, Any], name: s
     description = connection_type["conn-fields"][name]["description"]
     [documented] = re.findall(r"Empty: (\d+)(?:, for legacy reports (\d+))?\.", description)
     assert [float(number) for number in documented if number] == defaults
-
-
-def test_the_key_is_the_password(connection_type: dict[str, Any]) -> None:
-    """Airflow encrypts and masks it; no field of the extra has a secret."""
-    assert connection_type["ui-field-behaviour"]["relabeling"]["password"] == "API key"
-    assert {"api_key", "password", "token"}.isdisjoint(connection_type["conn-fields"])
