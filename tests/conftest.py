@@ -34,15 +34,8 @@ os.environ |= {
 if not entry_points(group="pytest11", name="sei"):  # the package is used from its folder, not installed
     pytest_plugins = ["airflow_provider_sei.pytest_plugin"]
 
-_OUTSIDE = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "SSL_CERT_FILE",
-)
+_OUTSIDE = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_OUTSIDE += ("SSL_CERT_FILE", "NETRC")
 _TIMED = ("hooks.sei", "operators._base", "operators.sei", "sensors.sei")
 
 
@@ -50,7 +43,7 @@ _TIMED = ("hooks.sei", "operators._base", "operators.sei", "sensors.sei")
 def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Isolate every test from the machine's proxies, certificates, connections and home folder."""
     for name in list(os.environ):
-        if name.upper() in _OUTSIDE or name.startswith("AIRFLOW_CONN_") or name == "NETRC":
+        if name.upper() in _OUTSIDE or name.startswith("AIRFLOW_CONN_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
 

@@ -229,6 +229,7 @@ class TestDeclaration:
             ({"periods_ago": "last three"}, "periods_ago must be a whole number"),
             ({"periods_ago": [0, 1], "destination": "/x/{team_id}.csv"}, "is one object, which each instance"),
             ({"max_parallel": 0}, "max_parallel must be"),
+            ({"output": "parquet", "column_types": {"Team": "varchar"}}, "'varchar' is not one of text, integer"),
             ({"asset_partitions": [2024]}, "2024 is not text"),
         ],
     )
