@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,18 +87,17 @@ class TestHookLevel:
         assert "ZeroDivisionError" in caplog.text
 
 
-class TestEvents:
-    """Events that OpenLineage's listener emits, read from its client's file transport."""
+class TestOperators:
+    """What OpenLineage's listener extracts from an operator, as it is sent."""
 
     def test_a_delivery(self, emitted: Any, operator: Any, collector: Any) -> None:
         """Scope, object, columns and size; the hook's own report is not added to it."""
         result = operator.execute({})
         assert collector.has_collected
-        event = emitted(operator, "complete")
-        [source], [target] = event["inputs"], event["outputs"]
-        assert event["eventType"] == "COMPLETE"
+        found = emitted(operator)
+        [source], [target] = found["inputs"], found["outputs"]
         assert (source["namespace"], source["name"]) == ("sei://acc", "default/demo_project/productivity/team/456")
-        path = Path(result["uri"].removeprefix("file://"))
+        path = Path(result["path"])
         assert (target["namespace"], target["name"]) == ("file", str(path))
         columns = [field["name"] for field in target["facets"]["schema"]["fields"]]
         assert ",".join(columns) == path.read_text().partition("\n")[0].strip()
@@ -116,9 +114,9 @@ class TestEvents:
         }
         with pytest.raises(Exception, match="Out of memory"):
             operator.execute_complete({}, event)
-        event = emitted(operator, "failure")
-        assert (event["eventType"], event["outputs"]) == ("FAIL", [])
-        assert [(source["namespace"], source["name"]) for source in event["inputs"]] == [("sei://a", "o/p/ba/team/7")]
+        found = emitted(operator, "failed")
+        assert [(source["namespace"], source["name"]) for source in found["inputs"]] == [("sei://a", "o/p/ba/team/7")]
+        assert found["outputs"] == []
 
     def test_an_export_that_cannot_be_downloaded(self, emitted: Any, sei_connection: str) -> None:
         """Its family is known."""
@@ -126,49 +124,28 @@ class TestEvents:
         task = SEIDownloadExportOperator(task_id="download", sei_conn_id=sei_connection, **given)
         with pytest.raises(Exception, match="404"):
             task.execute({})
-        [source] = emitted(task, "failure")["inputs"]
+        [source] = emitted(task, "failed")["inputs"]
         assert source["name"] == "default/demo_project/productivity"
 
+    @pytest.fixture
+    def operator(self, sei_connection: str, tmp_path: Path) -> SEIExportOperator:
+        """An ``SEIExportOperator`` for January of team 456."""
+        arguments = {"destination": f"{tmp_path}/", "sei_conn_id": sei_connection, "account_id": "acc", **REQUEST}
+        return SEIExportOperator(task_id="export", **arguments)
+
 
 @pytest.fixture
-def operator(sei_connection: str, tmp_path: Path) -> SEIExportOperator:
-    """An ``SEIExportOperator`` for January of team 456."""
-    arguments = {"destination": f"{tmp_path}/", "sei_conn_id": sei_connection, "account_id": "acc", **REQUEST}
-    return SEIExportOperator(task_id="export", **arguments)
-
-
-@pytest.fixture
-def emitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, str], dict[str, Any]]:
-    """Extract a task's lineage as OpenLineage's listener does, emit it, and return the event from the file."""
+def emitted() -> Callable[..., dict[str, Any]]:
+    """Extract a task's lineage as OpenLineage's listener does, and return its JSON."""
     pytest.importorskip("airflow.providers.openlineage", reason="the extra openlineage is not installed")
     from airflow.providers.openlineage.extractors.manager import ExtractorManager
-    from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
     from airflow.utils.state import TaskInstanceState
-    from openlineage.client import OpenLineageClient
-    from openlineage.client.transport.file import FileConfig, FileTransport
+    from openlineage.client.serde import Serde
 
-    file = tmp_path_factory.mktemp("openlineage") / "events.jsonl"
-    client = OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(file), append=True)))
-
-    def emit(task: Any, how: str) -> dict[str, Any]:
+    def emit(task: Any, state: str = "success") -> dict[str, Any]:
         DAG("exports", schedule=None).add_task(task)
-        state = TaskInstanceState.FAILED if how == "failure" else TaskInstanceState.SUCCESS
-        adapter = OpenLineageAdapter(client=client)
-        common: dict[str, Any] = {
-            "run_id": "0196f0d5-0000-7000-8000-000000000000",
-            "job_name": f"exports.{task.task_id}",
-            "end_time": datetime.now(UTC).isoformat(),
-            "task": ExtractorManager().extract_metadata(SimpleNamespace(run_id="r"), task, state, None),
-            "owners": [],
-            "tags": [],
-            "run_facets": {},
-            **dict.fromkeys(("nominal_start_time", "nominal_end_time", "job_description", "job_description_type")),
-        }
-        if how == "failure":
-            adapter.fail_task(**common, error="failed")
-        else:
-            adapter.complete_task(**common)
-        event: dict[str, Any] = json.loads(file.read_text().splitlines()[-1])
-        return event
+        ti = SimpleNamespace(run_id="r")
+        found = ExtractorManager().extract_metadata(ti, task, TaskInstanceState(state), None)
+        return dict(json.loads(Serde.to_json(found)))
 
     return emit

@@ -57,16 +57,6 @@ def test_a_reschedule_is_bounded_and_optional() -> None:
         retry_policy.SEIRetryPolicy(reschedule_timeout=timedelta(0))
 
 
-def test_a_policy_before_it_in_a_chain_decides_first() -> None:
-    """And it decides where the first one does not."""
-    from airflow.providers.common.compat.sdk import ChainRetryPolicy, ExceptionRetryPolicy, RetryAction, RetryRule
-
-    own = ExceptionRetryPolicy([RetryRule(KeyError, RetryAction.FAIL)])
-    chain = ChainRetryPolicy([own, POLICY])
-    errors = (KeyError("own"), exceptions.SEIRateLimitError("slow down"), RuntimeError("another error"))
-    assert [chain.evaluate(error, 1, 3).action.value for error in errors] == ["fail", WAIT_OR_DEFAULT, "default"]
-
-
 @pytest.mark.parametrize("timeout", [timedelta(minutes=5), None])
 def test_it_can_be_serialized(timeout: timedelta | None) -> None:
     """With its setting."""

@@ -241,13 +241,8 @@ class TestDeferral:
         "event",
         [
             None,
-            "success",
-            {},
             {"passthrough": DECISIONS},
-            READY | {"version": 9, "outcome": "done", "export": {}},
             READY | {"export": None},
-            READY | {"export": COMPLETED | {"export_id": None}},
-            READY | {"export": COMPLETED | {"status": "queued"}},
             READY | {"passthrough": None},
             READY | {"passthrough": {"scope": {"family": "ba"}}},
             {"version": 1, "outcome": "error", "passthrough": DECISIONS},

@@ -111,29 +111,6 @@ class TestDownload:
             download(file_format="xml")
         assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
 
-    @pytest.mark.parametrize(
-        ("status", "kind", "words"),
-        [
-            ("unknown", exceptions.SEINotFoundError, r"^the server answered 404.* exp_unknown"),
-            ("failed", exceptions.SEIExportFailedError, r"^No data: .* failed at the server"),
-            ("unfinished", exceptions.SEIDownloadError, "SEIExportSensor"),  # it may be completed at the next try
-        ],
-    )
-    def test_an_export_without_a_file_fails_the_task(  # noqa: PLR0917 - fixtures
-        self, create: Any, download: Any, sei_server: Any, tmp_path: Path, status: str, kind: Any, words: str
-    ) -> None:
-        """With its id, and the server's reason."""
-        if status == "unfinished":
-            sei_server.reset(clock_speed=0.0, seconds_to_complete=3600.0)
-        if status == "failed":
-            sei_server.faults.add("create", "outcome", status="failed", error="No data")
-        export_id = "exp_unknown" if status == "unknown" else create()
-        with pytest.raises(kind, match=words) as caught:
-            download(export_id)
-        assert caught.value.retryable is (status == "unfinished")
-        assert caught.value.export_id == export_id
-        assert list(tmp_path.iterdir()) == []
-
 
 @pytest.mark.parametrize("step", ["export", "download", "report"])
 @pytest.mark.parametrize(("empty", "error"), [("skip", AirflowSkipException), ("fail", exceptions.SEIDownloadError)])
