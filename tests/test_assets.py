@@ -118,11 +118,3 @@ class TestOutlets:
         run(LAKE, events=events, asset_partitions="2024-01")
         assert events[LAKE].extra["date_end"] == "2024-01-31"
         assert "asset_partitions is ignored" in task_log.text
-
-    def test_a_failed_task_has_no_event(self, run: Any, sei_server: Any) -> None:
-        """It would start a consumer for nothing."""
-        sei_server.faults.add("create", "answer", status=403)
-        events = Events()
-        with pytest.raises(Exception, match="403"):
-            run(LAKE, events=events)
-        assert not events

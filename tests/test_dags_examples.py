@@ -70,13 +70,14 @@ class TestExamples:
         texts = {task.dag.doc_md for task in own} | {task.doc_md or "" for task in own}
         assert [text for text in texts if "::" in text or "``" in text.replace("```", "")] == []
 
-    def test_an_unchanged_week_is_written_once(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
+    def test_an_unchanged_week_is_written_once(self, run: Any, sei_server: Any, tmp_path: Path, task_log: Any) -> None:
         """Of the nightly example."""
         nights = [{"logical_date": datetime(2024, 2, day, 2, 30, tzinfo=UTC)} for day in (5, 6)]
         returned = [results(run("sei_nightly", night), "export")[0] for night in nights]
         days = ("date_start", "date_end")
         assert [tuple(result[day] for day in days) for result in returned] == [("2024-01-29", "2024-02-04")] * 2
         assert [result["written"] for result in returned] == [True, False]
+        assert f"Unchanged {returned[1]['uri']}" in task_log.text
         assert [file.read_bytes() for file in tmp_path.iterdir()] == [sei_server.exports[0].csv]
 
     def test_a_month_that_is_backfilled_again_is_not_written_again(

@@ -117,25 +117,18 @@ class TestDeclarations:
             assert getattr(task, name) is value
 
     @operators
-    def test_default_args_of_a_dag_apply(self, kind: type) -> None:
-        """The connection is the same for many tasks of a DAG; without default_args, there is a default."""
-        assert kind(task_id="t", **MINIMUM[kind]).sei_conn_id == "sei_default"
-        defaults = {"sei_conn_id": "sei_eu", "org_identifier": "team_org", "retries": 3}
-        with DAG("d", default_args=defaults, schedule=None):
-            task = kind(task_id="t", **MINIMUM[kind])
-        assert (task.sei_conn_id, task.org_identifier, task.retries) == ("sei_eu", "team_org", 3)
-
-    @operators
-    def test_default_args_for_other_providers_change_nothing(self, kind: type) -> None:
+    def test_default_args_of_a_dag_apply_unless_they_are_for_other_providers(self, kind: type) -> None:
         """No argument here has the name of another provider's connection or timeout."""
         plain = kind(task_id="t", **MINIMUM[kind])
+        assert plain.sei_conn_id == "sei_default"
+        own = {"sei_conn_id": "sei_eu", "org_identifier": "team_org"}
         others = {"conn_id": "x", "http_conn_id": "x", "aws_conn_id": "x", "endpoint": "x", "headers": {}, "data": "x"}
         others |= {"timeout": 7.0, "method": "x", "endpoint_url": "x", "bucket": "x", "key": "x", "poke_interval": 9.0}
-        with DAG("d", default_args={**others, "pool": "small", "priority_weight": 5}, schedule=None):
+        with DAG("d", default_args={**own, **others, "pool": "small", "retries": 3}, schedule=None):
             task = kind(task_id="t", **MINIMUM[kind])
         for name in own_arguments(kind) - {"output"}:  # Airflow's attribute of that name is the task's result
-            assert getattr(task, name) == getattr(plain, name)
-        assert (task.pool, task.priority_weight) == ("small", 5)
+            assert getattr(task, name) == own.get(name, getattr(plain, name))
+        assert (task.pool, task.retries) == ("small", 3)
         # These two are Airflow's own arguments of a sensor.
         assert (getattr(task, "timeout", 7.0), getattr(task, "poke_interval", 9.0)) == (7.0, 9.0)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from airflow_provider_sei import exceptions
@@ -127,32 +125,6 @@ class TestHiveLayout:
             "family=productivity/period=2024-01/org_tree=Engineering/productivity_baccd534.csv",
             "family=productivity/period=2024-Q1/team=456/productivity_baccd534.csv",
         ]
-
-    def test_a_query_reads_the_folders_as_columns(self, hive: Make, sei_server: Any, tmp_path: Path) -> None:
-        """All teams and periods in one go, each of their rows once."""
-        for team in ("456", "123"):
-            for month in ("01", "03"):
-                days = {"date_start": f"2024-{month}-01", "date_end": f"2024-{month}-31"}
-                hive(family="ba", team_id=team, **days).execute({})
-        query = "SELECT family, period, team, count(*) FROM read_csv(?, hive_partitioning = true) GROUP BY ALL"
-        found = duckdb.execute(query, [f"{tmp_path}/**/*.csv"]).fetchall()
-        requests = [(each.request["dateRange"], each.request["scope"], each.rows) for each in sei_server.exports]
-        expected = [("ba", period["start"][:7], int(scope["teamId"]), rows) for period, scope, rows in requests]
-        assert sorted(found) == sorted(expected)
-
-    def test_the_same_content_is_not_written_again(
-        self, hive: Make, sei_server: Any, tmp_path: Path, task_log: Any
-    ) -> None:
-        """With ``overwrite="skip"``, though the export is a new one; the result says so."""
-        first = hive(overwrite="skip").execute({})
-        os.utime(tmp_path / JANUARY, ns=(1, 1))
-        sei_server.clock.advance(1801)
-        second = hive(overwrite="skip").execute({})
-        assert (first["written"], second["written"]) == (True, False)
-        assert first["export_id"] != second["export_id"]
-        assert (first["uri"], first["sha256"]) == (second["uri"], second["sha256"])
-        assert (tmp_path / JANUARY).stat().st_mtime_ns == 1
-        assert f"Unchanged {second['uri']}" in task_log.text
 
     def test_a_rendered_object_name_is_an_error_before_the_export(self, hive: Make, sei_server: Any) -> None:
         """Folders and names are the layout's."""
