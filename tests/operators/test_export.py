@@ -243,6 +243,8 @@ class TestDeferral:
             None,
             {"passthrough": DECISIONS},
             READY | {"export": None},
+            READY | {"export": COMPLETED | {"export_id": None}},
+            READY | {"export": COMPLETED | {"status": "queued"}},
             READY | {"passthrough": None},
             READY | {"passthrough": {"scope": {"family": "ba"}}},
             {"version": 1, "outcome": "error", "passthrough": DECISIONS},

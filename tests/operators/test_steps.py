@@ -57,7 +57,8 @@ class TestCreate:
     """``SEICreateExportOperator``."""
 
     def test_it_returns_the_id_and_a_retry_the_same(self, create: Any, sei_server: Any) -> None:
-        """A retry costs nothing at the server. If the export has failed, the id would only fail the next task."""
+        """Even if the response is lost. If the export has failed, the id would only fail the next task."""
+        sei_server.faults.add("create", "close", after_work=True)
         assert create() == create() == sei_server.exports[0].export_id
         assert len(sei_server.exports) == 1
         sei_server.faults.add("create", "outcome", status="failed", error="No data")
@@ -110,6 +111,19 @@ class TestDownload:
         with pytest.raises(exceptions.SEIArgumentError, match="file_format 'xml' is not one of csv, json"):
             download(file_format="xml")
         assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
+
+    @pytest.mark.parametrize("failed", [True, False])
+    def test_an_export_without_a_file_fails_the_task(
+        self, create: Any, download: Any, sei_server: Any, failed: Any
+    ) -> None:
+        """With its id and the server's reason; one that is not completed may be at the next try."""
+        sei_server.reset(clock_speed=0.0, seconds_to_complete=0.0 if failed else 3600.0)
+        if failed:
+            sei_server.faults.add("create", "outcome", status="failed", error="No data")
+        words = r"^No data: .* failed at the server" if failed else "SEIExportSensor"
+        with pytest.raises(exceptions.SEIError, match=words) as caught:
+            download(export_id := create())
+        assert (caught.value.retryable, caught.value.export_id) == (not failed, export_id)
 
 
 @pytest.mark.parametrize("step", ["export", "download", "report"])

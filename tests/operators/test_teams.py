@@ -327,7 +327,7 @@ class TestOutlets:
         """Airflow emits it for every success, so the task is skipped; its result is kept."""
         ti, events = instance(states, FILES), Events()
         with pytest.raises(AirflowSkipException, match="no asset event"):
-            summary(ti, events, fail_on_failed_teams=False, outlets=[Asset("whole")])
+            summary(ti, events, list_task_id=None, fail_on_failed_teams=False, outlets=[Asset("whole")])
         assert ti.pushed["return_value"]["counts"]
         assert not events
 

@@ -9,39 +9,13 @@ from airflow_provider_sei.operators.sei import SEIExportOperator
 JANUARY = {"date_start": "2024-01-01", "date_end": "2024-01-31"}
 FEBRUARY = {"date_start": "2024-02-01", "date_end": "2024-02-29"}
 EXPORTS = [
-    {
-        "family": "productivity",
-        "org_tree_name": "Engineering",
-        "team_id": "",
-        "metric_groups": ["velocity"],
-        "metrics": [],
-        "level": "",
-        "verify_size": False,
-        "create_jitter": 0,
-        "poll_interval": None,
-        **JANUARY,
-    },
-    {
-        "family": "ba",
-        "org_tree_name": None,
-        "team_id": 456,
-        "metric_groups": None,
-        "scope": {},
-        "extra_body": {},
-        "asset_partitions": [],
-        **FEBRUARY,
-    },
-    {
-        "family": "{{ 'sprint' }}",
-        "team_id": "{{ 456 }}",
-        "metric_groups": "{{ ['velocity'] }}",
-        "metrics": "{{ [] }}",
-        "extra_body": "{{ {} }}",
-        "verify_size": "False",
-        "create_jitter": "0",
-        "wait_timeout": "600",
-        **JANUARY,
-    },
+    {"family": "productivity", "org_tree_name": "Engineering", "metric_groups": ["velocity"], **JANUARY}
+    | {"team_id": "", "metrics": [], "level": "", "verify_size": False, "create_jitter": 0, "poll_interval": None},
+    {"family": "ba", "org_tree_name": None, "team_id": 456, "metric_groups": None, **FEBRUARY}
+    | {"scope": {}, "extra_body": {}, "asset_partitions": []},
+    {"family": "{{ 'sprint' }}", "team_id": "{{ 456 }}", "metric_groups": "{{ ['velocity'] }}", **JANUARY}
+    | {"metrics": "{{ [] }}", "extra_body": "{{ {} }}", "verify_size": "False", "create_jitter": "0"}
+    | {"wait_timeout": "600"},
 ]
 
 with DAG("mapped_values", schedule=None, params={"destination": "given by the run"}):
