@@ -11,12 +11,10 @@ from demo.rest import ApiError
 
 __all__ = ["until"]
 
-_MAX_SECONDS = 90.0
 
-
-def until(reached: Callable[[], Any]) -> Any:
+def until(reached: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Return the result of ``reached`` as soon as it is true."""
-    deadline = time.monotonic() + _MAX_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         # Airflow answers 500 while SQLite is locked, for example by a process that was killed.
         with suppress(ApiError):

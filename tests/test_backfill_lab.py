@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from cryptography.fernet import Fernet
 from airflow_provider_sei.local_server.running import RunningServer
 from demo.local_airflow import LocalAirflow, free_ports
 from demo.processes import Processes
-from demo.rest import AirflowApi, ApiError
+from demo.rest import AirflowApi
+from tests.lab import until
 
 EXAMPLE = Path(__file__).parents[1] / "dags_examples" / "example_sei_backfill.py"
 PARTITIONED = """
@@ -87,15 +86,8 @@ def lab(sei_server: RunningServer, tmp_path: Path) -> Lab:
 def ended(api: AirflowApi, dag_id: str, *, runs: int) -> list[Any]:
     """Wait for the DAG's backfill; return the results of its exports."""
     api.unpause(dag_id)  # not before: the scheduler starts before the API that its tasks need
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        # Airflow answers 500 while SQLite is locked.
-        with suppress(ApiError):
-            backfills = api._send("GET", f"backfills?dag_id={dag_id}")["backfills"]
-            if all(backfill["completed_at"] for backfill in backfills):
-                break
-        assert time.monotonic() < deadline
-        time.sleep(1)
+    address = f"backfills?dag_id={dag_id}"
+    until(lambda: all(each["completed_at"] for each in api._send("GET", address)["backfills"]), PATIENCE_SECONDS)
     api._send("PATCH", f"dags/{dag_id}", {"is_paused": True})
     found = api._send("GET", f"dags/{dag_id}/dagRuns?run_type=backfill")["dag_runs"]
     assert [run["state"] for run in found] == ["success"] * runs

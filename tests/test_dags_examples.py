@@ -139,33 +139,31 @@ class TestExamples:
         assert {each.rendered_map_index for each in dag_run.get_task_instances()} == set(FAMILIES)
 
 
-class TestAssets:
-    """DAGs that are scheduled by assets; ``test_watcher_lab`` runs them with a scheduler."""
+def consume(dag: Any, task_id: str, asset: str, extra: dict[str, Any]) -> Any:
+    """Call the function of a task that assets start, with one event; ``test_watcher_lab`` has a scheduler."""
+    function = dag.get_task(task_id).python_callable
+    return function({function.__globals__[asset]: [SimpleNamespace(extra=extra)]})
 
-    @staticmethod
-    def _call(dag: Any, task_id: str, asset: str, extra: dict[str, Any]) -> Any:
-        """Call a task's function with one triggering event."""
-        function = dag.get_task(task_id).python_callable
-        return function({function.__globals__[asset]: [SimpleNamespace(extra=extra)]})
 
-    def test_the_consumer_reads_the_file_of_the_event(self, run: Any, dags: dict[str, Any], sei_server: Any) -> None:
-        """By its address and its checksum, as they are in Airflow's database; not one that has replaced it."""
-        run("sei_assets_export", {"logical_date": datetime(2024, 3, 1, tzinfo=UTC)}, team_id="456")
-        extra = last_extra("sei_productivity_csv")
-        assert (extra["date_start"], extra["date_end"]) == ("2024-02-01", "2024-02-29")
-        consume = partial(self._call, dags["sei_assets_report"], "slowest_records", "DELIVERED")
-        records = list(csv.DictReader(io.StringIO(sei_server.exports[0].csv.decode())))
-        assert consume(extra) == [max(records, key=lambda record: float(record["PR_Cycle_Time_Days_Avg"] or 0))]
-        with pytest.raises(ValueError, match="has been replaced"):
-            consume(extra | {"sha256": "0" * 64})
+def test_the_consumer_reads_the_file_of_the_event(run: Any, dags: dict[str, Any], sei_server: Any) -> None:
+    """By its address and its checksum, as they are in Airflow's database; not one that has replaced it."""
+    run("sei_assets_export", {"logical_date": datetime(2024, 3, 1, tzinfo=UTC)}, team_id="456")
+    extra = last_extra("sei_productivity_csv")
+    assert (extra["date_start"], extra["date_end"]) == ("2024-02-01", "2024-02-29")
+    slowest = partial(consume, dags["sei_assets_report"], "slowest_records", "DELIVERED")
+    records = list(csv.DictReader(io.StringIO(sei_server.exports[0].csv.decode())))
+    assert slowest(extra) == [max(records, key=lambda record: float(record["PR_Cycle_Time_Days_Avg"] or 0))]
+    with pytest.raises(ValueError, match="has been replaced"):
+        slowest(extra | {"sha256": "0" * 64})
 
-    def test_the_download_takes_the_payload_of_the_watcher(self, dags: dict[str, Any]) -> None:
-        """Its family and export id."""
-        dag = dags["sei_assets_watch"]
-        extra = {"from_trigger": True, "payload": {"family": "ba", "export_id": "exp_1", "status": "completed"}}
-        assert self._call(dag, "completed_exports", "COMPLETED", extra) == [{"family": "ba", "export_id": "exp_1"}]
-        [watcher] = dag.get_task("completed_exports").python_callable.__globals__["COMPLETED"].watchers
-        assert watcher.trigger.serialize()[1]["family"] == "productivity"
+
+def test_the_download_takes_the_payload_of_the_watcher(dags: dict[str, Any]) -> None:
+    """Its family and export id."""
+    dag = dags["sei_assets_watch"]
+    extra = {"from_trigger": True, "payload": {"family": "ba", "export_id": "exp_1", "status": "completed"}}
+    assert consume(dag, "completed_exports", "COMPLETED", extra) == [{"family": "ba", "export_id": "exp_1"}]
+    [watcher] = dag.get_task("completed_exports").python_callable.__globals__["COMPLETED"].watchers
+    assert watcher.trigger.serialize()[1]["family"] == "productivity"
 
 
 def last_extra(asset: str) -> dict[str, Any]:

@@ -168,13 +168,19 @@ class TestDeclaration:
         assert first.exports.output.operator.task_id == "a.export"
 
     def test_default_arguments_apply_to_every_task(self) -> None:
-        """The DAG's, then the group's, then the arguments."""
-        group = self.group(default_args={"retries": 5, "create_jitter": 7}, pool="sei", org_identifier="o")
+        """The DAG's, then the group's, then the arguments. By default, the load is limited."""
+        group = self.group(
+            default_args={"retries": 5, "create_jitter": 7}, pool="sei", org_identifier="o", empty="skip"
+        )
         assert (group.list_teams.sei_conn_id, group.list_teams.retries, group.summary.retries) == ("sei_eu", 5, 5)
         export = group.exports.unmap({"team_id": "1"})
-        assert (export.sei_conn_id, export.retries, export.create_jitter) == ("sei_eu", 5, 7)
+        assert (export.sei_conn_id, export.retries, export.create_jitter, export.empty) == ("sei_eu", 5, 7, "skip")
         assert (export.pool, export.org_identifier) == ("sei", "o")
         assert (group.list_teams.pool, group.list_teams.org_identifier) == ("default_pool", "o")
+        for changes, most, delay in (({}, 16, 30), ({"max_parallel": None, "create_jitter": 0}, None, 0)):
+            exports = self.group(**changes).exports
+            assert exports.max_active_tis_per_dagrun == most
+            assert exports.unmap({"team_id": "1"}).create_jitter == delay
 
     def test_default_arguments_neither_break_nor_are_ignored(self) -> None:
         """What the group needs is set; everything else is as the DAG's author has written it."""
@@ -192,15 +198,6 @@ class TestDeclaration:
         group = self.group(default_args=needed | kept, max_parallel=2, trigger_rule="always", do_xcom_push=False)
         export = group.exports.unmap({"team_id": "1"})
         assert (export.max_active_tis_per_dagrun, export.trigger_rule, export.do_xcom_push) == (2, "always", True)
-
-    def test_it_limits_the_load_by_default(self) -> None:
-        """To sixteen concurrent exports, created within half a minute."""
-        exports = self.group().exports
-        assert exports.max_active_tis_per_dagrun == 16
-        assert exports.unmap({"team_id": "1"}).create_jitter == 30
-        assert self.group(empty="skip").exports.unmap({"team_id": "1"}).empty == "skip"
-        assert self.group(max_parallel=None).exports.max_active_tis_per_dagrun is None
-        assert self.group(create_jitter=0).exports.unmap({"team_id": "1"}).create_jitter == 0
 
     @pytest.mark.parametrize(
         ("changes", "words"),

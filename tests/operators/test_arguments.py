@@ -76,20 +76,18 @@ class TestDeclarations:
 
     @everything
     def test_the_signature_has_every_argument_by_name(self, kind: type) -> None:
-        """Keyword-only, so that new ones can be added anywhere; and help() explains each, in the same order."""
-        *named, rest = inspect.signature(kind).parameters.values()
-        named = [each for each in named if each.name != "group_id"]
+        """Keyword-only, so that new ones can be added anywhere; and help() explains each, in the same order.
+
+        The request comes first, the connection last; also in Airflow's Rendered Templates.
+        """
+        *named, rest = (each for name, each in inspect.signature(kind).parameters.items() if name != "group_id")
+        names = [each.name for each in named]
         assert (rest.name, rest.kind) == ("kwargs", inspect.Parameter.VAR_KEYWORD)
         assert {each.kind for each in named} == {inspect.Parameter.KEYWORD_ONLY}
-        assert own_arguments(kind) == {each.name for each in named}
+        assert own_arguments(kind) == set(names)
         explained = re.findall(r"(?m)^ \|  :param (\w+): \S", pydoc.render_doc(kind, renderer=pydoc.plaintext))
-        assert [name for name in explained if name != "group_id"] == [*(each.name for each in named), "kwargs"]
-
-    @everything
-    def test_the_request_comes_first_and_the_connection_last(self, kind: type) -> None:
-        """Also in Airflow's Rendered Templates, which has the order of ``template_fields``."""
-        names = [*inspect.signature(kind).parameters]
-        places = [next((part for part, some in enumerate(ORDER) if name in some), 0) for name in names]
+        assert [name for name in explained if name != "group_id"] == [*names, "kwargs"]
+        places = [next((part for part, some in enumerate(ORDER) if name in some), 0) for name in explained]
         assert places == sorted(places)
         templates = getattr(kind, "template_fields", ())
         assert list(templates) == [name for name in names if name in templates]
@@ -102,19 +100,14 @@ class TestDeclarations:
 
     @pytest.mark.parametrize("kind", [*MINIMUM, SEIExportSummaryOperator], ids=lambda kind: kind.__name__)
     def test_values_are_templates_and_switches_are_not(self, kind: type) -> None:
-        """No field is rendered twice, and none has the name of an argument of Airflow's."""
+        """No field is rendered twice, none has the name of an argument of Airflow's, and no constructor changes one."""
         fields = list(kind.template_fields)
         assert len(set(fields)) == len(fields)
         assert own_arguments(kind) - set(fields) == own_arguments(kind) & NOT_TEMPLATES
         assert not set(fields) & set(inspect.signature(BaseOperator.__init__).parameters)
-
-    @operators
-    def test_the_constructor_does_not_change_template_fields(self, kind: type) -> None:
-        """It would change a template."""
-        given = {name: f"{{{{ {name} }}}}" for name in kind.template_fields}
+        given = {name: f"{{{{ {name} }}}}" for name in fields}
         task = kind(task_id="t", **given)
-        for name, value in given.items():
-            assert getattr(task, name) is value
+        assert all(getattr(task, name) is value for name, value in given.items())
 
     @operators
     def test_default_args_of_a_dag_apply_unless_they_are_for_other_providers(self, kind: type) -> None:
