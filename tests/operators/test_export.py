@@ -361,6 +361,9 @@ def test_a_kill_logs_which_export_keeps_running(make: Make, sei_server: Any, tas
     assert f"export {sei_server.exports[0].export_id} keeps running at the server" in task_log.text
 
 
+TREE = "org_tree_name was 'Enginering': did you mean 'Engineering'?"
+
+
 class TestFailedExports:
     """Exports that fail or are cancelled at the server."""
 
@@ -409,16 +412,8 @@ class TestFailedExports:
                 "team_id was 'Plattform': did you mean '456', which is called 'Platform'?",
                 "teams",
             ),
-            (
-                {"team_id": None, "org_tree_name": "Enginering"},
-                "org_tree_name was 'Enginering': did you mean 'Engineering'?",
-                "org_trees",
-            ),
-            (
-                {"org_tree_name": "Enginering"},
-                "team_id was '456'; org_tree_name was 'Enginering': did you mean 'Engineering'?",
-                "org_trees",
-            ),
+            ({"team_id": None, "org_tree_name": "Enginering"}, TREE, "org_trees"),
+            ({"org_tree_name": "Enginering"}, f"team_id was '456'; {TREE}", "org_trees"),
             ({"team_id": None, "org_tree_name": "Support"}, "org_tree_name was 'Support'", "org_trees"),
         ],
     )
@@ -438,12 +433,10 @@ class TestFailedExports:
         error = failure(operator)
         assert error.vendor_message == "No such scope"
         assert str(error).endswith(words)
-        assert [each for each in operations(sei_server) if each.startswith("search")] == [f"search_{listed}"] * bool(
-            listed
-        )
+        searches = [each for each in operations(sei_server) if each.startswith("search")]
+        assert searches == [f"search_{listed}"] * bool(listed)
         assert "Manager" not in str(error)
 
-    @pytest.mark.usefixtures("sei_connection")
     def test_a_reused_failed_export_can_be_retried(self, make: Make, sei_server: Any) -> None:
         """By Airflow, until the server creates a new one."""
         sei_server.faults.add("create", "outcome", status="failed", error="Out of memory")

@@ -222,9 +222,7 @@ class TestSummary:
         summary(instance({"export_0": "skipped"}, teams=[team]))
         assert f"skipped: {title}" in task_log.messages
 
-    @pytest.mark.parametrize(
-        "given", [[10, "10", 11], (10, 10, 11), "['10', '10', '11']", "[10, 10, 11]", "10,10, 11"], ids=str
-    )
+    @pytest.mark.parametrize("given", [[10, "10", 11], (10, 10, 11), "['10', '10', '11']", "[10, 10, 11]", "10,10, 11"])
     def test_given_teams_are_named_by_id(self, given: Any) -> None:
         """As written, or as a template renders them; a team that is given twice has two map indexes."""
         ti = instance(dict.fromkeys(("export_0", "export_1", "export_2"), "success"))
@@ -290,17 +288,8 @@ class TestFailure:
         assert (found["problem"] in text, "0 exports" in text) == (True, False)
 
 
-FILES: list[Any] = [
-    {
-        "uri": f"s3://l/{index}.csv",
-        "rows": index,
-        "bytes": 9,
-        "sha256": "ab",
-        "family": "ba",
-        "date_start": "2024-01-01",
-    }
-    for index in range(2)
-]
+SAME = {"bytes": 9, "sha256": "ab", "family": "ba", "date_start": "2024-01-01"}
+FILES: list[Any] = [{"uri": f"s3://l/{index}.csv", "rows": index, **SAME} for index in range(2)]
 
 
 class TestOutlets:
