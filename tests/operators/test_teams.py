@@ -82,6 +82,12 @@ class TestList:
         with pytest.raises(exceptions.SEIArgumentError, match=words):
             listed(**{"org_tree_name": "Engineering", **arguments})
 
+    def test_a_server_error_is_not_an_empty_list(self, listed: List, sei_server: Any) -> None:
+        """It can be retried."""
+        sei_server.faults.add("search_teams", "answer", status=503, times=None)
+        with pytest.raises(exceptions.SEIServerError):
+            listed()
+
     def test_more_teams_than_airflow_maps_over_are_an_error(self, listed: List, monkeypatch: Any) -> None:
         """With advice; exactly as many are accepted."""
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "7")
