@@ -350,8 +350,10 @@ class TestCreateJitter:
 
 
 def test_a_kill_logs_which_export_keeps_running(make: Make, sei_server: Any, task_log: Any) -> None:
-    """SEI cannot cancel one. Before there is one, nothing is logged."""
+    """SEI cannot cancel one. Before there is one, and after its delivery, nothing is logged."""
     operator = make(deferrable=False, wait_timeout=0)
+    operator.on_kill()
+    operator.execute({})
     operator.on_kill()
     assert "keeps running" not in task_log.text
     sei_server.faults.add("status", "status_word", word="processing", times=None)

@@ -286,6 +286,11 @@ class TestFailure:
         found = summary(instance(states, [RESULT | {"uri": "s3://l/a"}] * 2, teams=[TEAMS[0]] * 2))
         assert found["problem"] is None
 
+    def test_exports_of_one_team_are_numbered(self, task_log: Any) -> None:
+        """As those of several periods."""
+        summary(instance({"export_0": "skipped", "export_1": "skipped"}, teams=TEAMS[:1]))
+        assert "skipped: Team 0 (10), 2 of 2" in task_log.messages
+
     def test_a_skipped_group_is_not_a_failure(self, task_log: Any) -> None:
         """The log says so."""
         found = summary(instance({"export": "skipped", "teams": "success"}, teams=[]))
