@@ -98,9 +98,7 @@ class TestOutlets:
         assert "Qualität" in result["uri"]
         assert extra["sha256"] == result["sha256"]
 
-    def test_a_uri_that_is_too_long_for_airflow_fails_no_delivery(
-        self, run: Any, tmp_path: Path, task_log: Any
-    ) -> None:
+    def test_a_uri_too_long_for_airflow_fails_no_delivery(self, run: Any, tmp_path: Path, task_log: Any) -> None:
         """The alias gets no event, with a warning; other outlets have theirs."""
         result, events = run(FILES, LAKE, destination=f"{tmp_path}/{'/'.join(['ö' * 60] * 5)}/")
         assert (events[FILES].added, events[LAKE].extra["uri"]) == ([], result["uri"])

@@ -87,9 +87,7 @@ def test_a_uri_is_read_like_json(read: Read, sei_server: Any, monkeypatch: pytes
         (f"harness_sei://:{KEY}@prod1/?project_identifier=p", "harness-sei://:<key>@prod1"),
     ],
 )
-def test_every_part_of_a_uri_is_used_or_refused(
-    read: Read, monkeypatch: pytest.MonkeyPatch, uri: str, expected: str
-) -> None:
+def test_every_part_of_a_uri_is_used_or_refused(read: Read, monkeypatch: Any, uri: str, expected: str) -> None:
     """Airflow has several ways to write a host; none sends the key elsewhere than it says."""
     monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", uri)
     if expected.startswith("http"):
@@ -109,9 +107,7 @@ def test_every_part_of_a_uri_is_used_or_refused(
         ({"extra": "[1]"}, "extra"),
     ],
 )
-def test_an_invalid_field_is_reported_with_the_connections_id(
-    read: Read, connect: Any, changes: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_field_is_reported_with_the_id(read: Read, connect: Any, changes: Any, field: str) -> None:
     """There may be several connections to SEI; the key is not shown."""
     with pytest.raises(SEIArgumentError, match="connection 'sei_default': ") as caught:
         read(connect(**changes))

@@ -80,9 +80,7 @@ class TestExamples:
         assert f"Unchanged {returned[1]['uri']}" in task_log.text
         assert [file.read_bytes() for file in tmp_path.iterdir()] == [sei_server.exports[0].csv]
 
-    def test_a_month_that_is_backfilled_again_is_not_written_again(
-        self, run: Any, sei_server: Any, tmp_path: Path
-    ) -> None:
+    def test_a_month_backfilled_again_is_not_written_again(self, run: Any, sei_server: Any, tmp_path: Path) -> None:
         """A later run creates new exports, but their content is the same. ``test_backfill_lab`` has real backfills."""
 
         def backfill(*moments: Any) -> list[Any]:

@@ -22,9 +22,7 @@ from airflow_provider_sei.protocol.settings import SEISettings
         ("acc", None, "456", None),
     ],
 )
-def test_the_insights_link_needs_account_and_page(
-    account: str | None, page: str | None, team: str | None, url: str | None
-) -> None:
+def test_the_insights_link_needs_account_and_page(account: str | None, page: Any, team: Any, url: str | None) -> None:
     """It is the page of the vendor's own UI, outside the API's path."""
     settings = SEISettings.from_fields(host="prod1", password="some-long-key", extra={"account_id": account})
     wanted = url and f"https://app.harness.io{url}" + (f"collectionId={team}" if team else "")
@@ -32,9 +30,7 @@ def test_the_insights_link_needs_account_and_page(
 
 
 @pytest.mark.parametrize(("given", "shown"), [("https://x", "https://x"), (None, "")])
-def test_the_webserver_of_airflow_2_reads_the_xcom(
-    given: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_webserver_of_airflow_2_reads_the_xcom(given: str | None, shown: str, monkeypatch: Any) -> None:
     """The operator has not run there."""
     monkeypatch.setattr("airflow_provider_sei.links.XCom.get_value", lambda **_: given)
     assert SEIObjectLink().get_link(SimpleNamespace(), ti_key=None) == shown

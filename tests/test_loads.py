@@ -187,9 +187,7 @@ def test_loads_at_the_same_time_are_one_after_another(database: Database) -> Non
 @pytest.mark.live  # a minute: four runs of 29 tasks
 @pytest.mark.sei_server(leaf_teams=4)
 @pytest.mark.parametrize("database", ENGINES[:2], indirect=True)
-def test_a_rerun_changes_nothing_and_a_correction_its_month(
-    run: Any, sei_server: Any, database: Database, monkeypatch: Any
-) -> None:
+def test_a_correction_changes_its_month_only(run: Any, sei_server: Any, database: Database, monkeypatch: Any) -> None:
     """Of three months, all teams and two families, in the whole DAG; in the first run, one team fails."""
     families = ("productivity", "efficiency")
 

@@ -32,9 +32,7 @@ ATTEMPTS_OF_ONE_CALL = 5
 
 
 @pytest.mark.live
-def test_a_task_runs_again_when_the_server_asks_and_never_after_a_wrong_key(
-    sei_server: RunningServer, tmp_path: Path
-) -> None:
+def test_a_task_runs_again_when_asked_and_never_after_a_wrong_key(sei_server: RunningServer, tmp_path: Path) -> None:
     """Though the task's own retry_delay is an hour, and it has three retries; from Airflow 3.4 on, none is used."""
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "retry_policy.py").write_text(DAG_FILE.replace("{folder}", f"{tmp_path}/out/"))

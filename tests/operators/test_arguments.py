@@ -306,9 +306,7 @@ class TestRendered:
             ("asset_partitions", "x" * 251, "asset_partitions has a key of 251 characters"),
         ],
     )
-    def test_an_invalid_value_creates_nothing(
-        self, make: Make, sei_server: Any, field: str, rendered: str, words: str
-    ) -> None:
+    def test_a_mistake_sends_nothing(self, make: Make, sei_server: Any, field: str, rendered: str, words: str) -> None:
         """It is rejected before anything is sent, and a retry cannot help."""
         operator = make(**{field: "{{ value }}"})
         operator.render_template_fields({"value": rendered})

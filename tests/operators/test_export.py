@@ -109,9 +109,7 @@ class TestResult:
         assert "team-456" in make().execute({})["uri"]
         assert "reports team_id '7', but '456' was requested" in task_log.text
 
-    def test_no_key_and_no_personal_data_gets_out(
-        self, make: Make, sei_server: Any, defer: Defer, end: End, task_log: Any
-    ) -> None:
+    def test_no_secret_gets_out(self, make: Make, sei_server: Any, defer: Defer, end: End, task_log: Any) -> None:
         """Neither to logs, nor to the trigger, its event and results."""
         deferral = defer(make())
         event = end(deferral)
@@ -125,9 +123,7 @@ class TestResult:
 class TestParquet:
     """``output="parquet"``."""
 
-    def test_a_deferred_export_is_a_table(
-        self, make: Make, sei_server: Any, defer: Defer, end: End, tmp_path: Path
-    ) -> None:
+    def test_an_export_is_a_table(self, make: Make, sei_server: Any, defer: Defer, end: End, tmp_path: Path) -> None:
         """As decided before the wait; its metadata says what was requested, no address; the event has the columns."""
         parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra, which not every environment has")
         form = {"output": "parquet", "column_names": "snake", "column_types": {"developer": "text"}, "layout": "hive"}
@@ -146,9 +142,7 @@ class TestParquet:
         assert (metadata["sei.csv_sha256"], metadata["sei.export_id"]) == (record.csv_sha256, record.export_id)
         assert manager not in f"{metadata} {result} {events}"
 
-    def test_without_pyarrow_nothing_is_created(
-        self, make: Make, sei_server: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_without_pyarrow_nothing_is_created(self, make: Make, sei_server: Any, monkeypatch: Any) -> None:
         """The message says what to install."""
         monkeypatch.setattr("airflow_provider_sei.delivery.destination.find_spec", lambda _: None)
         with pytest.raises(exceptions.SEIArgumentError, match=r"install airflow-provider-sei\[parquet\]"):
@@ -213,9 +207,7 @@ class TestDeferral:
         assert deferral.trigger.serialize()[1]["account_id"] == "demo_account"
         assert operator.execute_complete({}, end(deferral))["rows"] == 5
 
-    def test_the_resumed_task_delivers_as_decided_before(
-        self, make: Make, sei_server: Any, defer: Defer, end: End, tmp_path: Path
-    ) -> None:
+    def test_the_event_decides_alone(self, make: Make, sei_server: Any, defer: Defer, end: End, tmp_path: Path) -> None:
         """From the event alone, in another process: nothing is derived or requested again."""
         event = end(defer(make()))
         requested = len(sei_server.requests)
@@ -229,9 +221,7 @@ class TestDeferral:
         assert operations(sei_server)[requested:] == ["download"]
         assert record.requested == 1
 
-    def test_a_reused_export_is_polled_once_and_reported_after_the_deferral(
-        self, make: Make, sei_server: Any, defer: Defer, end: End
-    ) -> None:
+    def test_a_reused_export_is_told_after_the_wait(self, make: Make, sei_server: Any, defer: Defer, end: End) -> None:
         """The result says so in the end."""
         _, deferral = defer(make()), defer(make())
         assert operations(sei_server) == ["create", "status"] * 2
@@ -257,9 +247,7 @@ class TestDeferral:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("status", [503, 403])
-    def test_only_a_transient_error_before_the_deferral_is_tolerated(
-        self, make: Make, sei_server: Any, status: int
-    ) -> None:
+    def test_a_transient_error_before_the_deferral_is_tolerated(self, make: Make, sei_server: Any, status: int) -> None:
         """A wait would end like the first poll otherwise."""
         sei_server.faults.add("status", "answer", status=status, times=None)
         with pytest.raises(TaskDeferred if status == 503 else exceptions.SEIAuthError):
@@ -474,9 +462,7 @@ class TestNotDeferrable:
             make(deferrable=False, wait_timeout=30).execute({})
         assert caught.value.retryable
 
-    def test_no_pause_before_another_create_call_ends_after_the_wait(
-        self, make: Make, sei_server: Any, worker_clock: Any
-    ) -> None:
+    def test_pauses_of_the_create_call_end_with_the_wait(self, make: Make, sei_server: Any, worker_clock: Any) -> None:
         """Whatever the server asks for; a task that is tried again occupies no worker meanwhile."""
         sei_server.faults.add("create", "answer", status=503, retry_after="Fri, 31 Dec 2199 00:00:00 GMT", times=None)
         with pytest.raises(exceptions.SEIServerError):
@@ -493,9 +479,7 @@ class TestNotDeferrable:
         ({}, "SEIUnexpectedResponseError", "200 .*HTML.*base URL"),  # of a login page or a proxy
     ],
 )
-def test_a_refusal_fails_the_task_without_a_retry(
-    make: Make, sei_server: Any, settings: dict[str, Any], kind: str, words: str
-) -> None:
+def test_a_refusal_fails_the_task(make: Make, sei_server: Any, settings: dict[str, Any], kind: str, words: str) -> None:
     """The error says, in one line, what was attempted, what came back and what to do."""
     operator = make()
     assert operator.hook.settings.api_key == "demo-key"
@@ -570,9 +554,7 @@ class TestJson:
             ("", "it is cut, in or after record [01]"),
         ],
     )
-    def test_what_is_no_list_of_records_is_refused(
-        self, make: Make, sei_server: Any, tmp_path: Path, body: Any, words: str
-    ) -> None:
+    def test_other_content_is_refused(self, make: Make, sei_server: Any, tmp_path: Path, body: Any, words: str) -> None:
         """Whole responses all of them, without a word about people."""
         sei_server.faults.add("download", "answer", status=200, body=body, times=None)
         with pytest.raises(exceptions.SEIDownloadError, match=words) as caught:

@@ -75,9 +75,7 @@ class TestHiveLayout:
         ],
         ids=["accounts", "managers", "developers", "scopes in extra_body", "days in extra_body"],
     )
-    def test_what_has_other_data_has_another_file(
-        self, make: Make, tmp_path: Path, layout: str, changes: list[dict[str, Any]]
-    ) -> None:
+    def test_what_has_other_data_has_another_file(self, make: Make, tmp_path: Path, layout: str, changes: Any) -> None:
         """Two accounts can have a project and a team of the same name; not every scope is a team or a tree."""
         for change in changes:
             make(layout=layout, **change).execute({})
@@ -90,9 +88,7 @@ class TestHiveLayout:
             ("hive", "family=team-report/period=2024/team=456/team-report_"),
         ],
     )
-    def test_reports_of_two_accounts_or_scopes_are_two_files(
-        self, report: Any, tmp_path: Path, layout: str, first: str
-    ) -> None:
+    def test_reports_of_two_scopes_are_two_files(self, report: Any, tmp_path: Path, layout: str, first: str) -> None:
         """As with exports; team and contributor reports differ in their columns."""
         other = {"collectionId": "123", "teamRefId": 123}
         for change in ({"account_id": "a"}, {"account_id": "b"}, {"account_id": "b", "extra_body": other}):

@@ -29,9 +29,7 @@ def _records(result: dict[str, Any]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("developers", 40), ("identities", 80)])
-def test_people_are_delivered_and_stay_in_the_file(
-    deliver: Deliver, sei_server: Any, task_log: Any, kind: str, rows: int
-) -> None:
+def test_people_stay_in_the_file(deliver: Deliver, sei_server: Any, task_log: Any, kind: str, rows: int) -> None:
     """The server's CSV, by the Accept header; a stable name; nothing of it in the log or the result."""
     result = deliver(kind)
     assert (result["family"], result["rows"], result["export_id"], result["date_start"]) == (kind, rows, None, None)
@@ -64,9 +62,7 @@ def test_teams_are_delivered_with_their_parents(deliver: Deliver, sei_server: An
         assert deliver("teams", overwrite="skip")["written"] is False
 
 
-def test_a_table_that_is_only_its_first_page_is_not_published(
-    deliver: Deliver, sei_server: Any, tmp_path: Path
-) -> None:
+def test_a_table_that_is_only_a_first_page_is_not_published(deliver: Deliver, sei_server: Any, tmp_path: Path) -> None:
     """The pages do not say whether the CSV is paged; a server whose list has no count is believed."""
     sei_server.faults.add("developers", "fields", changes={"totalRecords": 41}, times=None)
     with pytest.raises(exceptions.SEIDownloadError, match="complete CSV file: it has 40 of 41 records"):

@@ -51,9 +51,7 @@ class TestRetry:
     """A retry."""
 
     @pytest.mark.parametrize(("age", "status"), [(0, "queued"), (20, "processing"), (90, "completed")])
-    def test_it_resumes_the_export_of_the_previous_try(
-        self, task: Task, sei_server: Any, task_log: Any, age: int, status: str
-    ) -> None:
+    def test_it_resumes_the_export(self, task: Task, sei_server: Any, task_log: Any, age: int, status: str) -> None:
         """Queued, processing or completed."""
         first = task.run()
         sei_server.clock.advance(age)
@@ -61,9 +59,7 @@ class TestRetry:
         assert f"Resuming productivity export {first} of an earlier try (status: {status})" in task_log.text
 
     @pytest.mark.parametrize("status", ["failed", "cancelled", "deleted"])
-    def test_it_replaces_an_export_that_cannot_be_delivered(
-        self, task: Task, sei_server: Any, task_log: Any, status: str
-    ) -> None:
+    def test_it_replaces_an_unusable_export(self, task: Task, sei_server: Any, task_log: Any, status: str) -> None:
         """The log says why; further tries resume the replacement."""
         words = f"is not usable (status: {status})"
         if status == "deleted":
@@ -185,9 +181,7 @@ class TestFile:
             ("cut", {"after_bytes": 10}),
         ],
     )
-    def test_another_trouble_keeps_the_export(
-        self, deliver: Any, sei_server: Any, worker_clock: Any, fault: Any
-    ) -> None:
+    def test_other_trouble_keeps_the_export(self, deliver: Any, sei_server: Any, worker_clock: Any, fault: Any) -> None:
         """A server that is down, a gateway's page, or a store that fails, says nothing about the file."""
         sei_server.faults.add("download", fault[0], times=5, **fault[1])
         deliver(fails=True)

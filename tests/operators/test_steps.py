@@ -97,9 +97,7 @@ class TestDownload:
         uri = download(export_id, destination=f"{tmp_path}/{{period}}/mine_{{team_id}}.csv")["uri"]
         assert uri == f"file://{tmp_path}/2024-01/mine_456.csv"
 
-    def test_json_is_delivered_if_the_task_knows(
-        self, create: Any, download: Any, sei_server: Any, tmp_path: Path
-    ) -> None:
+    def test_json_is_delivered_if_asked_for(self, create: Any, download: Any, sei_server: Any, tmp_path: Path) -> None:
         """The status of an efficiency export does not name the format; without the argument, it has to be CSV."""
         export_id = create(family="efficiency", metric_groups="df", file_format="json")
         download = partial(download, export_id, family="efficiency")
@@ -113,9 +111,7 @@ class TestDownload:
         assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
 
     @pytest.mark.parametrize("failed", [True, False])
-    def test_an_export_without_a_file_fails_the_task(
-        self, create: Any, download: Any, sei_server: Any, failed: Any
-    ) -> None:
+    def test_an_export_without_a_file_fails(self, create: Any, download: Any, sei_server: Any, failed: Any) -> None:
         """With its id and the server's reason; one that is not completed may be at the next try."""
         sei_server.reset(clock_speed=0.0, seconds_to_complete=0.0 if failed else 3600.0)
         if failed:
@@ -146,31 +142,20 @@ def test_a_file_without_rows_can_skip_or_fail_the_task(  # noqa: PLR0917 - fixtu
     assert list(tmp_path.iterdir()) == []
 
 
-class TestList:
-    """``SEIListExportsOperator``."""
-
-    def test_it_returns_plain_dicts_without_personal_data(self, create: Any, task_log: Any) -> None:
-        """With the filters, after rendering; none of them is required."""
-        made = [create(team_id=team) for team in ("456", "123", "456")][:2]
-        task = SEIListExportsOperator(task_id="list", family="{{ family }}", team_id="{{ team }}", limit="{{ 10 }}")
-        task.render_template_fields({"family": "productivity", "team": 456})
-        [found] = task.execute({})
-        assert found == {
-            "export_id": made[0],
-            "family": "productivity",
-            "status": "completed",
-            "created_at": found["created_at"],
-            "completed_at": found["completed_at"],
-            "team_id": "456",
-            "org_tree_name": None,
-            **JANUARY,
-        }
-        assert found["created_at"].endswith("Z")
-        assert json.loads(json.dumps(found)) == found
-        everything = SEIListExportsOperator(task_id="list", family="productivity", max_exports=9).execute({})
-        assert {each["export_id"] for each in everything} == set(made)
-        assert "2 productivity exports" in task_log.text
-        assert "jane" not in f"{everything} {task_log.text}".casefold()
+def test_a_list_has_plain_dicts_without_personal_data(create: Any, task_log: Any) -> None:
+    """With the filters, after rendering; none of them is required."""
+    made = [create(team_id=team) for team in ("456", "123", "456")][:2]
+    task = SEIListExportsOperator(task_id="list", family="{{ family }}", team_id="{{ team }}", limit="{{ 10 }}")
+    task.render_template_fields({"family": "productivity", "team": 456})
+    [found] = task.execute({})
+    known = {"export_id": made[0], "status": "completed", "org_tree_name": None, **REQUEST}
+    assert found == {**known, "created_at": found["created_at"], "completed_at": found["completed_at"]}
+    assert found["created_at"].endswith("Z")
+    assert json.loads(json.dumps(found)) == found
+    everything = SEIListExportsOperator(task_id="list", family="productivity", max_exports=9).execute({})
+    assert {each["export_id"] for each in everything} == set(made)
+    assert "2 productivity exports" in task_log.text
+    assert "jane" not in f"{everything} {task_log.text}".casefold()
 
 
 class TestLegacyReport:

@@ -73,9 +73,7 @@ class TestList:
             ({"org_tree_name": None}, "SEI lists no leaf team: the API key may not"),
         ],
     )
-    def test_no_team_is_a_permanent_error(
-        self, listed: List, sei_server: Any, arguments: dict[str, Any], words: str
-    ) -> None:
+    def test_no_team_is_a_permanent_error(self, listed: List, sei_server: Any, arguments: Any, words: str) -> None:
         """A retry would find the same."""
         if arguments == {"org_tree_name": None}:
             sei_server.faults.add("search_teams", "answer", status=200, body={"items": []}, times=None)
