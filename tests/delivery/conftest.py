@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,10 @@ from airflow_provider_sei.delivery.pipeline import ExpectedFile, find_store
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves a test's own folder out
 
 import store_servers
+
+# Start from a process that has imported what takes seconds.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["pytest", "airflow_provider_sei.operators.sei", "adlfs", "gcsfs", "s3fs"])
 
 # Azure's client sends a block as raw bytes, which aiohttp warns of; the clients close when the process ends.
 IGNORED = ("ignore:Sending a large body:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -83,7 +88,7 @@ def azure(azure_connection: str, monkeypatch: pytest.MonkeyPatch) -> store_serve
 @pytest.fixture
 def google(google_emulator: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> store_servers.Store:
     """A bucket."""
-    return store_servers.google_store(*google_emulator, monkeypatch)
+    return _connected(store_servers.google_store(*google_emulator), monkeypatch)
 
 
 @pytest.fixture(params=["disk", "s3", "azure", "google"])

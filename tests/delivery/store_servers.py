@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # else gcsfs, once imported, waits a minute for gRPC
 AZURITE = "azurite@3.35.0"
 _START_SECONDS = 60.0
 _CACHE = Path(__file__).parents[2] / ".cache" / "azurite"
@@ -206,16 +207,14 @@ def azure_store(connection_string: str) -> Store:
     )
 
 
-def google_store(address: str, resumable: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Store:
+def google_store(address: str, resumable: dict[str, Any]) -> Store:
     """Return a bucket of its own in the emulator, attached as Airflow lets one attach any fsspec file system.
 
     The google provider, which does that from a connection, cannot be installed beside Airflow's newest dependencies;
     ``tests/packaging/google_connection.py`` delivers by one in an environment of its own.
     """
-    from airflow.sdk.io.store import attach
-
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # else it waits a minute for gRPC
     import gcsfs
+    from airflow.sdk.io.store import attach
 
     fs = gcsfs.GCSFileSystem(endpoint_url=address, token="anon", project="tests", access="full_control")
     bucket = _name()
@@ -228,7 +227,7 @@ def google_store(address: str, resumable: dict[str, Any], monkeypatch: pytest.Mo
 
     return Store(
         url=f"gs://google@{bucket}/sei/",
-        connections={},
+        connections={"TEST_GOOGLE": address},
         objects=objects,
         put=lambda name, data: fs.pipe_file(f"{bucket}/sei/{name}", data),
         unfinished=lambda: [upload for upload in resumable if upload.startswith(bucket)],
