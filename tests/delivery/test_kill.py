@@ -211,7 +211,7 @@ def test_a_kill_in_mid_upload_to_azure_leaves_blocks_that_the_next_delivery_drop
     """Nothing of them is visible meanwhile."""
     azure.put("x.csv", OLDER)
     sei_server.faults.clear()
-    direct = azure.connections["AIRFLOW_CONN_BLOBS"]
+    direct = os.environ["AIRFLOW_CONN_BLOBS"]
     port = int(re.search(r"127\.0\.0\.1:(\d+)", direct)[1])
     with held_connections(port, HELD_AFTER) as (held_port, held):
         monkeypatch.setenv("AIRFLOW_CONN_BLOBS", direct.replace(f":{port}/", f":{held_port}/"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,7 +65,7 @@ def test_a_task_that_a_user_ends_cleans_up_before_it_is_killed(
         port=free_ports(1)[0],
         connections={
             "sei_default": sei_server.connection_json(),
-            **{name.removeprefix("AIRFLOW_CONN_").lower(): value for name, value in s3.connections.items()},
+            "lake": os.environ["AIRFLOW_CONN_LAKE"],
         },
     )
     with lab.running() as api:

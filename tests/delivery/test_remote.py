@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.pipeline import deliver
-from airflow_provider_sei.delivery.remote import TempNameSink
 from airflow_provider_sei.exceptions import SEIArgumentError, SEIDownloadError
-from tests.delivery.conftest import open_sink
+from tests.delivery.conftest import send
 
 URL = "memory://folder/sei/"
 
@@ -32,52 +29,39 @@ def fs(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def objects(fs: Any) -> dict[str, bytes]:
     """Return everything that is there."""
-    return {path: fs.cat_file(path) for path in fs.find("/")}
+    return {path.removeprefix("/folder/sei/"): fs.cat_file(path) for path in fs.find("/")}
 
 
-def test_a_file_is_delivered(fs: Any, body: Any, expected: Any) -> None:
-    """Also over an older one; the same content is not written again."""
-    destination = Destination.from_arguments(f"{URL}request.csv", overwrite="skip")
-    for data, written in ((b"a\n1\n", True), (b"a\n1\n2\n", True), (b"a\n1\n2\n", False)):
-        delivered = deliver(body(data), destination, expected)
-        assert objects(fs) == {"/folder/sei/request.csv": data}
-        assert (delivered.uri, delivered.written) == ("memory://folder/sei/request.csv", written)
-
-
-def test_nothing_has_the_final_name_before_it_is_moved(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even while it is uploaded."""
+def test_a_file_is_delivered(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also over an older one; the same content is not written again. It has another name while it is uploaded."""
     uploads: list[str] = []
     put = fs.put_file
-    monkeypatch.setattr(fs, "put_file", lambda source, name: uploads.append(name) or put(source, name))
-    sink = open_sink(URL, "x.csv")
-    assert isinstance(sink, TempNameSink)
-    sink.write(b"a\n")
-    sink.commit(replace=True)
-    [upload] = uploads
-    assert Path(upload).name.startswith(".sei-")
-    assert objects(fs) == {"/folder/sei/x.csv": b"a\n"}
+    monkeypatch.setattr(fs, "put_file", lambda source, name: uploads.append(Path(name).name) or put(source, name))
+    for data, written in ((b"a\n1\n", True), (b"a\n1\n2\n", True), (b"a\n1\n2\n", False)):
+        delivered = send(f"{URL}x.csv", data, overwrite="skip")
+        assert objects(fs) == {"x.csv": data}
+        assert (delivered.uri, delivered.written) == (f"{URL}x.csv", written)
+    assert [name.startswith(".sei-") for name in uploads] == [True, True]
 
 
 @pytest.mark.parametrize("call", ["mv", "copy"])
-def test_a_move_that_fails_leaves_the_older_object(
-    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_a_move_that_fails_leaves_the_older_object(fs: Any, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """And nothing beside it. A store without a move of its own gets a copy."""
 
     def fail(*_arguments: object) -> None:
         msg = "the store is read-only"
         raise OSError(msg)
 
-    fs.pipe_file("/folder/sei/request.csv", b"older")
+    fs.pipe_file("/folder/sei/x.csv", b"older")
     monkeypatch.setattr(MemoryFileSystem, call, fail)
     with pytest.raises(SEIDownloadError, match=r"could not be stored at memory://.*read-only"):
-        deliver(body(b"a\n"), Destination.from_arguments(f"{URL}request.csv"), expected)
-    assert objects(fs) == {"/folder/sei/request.csv": b"older"}
+        send(f"{URL}x.csv", b"a\n")
+    assert objects(fs) == {"x.csv": b"older"}
 
 
 @pytest.mark.parametrize("call", ["info", "rm_file"])
-def test_an_older_object_that_cannot_be_removed_fails_no_delivery(  # noqa: PLR0917 - fixtures
-    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+def test_an_older_object_that_cannot_be_removed_fails_no_delivery(
+    fs: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     """The new one is published; a warning says that there may be two. A key may have no right to look or to delete."""
     allowed = getattr(fs, call)
@@ -89,25 +73,21 @@ def test_an_older_object_that_cannot_be_removed_fails_no_delivery(  # noqa: PLR0
 
     fs.pipe_file("/folder/sei/x.csv.gz", b"older")
     monkeypatch.setattr(fs, call, refuse)
-    assert deliver(body(b"a\n1\n"), Destination.from_arguments(f"{URL}x.csv"), expected).written
-    assert objects(fs) == {"/folder/sei/x.csv": b"a\n1\n", "/folder/sei/x.csv.gz": b"older"}
+    assert send(f"{URL}x.csv", b"a\n1\n").written
+    assert objects(fs) == {"x.csv": b"a\n1\n", "x.csv.gz": b"older"}
     [record] = caplog.records
     assert (record.levelname, "x.csv.gz" in record.getMessage()) == ("WARNING", True)
 
 
-def test_what_another_delivery_publishes_meanwhile_is_not_removed(
-    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_another_delivery_publishes_meanwhile_is_not_removed(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at the same time could remove each other's object."""
     move = fs.mv
     monkeypatch.setattr(fs, "mv", lambda *names: (move(*names), fs.pipe_file("/folder/sei/x.csv.gz", b"newer")))
-    deliver(body(b"a\n"), Destination.from_arguments(f"{URL}x.csv"), expected)
-    assert objects(fs).keys() == {"/folder/sei/x.csv", "/folder/sei/x.csv.gz"}
+    send(f"{URL}x.csv", b"a\n")
+    assert objects(fs).keys() == {"x.csv", "x.csv.gz"}
 
 
-def test_a_copy_whose_source_cannot_be_removed_is_a_success(
-    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_whose_source_cannot_be_removed_is_a_success(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The object is published by then; a policy may forbid every removal."""
 
     def refuse(*_arguments: object, **_options: object) -> None:
@@ -115,8 +95,8 @@ def test_a_copy_whose_source_cannot_be_removed_is_a_success(
 
     monkeypatch.setattr(MemoryFileSystem, "rm", refuse)
     monkeypatch.setattr(MemoryFileSystem, "rm_file", refuse)
-    assert deliver(body(b"a\n1\n"), Destination.from_arguments(f"{URL}request.csv"), expected).rows == 1
-    assert objects(fs)["/folder/sei/request.csv"] == b"a\n1\n"
+    assert send(f"{URL}x.csv", b"a\n1\n").rows == 1
+    assert objects(fs)["x.csv"] == b"a\n1\n"
 
 
 class _AzureError(Exception):
@@ -130,10 +110,11 @@ class _AzureError(Exception):
         *((OSError(code, "no"), True) for code in (errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR)),
         *((OSError(code, "no"), False) for code in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOENT)),
         *((error, False) for error in (ConnectionResetError("no"), TimeoutError("no"), ValueError("no"))),
+        (PermissionError("The token has expired, no"), False),  # the next try gets another from the connection
     ],
 )
 def test_a_refusal_that_lasts_is_not_retried(
-    fs: Any, body: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, *, error: Exception, lasts: bool
+    fs: Any, monkeypatch: pytest.MonkeyPatch, *, error: Exception, lasts: bool
 ) -> None:
     """In the words of the libraries of S3, Azure and Google, and of the operating system."""
 
@@ -142,5 +123,5 @@ def test_a_refusal_that_lasts_is_not_retried(
 
     monkeypatch.setattr(fs, "put_file", fail)
     with pytest.raises(SEIArgumentError if lasts else SEIDownloadError, match="no") as caught:
-        deliver(body(b"a\n1\n"), Destination.from_arguments(f"{URL}x.csv"), expected)
+        send(f"{URL}x.csv", b"a\n1\n")
     assert caught.value.retryable is not lasts

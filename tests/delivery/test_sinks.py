@@ -6,10 +6,10 @@ import errno
 import fcntl
 import hashlib
 import os
+import resource
 import stat
-import subprocess
-import sys
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,55 +19,38 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_sei import exceptions
 from airflow_provider_sei.delivery.destination import Destination
-from airflow_provider_sei.delivery.pipeline import check_destination, deliver
+from airflow_provider_sei.delivery.pipeline import check_destination
 from airflow_provider_sei.delivery.sinks import LocalSink
 from airflow_provider_sei.exceptions import SEIArgumentError
 from airflow_provider_sei.hooks.sei import SEIHook
-from tests.delivery.conftest import open_sink
+from tests.delivery.conftest import PROCESSES, open_sink, send
 
 OLDER = b"older,content\n1,2\n"
 LARGE = 15_000_000  # bytes: three parts of a multipart upload
 
 # Faults that last: each try of a delivery meets them. With the words that the error must say.
-SPOILED: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], str]] = {
-    "cut": ([("download", "cut", {"after_bytes": 100})], "IncompleteRead|cut off"),
-    "reset": ([("download", "cut", {"after_bytes": 100, "reset": True})], "no answer"),
-    "cut before the first byte": ([("download", "cut", {"after_bytes": 0})], "IncompleteRead|cut off"),
-    "announced too long": ([("download", "content_length", {"delta": 10})], "IncompleteRead|cut off"),
-    "announced too short": ([("download", "content_length", {"delta": -10})], "sizeBytes"),
-    "damaged gzip": ([("download", "corrupt_gzip", {"where": "data"})], "damaged"),
-    "cut gzip": ([("download", "corrupt_gzip", {"where": "trailer"})], "in the middle"),
-    "another size": ([("status", "size_bytes", {"delta": 1})], "sizeBytes"),
-    "nothing sent": ([("download", "empty", {})], "sizeBytes"),
-    "a page": ([("download", "answer", {"status": 200, "body": "Sign in", "kind": "html"})], "HTML page|sizeBytes"),
-    "JSON": ([("download", "answer", {"status": 200, "body": {"error": "no"}})], "server sent JSON"),
-    "silence": ([("download", "stall", {"after_bytes": 100, "seconds": 60})], "timed out|Timeout"),
+SPOILED: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "cut": ("download", "cut", {"after_bytes": 100}, "IncompleteRead|cut off"),
+    "reset": ("download", "cut", {"after_bytes": 100, "reset": True}, "no answer"),
+    "cut before the first byte": ("download", "cut", {"after_bytes": 0}, "IncompleteRead|cut off"),
+    "announced too long": ("download", "content_length", {"delta": 10}, "IncompleteRead|cut off"),
+    "announced too short": ("download", "content_length", {"delta": -10}, "sizeBytes"),
+    "damaged gzip": ("download", "corrupt_gzip", {"where": "data"}, "damaged"),
+    "cut gzip": ("download", "corrupt_gzip", {"where": "trailer"}, "in the middle"),
+    "another size": ("status", "size_bytes", {"delta": 1}, "sizeBytes"),
+    "nothing sent": ("download", "empty", {}, "sizeBytes"),
+    "a page": ("download", "answer", {"status": 200, "body": "Sign in", "kind": "html"}, "HTML page|sizeBytes"),
+    "JSON": ("download", "answer", {"status": 200, "body": {"error": "no"}}, "server sent JSON"),
+    "silence": ("download", "stall", {"after_bytes": 100, "seconds": 60}, "timed out|Timeout"),
 }
-
-
-@pytest.fixture
-def hook(sei_server: Any, worker_clock: Any, monkeypatch: pytest.MonkeyPatch) -> SEIHook:
-    """A hook that waits not at all between tries; ``impatient`` waits only moments for the next byte, too."""
-    monkeypatch.setenv("AIRFLOW_CONN_SEI_DEFAULT", sei_server.connection_json())
-    monkeypatch.setenv("AIRFLOW_CONN_IMPATIENT", sei_server.connection_json(read_timeout=0.2))
-    assert worker_clock.pauses == []
-    return SEIHook("sei_default")
-
-
-def export(hook: SEIHook) -> Any:
-    """Return a completed export."""
-    made = hook.create_export(
-        family="productivity", team_id="456", date_start="2024-01-01", date_end="2024-03-31", metric_groups=["work"]
-    )
-    return hook.get_export("productivity", made.export_id)
 
 
 class TestEveryStore:
     """One contract; the fixture ``store`` runs it on each."""
 
-    def test_a_delivered_file_is_the_file(self, store: Any, hook: SEIHook, sei_server: Any) -> None:
+    def test_a_delivered_file_is_the_file(self, store: Any, hook: SEIHook, export: Any, sei_server: Any) -> None:
         """Byte for byte, and its description tells the truth."""
-        delivered = hook.download_export(export(hook), Destination.from_arguments(f"{store.url}x.csv"))
+        delivered = hook.download_export(export, Destination.from_arguments(f"{store.url}x.csv"))
         [record] = sei_server.exports
         assert store.objects() == {"x.csv": record.csv}
         assert (delivered.bytes, delivered.rows, delivered.sha256) == (record.csv_bytes, record.rows, record.csv_sha256)
@@ -79,154 +62,114 @@ class TestEveryStore:
         assert bool(delivered.path) == delivered.uri.startswith("file:")
         assert store.unfinished() == []
 
-    def test_escaped_names_are_written_as_they_are(self, store: Any, hook: SEIHook, sei_server: Any) -> None:
+    def test_escaped_names_are_written_as_they_are(
+        self, store: Any, hook: SEIHook, export: Any, sei_server: Any
+    ) -> None:
         """With equals and percent signs; so the file is found there, and not written again."""
         destination = Destination.from_arguments(store.url, layout="hive", overwrite="skip")
         fields = {"family": "ba", "period": "2024-Q1", "org_tree_name": "R&D / Öst: 100%", "scope": "3f9a1c2e"}
         destination = destination.resolve(fields)
-        first = hook.download_export(export(hook), destination)
+        first = hook.download_export(export, destination)
         assert first.uri.endswith("/family=ba/period=2024-Q1/org_tree=R&D %2F Öst%3A 100%25/ba_3f9a1c2e.csv")
         assert ObjectStoragePath(destination.url).read_bytes() == sei_server.exports[0].csv
-        second = hook.download_export(export(hook), destination)
+        second = hook.download_export(export, destination)
         assert (first.written, second.written) == (True, False)
 
     @pytest.mark.sei_server(compression="plain", download_bytes=LARGE)
-    def test_a_large_file_is_the_file(self, store: Any, hook: SEIHook, sei_server: Any) -> None:
-        """Also where it is sent in several parts."""
-        delivered = hook.download_export(export(hook), Destination.from_arguments(f"{store.url}x.csv"))
+    def test_a_large_file_is_the_file(self, store: Any, hook: SEIHook, export: Any, sei_server: Any) -> None:
+        """Also where it is sent in several parts; those of one that is cut behind them are taken back."""
+        destination = Destination.from_arguments(f"{store.url}x.csv")
+        store.put("x.csv", OLDER)
+        sei_server.faults.add("download", "cut", times=None, after_bytes=LARGE - 1000)
+        with pytest.raises(exceptions.SEIConnectionError):
+            hook.download_export(export, destination)
+        assert (store.objects(), store.unfinished()) == ({"x.csv": OLDER}, [])
+        sei_server.faults.clear()
+        delivered = hook.download_export(export, destination)
         [record] = sei_server.exports
-        assert {name: hashlib.sha256(data).hexdigest() for name, data in store.objects().items()} == {
-            "x.csv": record.csv_sha256
-        }
-        assert (delivered.bytes, delivered.rows) == (LARGE, record.rows)
-        assert store.unfinished() == []
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in store.objects().items()}
+        assert digests == {"x.csv": record.csv_sha256}
+        assert (delivered.bytes, delivered.rows, store.unfinished()) == (LARGE, record.rows, [])
 
     @pytest.mark.parametrize("trouble", list(SPOILED))
     def test_an_older_object_survives_every_fault(
-        self, store: Any, hook: SEIHook, sei_server: Any, trouble: str
+        self, *, store: Any, hook: SEIHook, export: Any, sei_server: Any, monkeypatch: pytest.MonkeyPatch, trouble: str
     ) -> None:
         """Its bytes stay, the error says what was wrong, and nothing else is left in the store."""
         store.put("x.csv", OLDER)
-        found = export(hook)
-        faults, words = SPOILED[trouble]
-        for operation, effect, parameters in faults:
-            sei_server.faults.add(operation, effect, times=None, **parameters)
+        operation, effect, parameters, words = SPOILED[trouble]
+        sei_server.faults.add(operation, effect, times=None, **parameters)
         if trouble == "another size":
-            found = hook.get_export("productivity", found.export_id)
+            export = hook.get_export("productivity", export.export_id)
         if trouble == "silence":
+            monkeypatch.setenv("AIRFLOW_CONN_IMPATIENT", sei_server.connection_json(read_timeout=0.1))
             hook = SEIHook("impatient")
         with pytest.raises((exceptions.SEIDownloadError, exceptions.SEIConnectionError), match=words) as caught:
-            hook.download_export(found, Destination.from_arguments(f"{store.url}x.csv"))
+            hook.download_export(export, Destination.from_arguments(f"{store.url}x.csv"))
         assert caught.value.retryable
-        assert store.objects() == {"x.csv": OLDER}
-        assert store.unfinished() == []
+        assert (store.objects(), store.unfinished()) == ({"x.csv": OLDER}, [])
 
-    @pytest.mark.sei_server(compression="plain", download_bytes=LARGE)
-    def test_a_fault_after_the_first_parts_leaves_nothing(self, store: Any, hook: SEIHook, sei_server: Any) -> None:
-        """What was sent to the store already is taken back."""
-        store.put("x.csv", OLDER)
-        found = export(hook)
-        sei_server.faults.add("download", "cut", times=None, after_bytes=LARGE - 1000)
-        with pytest.raises(exceptions.SEIConnectionError):
-            hook.download_export(found, Destination.from_arguments(f"{store.url}x.csv"))
-        assert store.objects() == {"x.csv": OLDER}
-        assert store.unfinished() == []
-
-    def test_an_interrupted_delivery_leaves_nothing(self, store: Any, body: Any, expected: Any) -> None:
+    def test_an_interrupted_delivery_leaves_nothing(self, store: Any) -> None:
         """Whatever ends it: a signal's exception is no ``Exception``."""
 
         class Interruption(BaseException):
             pass
 
-        def pieces() -> Any:
+        def body() -> Iterator[bytes]:
             yield b"a,b\n" + b"1,2\n" * 2_500_000
             raise Interruption
 
-        opened = body(b"", content_length=1)
-        broken = opened()
-        broken.enter_result.chunks = pieces
         store.put("x.csv", OLDER)
         with pytest.raises(Interruption):
-            deliver(lambda: broken, Destination.from_arguments(f"{store.url}x.csv"), expected)
-        assert store.objects() == {"x.csv": OLDER}
-        assert store.unfinished() == []
+            send(f"{store.url}x.csv", body=body(), headers={"content-length": "1"})
+        assert (store.objects(), store.unfinished()) == ({"x.csv": OLDER}, [])
 
-    @pytest.mark.parametrize(
-        ("content", "overwrite", "older"),
-        [(b"a\n1\n", "replace", True), (b"a\n1\n", "fail", False), (b"", "replace", False)],
-    )
-    def test_an_object_is_written(
-        self, *, store: Any, body: Any, expected: Any, content: bytes, overwrite: str, older: bool
-    ) -> None:
-        """Over an older one by default, also if it is empty."""
-        if older:
-            store.put("x.csv", OLDER)
-        destination = Destination.from_arguments(f"{store.url}x.csv", overwrite=overwrite)
-        delivered = deliver(body(content), destination, expected)
-        assert store.objects() == {"x.csv": content}
-        assert (delivered.written, delivered.bytes) == (True, len(content))
+    def test_an_object_is_written(self, store: Any) -> None:
+        """Where it must be new, and over an older one by default, also if it is empty."""
+        for content, overwrite in ((b"a\n1\n", "fail"), (b"a\n2\n", "replace"), (b"", "replace")):
+            delivered = send(f"{store.url}x.csv", content, overwrite=overwrite)
+            assert store.objects() == {"x.csv": content}
+            assert (delivered.written, delivered.bytes) == (True, len(content))
 
-    def test_an_older_object_is_kept_if_asked(self, store: Any, body: Any, expected: Any) -> None:
-        """``fail`` is an error that no retry mends."""
-        store.put("x.csv", OLDER)
-        destination = Destination.from_arguments(f"{store.url}x.csv", overwrite="fail")
-        with pytest.raises(ValueError, match="exists already"):
-            deliver(body(b"a\n1\n"), destination, expected)
-        assert store.objects() == {"x.csv": OLDER}
-        assert store.unfinished() == []
+    @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz"])
+    @pytest.mark.parametrize("meanwhile", [False, True])
+    def test_an_older_object_is_kept_if_asked(self, *, store: Any, name: str, meanwhile: bool) -> None:
+        """``fail`` is an error that no retry mends. It looks for both names, and again when it publishes."""
 
-    def test_an_object_that_appears_meanwhile_is_not_replaced(self, store: Any, body: Any, expected: Any) -> None:
-        """``fail`` looks again when it publishes."""
-        # The object appears behind a first block that is large enough to be passed on.
-        opened = body(b"a\n" * 100_000, b"1\n")()
-        pieces = opened.enter_result.chunks
+        def body() -> Iterator[bytes]:
+            yield b"a\n" * 100_000  # large enough to be passed on
+            if meanwhile:
+                store.put(name, OLDER)
+            yield b"1\n"
 
-        def put_and_go_on() -> Any:
-            first, second = pieces()
-            yield first
-            store.put("x.csv", OLDER)
-            yield second
+        if not meanwhile:
+            store.put(name, OLDER)
+        with pytest.raises(ValueError, match=rf"{name} exists already"):
+            send(f"{store.url}x.csv", body=body(), headers={"content-length": "200002"}, overwrite="fail")
+        assert (store.objects(), store.unfinished()) == ({name: OLDER}, [])
 
-        opened.enter_result.chunks = put_and_go_on
-        destination = Destination.from_arguments(f"{store.url}x.csv", overwrite="fail")
-        with pytest.raises(ValueError, match="exists already"):
-            deliver(lambda: opened, destination, expected)
-        assert store.objects() == {"x.csv": OLDER}
-        assert store.unfinished() == []
-
-    def test_the_same_content_is_not_written_again(self, store: Any, body: Any, expected: Any) -> None:
+    def test_the_same_content_is_not_written_again(self, store: Any) -> None:
         """``skip`` compares what is there, byte for byte."""
         store.put("x.csv", OLDER)
-        destination = Destination.from_arguments(f"{store.url}x.csv", overwrite="skip")
-        delivered = deliver(body(OLDER), destination, expected)
+        delivered = send(f"{store.url}x.csv", OLDER, overwrite="skip")
         assert not delivered.written
         assert (delivered.bytes, delivered.sha256) == (len(OLDER), hashlib.sha256(OLDER).hexdigest())
         other = OLDER.replace(b"1", b"9")
-        assert deliver(body(other), destination, expected).written
-        assert store.objects() == {"x.csv": other}
-        assert store.unfinished() == []
+        assert send(f"{store.url}x.csv", other, overwrite="skip").written
+        assert (store.objects(), store.unfinished()) == ({"x.csv": other}, [])
 
-    def test_a_request_leaves_one_object_however_it_is_compressed(self, store: Any, body: Any, expected: Any) -> None:
+    def test_a_request_leaves_one_object_however_it_is_compressed(self, store: Any) -> None:
         """A query would count both; an object of any other name stays."""
         others = dict.fromkeys(("x", "x.csv.gz.gz", "x.csv.old", "y.csv.gz"), OLDER)
         for name in others:
             store.put(name, OLDER)
         for compression, name in (("none", "x.csv"), ("gzip", "x.csv.gz"), ("none", "x.csv")):
-            destination = Destination.from_arguments(f"{store.url}x.csv", compression=compression)
-            deliver(body(OLDER), destination, expected)
+            send(f"{store.url}x.csv", OLDER, compression=compression)
             assert store.objects().keys() == {name, *others}
         # Whoever was killed between publishing and removing leaves both; the next one removes it, if it writes or not.
         store.put("x.csv.gz", OLDER)
-        assert not deliver(body(OLDER), replace(destination, overwrite="skip"), expected).written
+        assert not send(f"{store.url}x.csv", OLDER, overwrite="skip").written
         assert store.objects() == {"x.csv": OLDER, **others}
-
-    def test_the_other_compressions_object_is_kept_if_asked(self, store: Any, body: Any, expected: Any) -> None:
-        """``fail`` looks for both names."""
-        store.put("x.csv.gz", OLDER)
-        destination = Destination.from_arguments(f"{store.url}x.csv", overwrite="fail")
-        with pytest.raises(ValueError, match=r"x\.csv\.gz exists already"):
-            deliver(body(b"a\n1\n"), destination, expected)
-        assert store.objects() == {"x.csv.gz": OLDER}
 
     def test_a_sink_that_is_closed_twice_minds_not(self, store: Any) -> None:
         """Before a commit and after it."""
@@ -239,13 +182,12 @@ class TestEveryStore:
             sink.close()
         assert store.objects() == {"x.csv": b"a\n"}
 
-    def test_a_bucket_or_a_folder_that_is_none_is_refused(self, store: Any, body: Any, expected: Any) -> None:
+    def test_a_bucket_or_a_folder_that_is_none_is_refused(self, store: Any) -> None:
         """Before anything is asked of SEI, and after it, without another try."""
         url = store.url.replace("bucket-", "absent-").replace("/store/", "/store/x.csv/y/") + "z.csv"
         store.put("x.csv", OLDER)
-        destination = Destination.from_arguments(url)
         words = r"^there is no bucket or container 'absent-" if "absent-" in url else "cannot be written to"
-        for check in (partial(check_destination, destination), lambda: deliver(body(b"a\n1\n"), destination, expected)):
+        for check in (partial(check_destination, Destination.from_arguments(url)), partial(send, url, b"a\n1\n")):
             with pytest.raises(SEIArgumentError, match=words) as caught:
                 check()
             assert (caught.value.field, caught.value.retryable) == ("destination", False)
@@ -270,19 +212,16 @@ def test_a_store_that_can_refuses_by_itself_to_replace(store: Any, monkeypatch: 
     assert store.objects() == {"x.csv": OLDER}
 
 
-@pytest.fixture(params=["unnamed", "named"])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A file system that knows files without a name, and one that does not."""
-    if request.param == "named":
-        open_file = os.open
-
-        def refuse(path: Any, flags: int, *mode: int, **options: Any) -> int:
-            if flags & os.O_TMPFILE == os.O_TMPFILE:
-                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(path))
-            return open_file(path, flags, *mode, **options)
-
-        monkeypatch.setattr(os, "open", refuse)
-    return str(request.param)
+@pytest.fixture(params=["unnamed", "refused", "unknown", "no /proc"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A file system that knows files without a name, one that does not, another system than Linux, and a container."""
+    if request.param == "refused":
+        monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)  # EISDIR, as by a kernel that does not know the flag
+    elif request.param == "unknown":
+        monkeypatch.delattr(os, "O_TMPFILE")
+    elif request.param == "no /proc":
+        monkeypatch.setattr("airflow_provider_sei.delivery.sinks.DESCRIPTORS", tmp_path / "proc")
+    return "unnamed" if request.param == "unnamed" else "named"
 
 
 def _fail(code: int) -> Any:
@@ -299,68 +238,43 @@ def hidden(folder: Path) -> list[Path]:
     return list(folder.glob(".sei-*"))
 
 
-@pytest.mark.parametrize("missing", ["O_TMPFILE", "/proc/self/fd"])
-def test_a_system_without_unnamed_files_has_hidden_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
-    """Other systems than Linux, and containers without /proc."""
-    if missing == "O_TMPFILE":
-        monkeypatch.delattr(os, missing)
-    else:
-        monkeypatch.setattr(Path, "is_dir", lambda path: str(path) != missing and os.path.isdir(path))  # noqa: PTH112 - the method itself
-    sink = LocalSink(tmp_path / "x.csv")
-    sink.write(b"a\n")
-    assert len(hidden(tmp_path)) == 1
-    sink.commit(replace=True)
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a\n"]
-
-
 class TestLocalSink:
     """A file without a name until it is complete, or a hidden one that the next delivery removes."""
 
-    def test_nothing_has_the_final_name_before_the_commit(self, tmp_path: Path, kind: str) -> None:
-        """And without a name there is nothing at all."""
-        sink = LocalSink(tmp_path / "x.csv")
-        sink.write(b"a\n" * 1_000_000)
-        assert not (tmp_path / "x.csv").exists()
-        assert len(list(tmp_path.iterdir())) == {"unnamed": 0, "named": 1}[kind]
-        sink.close()
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_file_appears_in_one_step(self, tmp_path: Path, kind: str) -> None:
-        """With the permissions of any new file; a reader of the older file keeps it."""
+    def test_a_file_appears_in_one_step(self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the permissions of any new file, once its bytes are on the disk; a reader of the older file keeps it."""
         target, plain = tmp_path / "x.csv", tmp_path / "plain"
         target.write_bytes(b"older")
         plain.touch()
+        synced: list[bytes] = []
+        sync = os.fsync
+        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(target.read_bytes()) or sync(fd))
         with target.open("rb") as reader:
             sink = LocalSink(target)
             sink.write(b"newer")
+            assert len(hidden(tmp_path)) == {"unnamed": 0, "named": 1}[kind]
             sink.commit(replace=True)
             sink.close()
-            assert (reader.read(), target.read_bytes()) == (b"older", b"newer"), kind
+            assert (reader.read(), target.read_bytes()) == (b"older", b"newer")
+        assert synced == [b"older", b"newer"]  # the file, then its folder
         assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
         assert hidden(tmp_path) == []
 
-    def test_the_bytes_are_on_the_disk_before_the_name(
-        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("call", ["os.fsync", "os.close", "pathlib.Path.replace", None])
+    def test_what_is_not_committed_leaves_no_trace(
+        self, *, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, call: str | None
     ) -> None:
-        """A power cut leaves the older file or the newer one, not an empty one."""
-        synced: list[bool] = []
-        sync = os.fsync
-        monkeypatch.setattr(os, "fsync", lambda fd: synced.append((tmp_path / "x.csv").exists()) or sync(fd))
-        sink = LocalSink(tmp_path / "x.csv")
-        sink.commit(replace=True)
-        assert synced == [False, True], kind
-
-    def test_a_failed_commit_leaves_no_trace(self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Not even of a file that had a hidden name already."""
+        """A full quota may show only when bytes are flushed: by ``fsync`` or, on NFS, by ``close``."""
         (tmp_path / "x.csv").write_bytes(b"older")
         sink = LocalSink(tmp_path / "x.csv")
-        monkeypatch.setattr(Path, "replace", _fail(errno.EIO))
-        with pytest.raises(OSError, match="Input/output error"):
-            sink.commit(replace=True)
+        sink.write(b"newer")
+        if call:
+            with monkeypatch.context() as patch:
+                patch.setattr(call, _fail(errno.EDQUOT))
+                with pytest.raises(OSError, match="quota"):
+                    sink.commit(replace=True)
         sink.close()
-        assert [path.name for path in tmp_path.iterdir()] == ["x.csv"], kind
+        assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"older"], kind
 
     @pytest.mark.parametrize("replace", [True, False])
     @pytest.mark.parametrize("unsupported", [errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS])
@@ -402,39 +316,20 @@ class TestLocalSink:
         sink.close()
         assert target.exists(), kind
 
-    @pytest.mark.parametrize("call", ["fsync", "close"])
-    def test_bytes_that_are_not_stored_are_not_published(
-        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, call: str
-    ) -> None:
-        """A full quota may show only when bytes are flushed: by ``fsync`` or, on NFS, by ``close``."""
-        sink = LocalSink(tmp_path / "x.csv")
-        sink.write(b"a\n")
-        with monkeypatch.context() as patch:
-            patch.setattr(os, call, _fail(errno.EDQUOT))
-            with pytest.raises(OSError, match="quota"):
-                sink.commit(replace=True)
-        sink.close()
-        assert list(tmp_path.iterdir()) == [], kind
-
     def test_a_folder_without_permission_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The nearest one that exists; these tests may run as root, who has every permission."""
         monkeypatch.setattr(os, "access", lambda path, *_, **__: path != tmp_path)
         with pytest.raises(SEIArgumentError, match="Permission denied"):
             check_destination(Destination.from_arguments(f"{tmp_path}/new/x/"))
 
-    def test_the_next_delivery_of_the_same_name_removes_it(self, tmp_path: Path) -> None:
-        """Its writer's lock has died with it."""
-        killed = LocalSink(tmp_path / "x.csv")
-        left = killed._temporary
-        left.write_bytes(b"torso")
-        LocalSink(tmp_path / "x.csv").close()
-        assert not left.exists()
-        killed.close()
-
     @pytest.mark.usefixtures("kind")
-    def test_a_delivery_that_goes_on_is_left_alone(self, tmp_path: Path) -> None:
-        """And so are those of other names."""
+    def test_the_next_delivery_removes_what_a_dead_one_has_left(self, tmp_path: Path) -> None:
+        """Its writer's lock has died with it; one that goes on is left alone, and so are those of other names."""
+        with closing(LocalSink(tmp_path / "x.csv")) as dead:
+            left = dead._temporary.with_suffix(".dead.part")
+        left.write_bytes(b"torso")
         going_on, other = LocalSink(tmp_path / "x.csv"), LocalSink(tmp_path / "y.csv")
+        assert not left.exists()
         before = hidden(tmp_path)
         LocalSink(tmp_path / "x.csv").close()
         assert hidden(tmp_path) == before
@@ -445,32 +340,29 @@ class TestLocalSink:
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": b"3", "y.csv": b"2"}
 
 
-FULL_DISK = """
-import resource, sys
-from contextlib import nullcontext
-from types import SimpleNamespace
-from airflow_provider_sei.delivery.pipeline import ExpectedFile, deliver
-from airflow_provider_sei.delivery.destination import Destination
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-body = SimpleNamespace(headers={"content-length": "400000"}, chunks=lambda: iter([b"1,2\\n" * 25_000] * 4))
-try:
-    deliver(lambda: nullcontext(body), Destination.from_arguments(sys.argv[1]), ExpectedFile(description="the file"))
-except Exception as error:
-    print(type(error).__name__, error.retryable, error)
-"""
+def deliver_to_a_full_disk(url: str, output: Any) -> None:
+    """Deliver more than the 100 kB that this process may write."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        send(url, *[b"1,2\n" * 25_000] * 4)
+    except exceptions.SEIDownloadError as error:
+        output.send((error.retryable, str(error)))
 
 
 def test_a_full_disk_leaves_the_older_file(tmp_path: Path) -> None:
-    """The error says so; nothing else is left. A process may write no more than 100 kB here, as on a full disk."""
+    """The error says so; nothing else is left."""
     target = tmp_path / "x.csv"
-    target.write_bytes(b"older")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", FULL_DISK, str(target)]
-    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("SEIDownloadError True the file could not be stored at")
-    assert "File too large" in shown
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": b"older"}
+    target.write_bytes(OLDER)
+    receiving, sending = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=deliver_to_a_full_disk, args=(str(target), sending))
+    process.start()
+    sending.close()
+    retryable, words = receiving.recv()
+    process.join()
+    assert retryable
+    assert "the file could not be stored at" in words
+    assert "File too large" in words
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.csv": OLDER}
 
 
 def test_a_folder_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:

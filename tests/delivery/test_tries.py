@@ -15,30 +15,6 @@ from airflow_provider_sei.operators.sei import SEIDownloadExportOperator
 from airflow_provider_sei.protocol.report_request import ReportRequest
 
 
-@pytest.fixture
-def hook(sei_connection: str, worker_clock: Any) -> SEIHook:
-    """The hook of ``sei_default``, in a time that needs no waiting."""
-    assert worker_clock.pauses == []
-    return SEIHook(sei_connection)
-
-
-@pytest.fixture
-def export(hook: SEIHook) -> Any:
-    """A completed export."""
-    made = hook.create_export(
-        family="productivity", team_id="456", date_start="2024-01-01", date_end="2024-01-31", metric_groups=["work"]
-    )
-    return hook.get_export("productivity", made.export_id)
-
-
-@pytest.fixture
-def report() -> ReportRequest:
-    """A legacy report."""
-    return ReportRequest.from_arguments(
-        collection_id="456", date_start="2024-01-01", date_end="2024-01-31", report_type="team", granularity="weekly"
-    )
-
-
 def calls(server: Any, operation: str) -> int:
     """Return how often an operation was called."""
     return sum(request.operation == operation for request in server.requests)
@@ -86,24 +62,23 @@ def test_a_later_try_has_only_the_time_that_is_left(
 
 
 def test_what_no_retry_mends_is_tried_once(hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path) -> None:
-    """A refused request stays refused."""
-    sei_server.faults.add("download", "answer", times=None, status=400)
+    """A refused request stays refused, and an export may die meanwhile: the status between the tries says so."""
+    destination = Destination.from_arguments(f"{tmp_path}/x.csv")
+    sei_server.faults.add("download", "answer", status=400)
     with pytest.raises(exceptions.SEIBadRequestError):
-        hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv")))
-    assert calls(sei_server, "download") == 1
-
-
-def test_an_export_that_dies_meanwhile_is_given_up(hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path) -> None:
-    """The status between the tries says so."""
+        hook.download_export(export, destination)
     sei_server.faults.add("download", "cut", times=None, after_bytes=10)
     sei_server.faults.add("status", "status_word", word="cancelled")
     with pytest.raises(exceptions.SEIExportCancelledError):
-        hook.download_export(export, Destination.from_arguments(str(tmp_path / "x.csv")))
-    assert calls(sei_server, "download") == 1
+        hook.download_export(export, destination)
+    assert calls(sei_server, "download") == 2
 
 
-def test_a_report_is_asked_for_anew(hook: SEIHook, report: ReportRequest, sei_server: Any, tmp_path: Path) -> None:
+def test_a_report_is_asked_for_anew(hook: SEIHook, sei_server: Any, tmp_path: Path) -> None:
     """The legacy API makes it while it answers."""
+    report = ReportRequest.from_arguments(
+        collection_id="456", date_start="2024-01-01", date_end="2024-01-31", report_type="team", granularity="weekly"
+    )
     sei_server.faults.add("legacy", "cut", after_bytes=10)
     sei_server.faults.add("legacy", "answer", nth=2, status=500)
     delivered = hook.download_report(report, Destination.from_arguments(f"{tmp_path}/report.csv"))

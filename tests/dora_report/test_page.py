@@ -6,15 +6,14 @@ import base64
 import gzip
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from dora_report import COLOURS, GREY, write_report
-
-from tests.delivery import store_servers
+from fsspec.implementations.memory import MemoryFileSystem
 
 HEADER = "Granularity,Team,Team_Hierarchy,Start_Date,End_Date,"
 METRICS = "LTTC_Mean_Days,DF_Deployment_Count,CFR_Percent,MTTR_Mean_Hours"
@@ -31,9 +30,14 @@ def csv(*records: str, columns: str = METRICS) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+def sha256(content: bytes) -> str:
+    """Return the digest that a page lists."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def result_of(uri: str, content: bytes, rows: int) -> dict[str, Any]:
     """Return what an export task returns."""
-    return {"uri": uri, "rows": rows, "sha256": hashlib.sha256(content).hexdigest(), "export_id": "exp_1"}
+    return {"uri": uri, "rows": rows, "sha256": sha256(content), "export_id": "exp_1"}
 
 
 class Page(HTMLParser):
@@ -76,7 +80,7 @@ def show(tmp_path: Path) -> Callable[..., Page]:
         results = []
         for number, content in enumerate(files):
             path = tmp_path / f"delivered [{number}]*.csv"
-            stored = gzip.compress(content or b"") if compress else content or b""
+            stored = gzip.compress(content or b"", mtime=0) if compress else content or b""
             path.write_bytes(stored)
             rows = max((content or b"").count(b"\n") - 1, 0)
             results.append(None if content is None else result_of(f"file://{path}", stored, rows))
@@ -92,20 +96,22 @@ def show(tmp_path: Path) -> Callable[..., Page]:
 class TestFigures:
     """What the page shows."""
 
-    @pytest.mark.parametrize("compress", [False, True])
-    def test_each_team_has_its_figures_by_month(self, show: Any, *, compress: bool) -> None:
+    def test_each_team_has_its_figures_by_month(self, show: Any) -> None:
         """With a dash where there are none; deployments by day; each metric has a chart with a line for elite."""
-        page = show(
-            csv("B|2024-01-01|1.5,31,20,3", "B|2024-02-01|2,58,,4"), csv("a|2024-01-01|3.5,6.2,30,5"), compress=compress
-        )
-        empty = "– – – – –"
+        b, a = csv("B|2024-01-01|1.5,31,20,3", "B|2024-02-01|2,58,,4"), csv("a|2024-01-01|3.5,6.2,30,5")
+        page = show(b, a, compress=True)
+        missing = "– – – – –"
         assert (
-            f"a Jan 2024 – 3.5 0.20 30.0 5.0 a Feb 2024 {empty} a Mar 2024 {empty} B Jan 2024 – 1.5 1.00" in page.text
+            f"a Jan 2024 – 3.5 0.20 30.0 5.0 a Feb 2024 {missing} a Mar 2024 {missing} B Jan 2024 – 1.5 1" in page.text
         )
         assert "B Feb 2024 – 2.0 2.00 – 4.0" in page.text
         assert [chart.count(">elite</text>") for chart in page.charts] == [1] * 4
         assert page.text.startswith("DORA metrics of R&D, January to March 2024 ")
         assert "Missing data" not in page.text
+        # The files are folded away below everything else.
+        assert (
+            page.text.index("Figures") < page.text.index("Files") < page.text.index(sha256(gzip.compress(a, mtime=0)))
+        )
 
     def test_ratings_come_first(self, show: Any) -> None:
         """The best teams first, with the rating of three months before and the averages of three months."""
@@ -121,25 +127,20 @@ class TestFigures:
         assert "Change failure rate 20.0% as before" in page.text
 
     @pytest.mark.parametrize(
-        ("column", "shown"),
+        ("columns", "shown"),
         [
-            ("LTTC", "Lead time for changes 7.0 in LTTC"),
-            ("lttc_p90_days", "Lead time for changes 7.0 days"),
-            ("DEPLOYMENT_FREQUENCY", "Deployment frequency 7.00 in DEPLOYMENT_FREQUENCY"),
-            ("CFR_Percent", "Change failure rate 7.0%"),
-            ("MTTR_Mean_Days", "Time to restore 7.0 days"),
+            ("LTTC", ["Lead time for changes 7.0 in LTTC"]),
+            ("lttc_p90_days,MTTR_Mean_Days", ["Lead time for changes 7.0 days", "Time to restore 7.0 days"]),
+            ("DEPLOYMENT_FREQUENCY", ["Deployment frequency 7.00 in DEPLOYMENT_FREQUENCY"]),
+            ("CFR_Percent", ["Change failure rate 7.0%"]),
+            ("DF_Rating,CFR_Rating,LTTC_Trend,TOTAL_FAILURES", []),  # although their names begin like a metric's
         ],
     )
-    def test_columns_are_found_by_metric(self, show: Any, column: str, shown: str) -> None:
+    def test_columns_are_found_by_metric(self, show: Any, columns: str, shown: list[str]) -> None:
         """With aggregation and unit in their names or without, in any case; units are not invented."""
-        page = show(csv("a|2024-01-01|7", columns=column))
-        assert shown in page.text
-        assert page.text.count("No data: the files have no column") == 3
-
-    @pytest.mark.parametrize("column", ["DF_Rating", "CFR_Rating", "LTTC_Trend", "TOTAL_FAILURES"])
-    def test_other_columns_are_not_taken(self, show: Any, column: str) -> None:
-        """Although their names begin like a metric's."""
-        assert show(csv("a|2024-01-01|7", columns=column)).charts == []
+        page = show(csv("a|2024-01-01|7" + ",7" * columns.count(","), columns=columns))
+        assert [words for words in shown if words not in page.text] == []
+        assert (page.text.count("No data: the files have no column"), len(page.charts)) == (4 - len(shown), len(shown))
 
     def test_units_are_not_mixed(self, show: Any) -> None:
         """Of two columns for one metric, one is shown."""
@@ -154,7 +155,7 @@ class TestFigures:
         assert "Engineering > Core Jan 2024 – – – 7.0" in page.text
         assert "Support > Core Jan 2024 – – – 7.0" in page.text
 
-    @pytest.mark.parametrize("teams", [1, 8, 9, 30])
+    @pytest.mark.parametrize("teams", [8, 9])
     def test_many_teams_are_grey_with_a_median(self, show: Any, teams: int) -> None:
         """Nobody can tell twenty colours apart."""
         page = show(*(csv(f"Squad {number}|2024-01-01|4,10,20,3") for number in range(teams)))
@@ -162,12 +163,6 @@ class TestFigures:
         assert (f"median of {teams} teams" in page.text) == (teams > 8)
         assert {COLOURS[0] in chart for chart in page.charts} == {True}
         assert {GREY in chart for chart in page.charts} == {teams > 8}
-
-    def test_files_are_listed_with_their_checksums(self, show: Any) -> None:
-        """Folded away below everything else."""
-        content = csv("a|2024-01-01|4,10,20,3")
-        text = show(content).text
-        assert text.index("Figures") < text.index("Files") < text.index(hashlib.sha256(content).hexdigest())
 
 
 class TestMissing:
@@ -185,11 +180,12 @@ class TestMissing:
         page = show(b"")
         assert (page.text.count("no data"), page.charts) == (5, [])
 
-    @pytest.mark.parametrize("cell", ["n/a", "nan", "-inf", "12 %"])
-    def test_figures_that_are_not_numbers_are_counted(self, show: Any, cell: str) -> None:
+    def test_figures_that_are_not_numbers_are_counted(self, show: Any) -> None:
         """They are shown as missing."""
-        text = show(csv(f"a|2024-01-01|{cell}", columns="CFR_Percent")).text
-        assert "a, January 2024: figures that are not numbers were left out (1)" in text
+        cells = ("n/a", "nan", "-inf", "12 %")
+        text = show(csv(*(f"a{at}|2024-01-01|{cell}" for at, cell in enumerate(cells)), columns="CFR_Percent")).text
+        for at in range(4):
+            assert f"a{at}, January 2024: figures that are not numbers were left out (1)" in text
         assert "No data: the column CFR_Percent has no numbers" in text
 
     def test_records_outside_the_period_are_counted(self, show: Any) -> None:
@@ -198,10 +194,13 @@ class TestMissing:
         assert "a Jan 2024 – – – – – a Feb 2024 – – – 7.0" in text
         assert text.count("a: records outside of the period were left out (1)") == 2
 
-    def test_nothing_delivered_is_an_error(self, show: Any) -> None:
-        """No page is written."""
+    def test_nothing_delivered_is_an_error(self, show: Any, tmp_path: Path) -> None:
+        """No page is written; an older one is kept."""
+        older = tmp_path / "dora_2024-01-01_2024-03-31.html"
+        older.write_text("older")
         with pytest.raises(RuntimeError, match="nothing was delivered for any of 2 teams"):
             show(None, None)
+        assert older.read_text() == "older"
 
     @pytest.mark.parametrize("content", [None, b"replaced"])
     def test_a_file_that_is_gone_or_replaced_is_not_read(self, tmp_path: Path, content: bytes | None) -> None:
@@ -215,36 +214,41 @@ class TestMissing:
         assert str(path) in returned["warnings"][0]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["</title><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "$x^2", "a'b", 'a"b', "&lt;"],
-)
-def test_a_name_is_only_text(show: Any, name: str) -> None:
+def test_a_name_is_only_text(show: Any) -> None:
     """Whatever it means to HTML, templates, SQL or charts. The page loads nothing and has no script."""
-    page = show(csv(f"{name}|2024-01-01|4,10,20,3"))
-    assert " ".join(f"{name} Jan 2024 – 4.0 0.32 20.0 3.0".split()) in page.text
+    names = [
+        "</title><script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "{{ 7 * 7 }}",
+        "$x^2",
+        "a'b",
+        'a"b',
+        "&lt;",
+    ]
+    page = show(csv(*(f"{name}|2024-01-01|4,10,20,3" for name in names)))
+    for name in names:
+        assert " ".join(f"{name} Jan 2024 – 4.0 0.32 20.0 3.0".split()) in page.text
     assert page.tags.isdisjoint({"script", "link", "iframe", "object", "form"})
     assert not any(name.startswith("on") for name in page.attributes)
     assert not any(re.search(r"<script|href=.http", chart) for chart in page.charts)
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[store_servers.Store]:
-    """An S3 bucket that can be reached by its own Airflow connection only."""
-    monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})
-    with store_servers.s3_server() as address:
-        store = store_servers.s3_store(address)
-        for name, value in store.connections.items():
-            monkeypatch.setenv(name, value)
-        yield store
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_files_and_page_can_be_in_an_object_store(bucket: store_servers.Store) -> None:
+def test_files_and_page_can_be_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """The destination names the connection, the URIs of the results do not."""
+    from airflow.sdk.io.store import attach
+
+    monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})
+
+    class Lake(MemoryFileSystem):
+        """What the connection ``lake`` alone leads to."""
+
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+    attach("memory", "lake", fs=Lake())
     content = csv("a|2024-01-01|4,10,20,3")
-    bucket.put("a.csv", content)
-    uri = re.sub("//.*@", "//", f"{bucket.url}a.csv")
-    params = {"destination": bucket.url, "date_start": "2024-01-01", "date_end": "2024-01-31"}
-    write_report([{"team_id": "1", "name": "A"}], [result_of(uri, content, 1)], params)
-    assert b"a<td>Jan 2024<td>" in bucket.objects()["dora_2024-01-01_2024-01-31.html"].replace(b"\n", b"")
+    Lake().pipe_file("/bucket/a.csv", content)
+    params = {"destination": "memory://lake@bucket/", "date_start": "2024-01-01", "date_end": "2024-01-31"}
+    write_report([{"team_id": "1", "name": "A"}], [result_of("memory://bucket/a.csv", content, 1)], params)
+    page = Lake().cat_file("/bucket/dora_2024-01-01_2024-01-31.html")
+    assert b"a<td>Jan 2024<td>" in page.replace(b"\n", b"")
