@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,8 @@ import pytest
 
 from airflow_provider_sei.local_server.running import RunningServer
 from demo.local_airflow import LocalAirflow, free_ports
-from demo.rest import ApiError
+from tests.lab import until
 
-PATIENCE_SECONDS = 90.0
 SENT = 14_000_000  # bytes that arrive before the server falls silent: two parts of a multipart upload
 OLDER = b"older,content\n1,2\n"
 DAG = """
@@ -37,17 +33,6 @@ with DAG("kill", schedule=None):
 """
 
 pytestmark = [pytest.mark.live, pytest.mark.sei_server(compression="plain", download_bytes=15_000_000)]
-
-
-def until(what: Callable[[], Any]) -> Any:
-    """Return what ``what`` returns as soon as it is true."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        with suppress(ApiError):
-            if found := what():
-                return found
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_a_task_that_a_user_ends_cleans_up_before_it_is_killed(
