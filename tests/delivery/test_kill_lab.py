@@ -48,10 +48,7 @@ def test_a_task_that_a_user_ends_cleans_up_before_it_is_killed(
         home=tmp_path / "airflow",
         dags_folder=dags,
         port=free_ports(1)[0],
-        connections={
-            "sei_default": sei_server.connection_json(),
-            "lake": os.environ["AIRFLOW_CONN_LAKE"],
-        },
+        connections={"sei_default": sei_server.connection_json(), "lake": os.environ["AIRFLOW_CONN_LAKE"]},
     )
     with lab.running() as api:
         until(lambda: api.dag_exists("kill"))

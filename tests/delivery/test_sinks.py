@@ -171,17 +171,6 @@ class TestEveryStore:
         assert not send(f"{store.url}x.csv", OLDER, overwrite="skip").written
         assert store.objects() == {"x.csv": OLDER, **others}
 
-    def test_a_sink_that_is_closed_twice_minds_not(self, store: Any) -> None:
-        """Before a commit and after it."""
-        for commits in (False, True):
-            sink = open_sink(store.url, "x.csv")
-            sink.write(b"a\n")
-            if commits:
-                sink.commit(replace=True)
-            sink.close()
-            sink.close()
-        assert store.objects() == {"x.csv": b"a\n"}
-
     def test_a_bucket_or_a_folder_that_is_none_is_refused(self, store: Any) -> None:
         """Before anything is asked of SEI, and after it, without another try."""
         url = store.url.replace("bucket-", "absent-").replace("/store/", "/store/x.csv/y/") + "z.csv"

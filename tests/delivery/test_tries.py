@@ -87,47 +87,47 @@ def test_a_report_is_asked_for_anew(hook: SEIHook, sei_server: Any, tmp_path: Pa
     assert delivered.rows > 0
 
 
-class TestInterrupt:
-    """``SEIHook.interrupt``, which ``on_kill`` calls in the midst of whatever the task is doing."""
-
-    def test_a_pause_between_tries_ends_too(
-        self, hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """With an error that is left to Airflow's retries; there is no other try."""
-        sei_server.faults.add("download", "cut", times=None, after_bytes=10)
-        monkeypatch.setattr(hook, "_pause", lambda _seconds: hook.interrupt())
-        with pytest.raises(exceptions.SEIDownloadError, match="interrupted") as caught:
-            hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
-        assert caught.value.retryable
-        assert calls(sei_server, "download") == 1
-        assert list(tmp_path.iterdir()) == []
-
-    def test_it_does_nothing_where_nothing_is_under_way(self, hook: SEIHook, export: Any, tmp_path: Path) -> None:
-        """Before a download, after it, and after one that has failed; ``on_kill`` comes after a time-out as well."""
-        hook.interrupt()
+def test_an_interrupt_ends_a_pause_between_tries_too(
+    hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an error that is left to Airflow's retries; there is no other try."""
+    sei_server.faults.add("download", "cut", times=None, after_bytes=10)
+    monkeypatch.setattr(hook, "_pause", lambda _seconds: hook.interrupt())
+    with pytest.raises(exceptions.SEIDownloadError, match="interrupted") as caught:
         hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
-        hook.interrupt()
-        with pytest.raises(exceptions.SEIArgumentError):
-            hook.download_export(export, Destination.from_arguments(f"{tmp_path}/", overwrite="fail"))
-        hook.interrupt()
+    assert caught.value.retryable
+    assert calls(sei_server, "download") == 1
+    assert list(tmp_path.iterdir()) == []
 
-    def test_it_does_nothing_to_another_thread(
-        self, hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """An exception can only be raised where one is."""
-        sei_server.faults.add("download", "cut", after_bytes=10)
 
-        def interrupt_from_elsewhere(_seconds: float) -> None:
-            with ThreadPoolExecutor() as elsewhere:
-                elsewhere.submit(hook.interrupt).result()
+def test_an_interrupt_does_nothing_where_nothing_is_under_way(hook: SEIHook, export: Any, tmp_path: Path) -> None:
+    """Before a download, after it, and after one that has failed; ``on_kill`` comes after a time-out as well."""
+    hook.interrupt()
+    hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
+    hook.interrupt()
+    with pytest.raises(exceptions.SEIArgumentError):
+        hook.download_export(export, Destination.from_arguments(f"{tmp_path}/", overwrite="fail"))
+    hook.interrupt()
 
-        monkeypatch.setattr(hook, "_pause", interrupt_from_elsewhere)
-        assert hook.download_export(export, Destination.from_arguments(f"{tmp_path}/")).rows
 
-    def test_an_operator_that_has_not_begun_can_be_killed(self, tmp_path: Path) -> None:
-        """Its hook is not made for that."""
-        operator = SEIDownloadExportOperator(
-            task_id="x", family="productivity", export_id="exp_1", destination=f"{tmp_path}/"
-        )
-        operator.on_kill()
-        assert "hook" not in vars(operator)
+def test_an_interrupt_does_nothing_to_another_thread(
+    hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception can only be raised where one is."""
+    sei_server.faults.add("download", "cut", after_bytes=10)
+
+    def interrupt_from_elsewhere(_seconds: float) -> None:
+        with ThreadPoolExecutor() as elsewhere:
+            elsewhere.submit(hook.interrupt).result()
+
+    monkeypatch.setattr(hook, "_pause", interrupt_from_elsewhere)
+    assert hook.download_export(export, Destination.from_arguments(f"{tmp_path}/")).rows
+
+
+def test_an_operator_that_has_not_begun_can_be_killed(tmp_path: Path) -> None:
+    """Its hook is not made for that."""
+    operator = SEIDownloadExportOperator(
+        task_id="x", family="productivity", export_id="exp_1", destination=f"{tmp_path}/"
+    )
+    operator.on_kill()
+    assert "hook" not in vars(operator)
