@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -47,13 +48,8 @@ def test_a_file_is_delivered(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("call", ["mv", "copy"])
 def test_a_move_that_fails_leaves_the_older_object(fs: Any, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """And nothing beside it. A store without a move of its own gets a copy."""
-
-    def fail(*_arguments: object) -> None:
-        msg = "the store is read-only"
-        raise OSError(msg)
-
     fs.pipe_file("/folder/sei/x.csv", b"older")
-    monkeypatch.setattr(MemoryFileSystem, call, fail)
+    monkeypatch.setattr(MemoryFileSystem, call, Mock(side_effect=OSError("the store is read-only")))
     with pytest.raises(SEIDownloadError, match=r"could not be stored at memory://.*read-only"):
         send(f"{URL}x.csv", b"a\n")
     assert objects(fs) == {"x.csv": b"older"}
@@ -89,12 +85,8 @@ def test_what_another_delivery_publishes_meanwhile_is_not_removed(fs: Any, monke
 
 def test_a_copy_whose_source_cannot_be_removed_is_a_success(fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The object is published by then; a policy may forbid every removal."""
-
-    def refuse(*_arguments: object, **_options: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(MemoryFileSystem, "rm", refuse)
-    monkeypatch.setattr(MemoryFileSystem, "rm_file", refuse)
+    for call in ("rm", "rm_file"):
+        monkeypatch.setattr(MemoryFileSystem, call, Mock(side_effect=PermissionError))
     assert send(f"{URL}x.csv", b"a\n1\n").rows == 1
     assert objects(fs)["x.csv"] == b"a\n1\n"
 
@@ -117,11 +109,7 @@ def test_a_refusal_that_lasts_is_not_retried(
     fs: Any, monkeypatch: pytest.MonkeyPatch, *, error: Exception, lasts: bool
 ) -> None:
     """In the words of the libraries of S3, Azure and Google, and of the operating system."""
-
-    def fail(*_arguments: object) -> None:
-        raise error
-
-    monkeypatch.setattr(fs, "put_file", fail)
+    monkeypatch.setattr(fs, "put_file", Mock(side_effect=error))
     with pytest.raises(SEIArgumentError if lasts else SEIDownloadError, match="no") as caught:
         send(f"{URL}x.csv", b"a\n1\n")
     assert caught.value.retryable is not lasts

@@ -13,6 +13,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.sdk import ObjectStoragePath
@@ -215,11 +216,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def _fail(code: int) -> Any:
     """Return a system call that fails."""
-
-    def fail(*_arguments: object, **_options: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fail
+    return Mock(side_effect=OSError(code, os.strerror(code)))
 
 
 def hidden(folder: Path) -> list[Path]:
