@@ -87,14 +87,19 @@ def test_a_report_is_asked_for_anew(hook: SEIHook, sei_server: Any, tmp_path: Pa
     assert delivered.rows > 0
 
 
-def test_an_interrupt_ends_a_pause_between_tries_too(
-    hook: SEIHook, export: Any, sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_task_that_is_killed_in_a_pause_between_tries_ends(
+    export: Any, sei_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With an error that is left to Airflow's retries; there is no other try."""
+    """With an error that is left to Airflow's retries. Before it has begun, its hook is not made for that."""
+    operator = SEIDownloadExportOperator(
+        task_id="x", family="productivity", export_id=export.export_id, destination=f"{tmp_path}/"
+    )
+    operator.on_kill()
+    assert "hook" not in vars(operator)
     sei_server.faults.add("download", "cut", times=None, after_bytes=10)
-    monkeypatch.setattr(hook, "_pause", lambda _seconds: hook.interrupt())
+    monkeypatch.setattr(operator.hook, "_pause", lambda _seconds: operator.on_kill())
     with pytest.raises(exceptions.SEIDownloadError, match="interrupted") as caught:
-        hook.download_export(export, Destination.from_arguments(f"{tmp_path}/"))
+        operator.execute({})
     assert caught.value.retryable
     assert calls(sei_server, "download") == 1
     assert list(tmp_path.iterdir()) == []
@@ -122,12 +127,3 @@ def test_an_interrupt_does_nothing_to_another_thread(
 
     monkeypatch.setattr(hook, "_pause", interrupt_from_elsewhere)
     assert hook.download_export(export, Destination.from_arguments(f"{tmp_path}/")).rows
-
-
-def test_an_operator_that_has_not_begun_can_be_killed(tmp_path: Path) -> None:
-    """Its hook is not made for that."""
-    operator = SEIDownloadExportOperator(
-        task_id="x", family="productivity", export_id="exp_1", destination=f"{tmp_path}/"
-    )
-    operator.on_kill()
-    assert "hook" not in vars(operator)
