@@ -137,6 +137,7 @@ def end(export_id: str, url: str, under_way: Callable[[int], bool], on_sigterm: 
             time.sleep(0.02)
         process.kill() if on_sigterm == "kill" else process.terminate()
         process.join(GIVE_UP)
+        assert process.exitcode is not None
         with suppress(EOFError):
             return list(receiving.recv())
         return []
