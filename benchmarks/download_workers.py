@@ -47,7 +47,8 @@ def deliver(url: str, target: str, *, compression: str = "keep") -> None:
     from airflow_provider_sei.delivery.pipeline import deliver as deliver_body
 
     destination = Destination.from_arguments(target, compression=compression)
-    deliver_body(lambda: _opened(url), destination, ExpectedFile(description="the benchmark's file"))
+    with _opened(url) as body:
+        deliver_body(body, destination, ExpectedFile(description="the benchmark's file"))
 
 
 def deliver_unpacked(url: str, target: str) -> None:
@@ -62,7 +63,8 @@ def deliver_parquet(url: str, target: str) -> None:
     from airflow_provider_sei.delivery.pipeline import deliver as deliver_body
 
     destination = Destination.from_arguments(target, output="parquet", column_types=PARQUET_TYPES).resolve({})
-    deliver_body(lambda: _opened(url), destination, ExpectedFile(description="the benchmark's file"))
+    with _opened(url) as body:
+        deliver_body(body, destination, ExpectedFile(description="the benchmark's file"))
 
 
 def arrow_to_parquet(url: str, target: str) -> None:

@@ -14,7 +14,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,35 +109,34 @@ class DeliveryResult:
 
 
 def deliver(
-    open_body: Callable[[], AbstractContextManager[Any]],
+    body: Any,
     destination: Destination,
     expected: ExpectedFile,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> DeliveryResult:
-    """Write one body (``headers`` with lower-case names, ``chunks()`` of undecoded bytes) to a resolved destination."""
+    """Write an open body (``headers`` with lower-case names, ``chunks()`` of raw bytes) to a resolved destination."""
     folder, slash, name = destination.url.rpartition("/")
     kind, path = find_store(folder + slash or "./")
     make = ContentPipeline
     if destination.output == "parquet":
         from airflow_provider_sei.delivery.parquet import ParquetPipeline as make  # noqa: N813 - one or the other
-    with open_body() as body:
-        pipeline = make(body, destination, expected, clock)
-        plain = re.sub(r"(?<=.)\.gz$", "", name, flags=re.IGNORECASE)
-        names = plain, (f"{name}.gz" if plain == name else name)
-        try:
-            with closing(kind(path / names[pipeline.stores_gzip])) as sink:
-                written = _write(pipeline, sink, names[not pipeline.stores_gzip], destination.overwrite)
-        except (SEIError, AirflowSkipException):
-            raise
-        except Exception as error:  # each client library has its own classes
-            if isinstance(error, FileNotFoundError):
-                check_destination(destination)  # says so if it is the bucket that was not found
-            if _lasts(error):
-                raise _refusal(destination.url, error) from error
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            words = f"could not be stored at {destination.url}: {reason}"
-            raise expected.error(words, SEIDownloadError) from error
+    pipeline = make(body, destination, expected, clock)
+    plain = re.sub(r"(?<=.)\.gz$", "", name, flags=re.IGNORECASE)
+    names = plain, (f"{name}.gz" if plain == name else name)
+    try:
+        with closing(kind(path / names[pipeline.stores_gzip])) as sink:
+            written = _write(pipeline, sink, names[not pipeline.stores_gzip], destination.overwrite)
+    except (SEIError, AirflowSkipException):
+        raise
+    except Exception as error:  # each client library has its own classes
+        if isinstance(error, FileNotFoundError):
+            check_destination(destination)  # says so if it is the bucket that was not found
+        if _lasts(error):
+            raise _refusal(destination.url, error) from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        words = f"could not be stored at {destination.url}: {reason}"
+        raise expected.error(words, SEIDownloadError) from error
     scheme, _, place = sink.uri.partition("://")
     conn_id = urlsplit(destination.url).netloc.rpartition("@")[0] or None
     return DeliveryResult(

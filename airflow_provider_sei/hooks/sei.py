@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _TRIES = Backoff(base=2.0)  # of a download
 _ONE_TRY = Backoff(attempts=1)
+_Prepared = tuple[AbstractContextManager[Any], Destination, ExpectedFile]  # for one try of a download
 _ABOUT_REQUESTS = (SEIBadRequestError, SEINotFoundError, SEIExportFailedError, SEIReusedExportFailedError)
 _SCOPE_KEYS = {"team_id": "teamId", "collection_id": "collectionId", "org_tree_name": "orgTreeName"}
 _NOT_SERVED = (400, 403, 404, 405, 501)
@@ -288,7 +289,7 @@ class SEIHook(BaseHook):
         known = None if export.summary else export  # a list has less than the status
         first = -1
 
-        def deliver_once(timeout: float) -> DeliveryResult:
+        def prepare() -> _Prepared:
             nonlocal known, first
             found, known = known or self.get_export(export.family, export.export_id), None
             first = -1 - first  # every other try leaves out the address in the status: it may lead to a page
@@ -303,11 +304,10 @@ class SEIHook(BaseHook):
             if "{" in target.url:  # only then must the period be known
                 days = zip(("date_start", "date_end"), exports.export_period(found), strict=True)
                 target = target.resolve(dict(days))
-            open_file = partial(self._open_file, found, requests)
-            return deliver(open_file, replace(target, timeout=timeout), expected, clock=time.monotonic)
+            return self._open_file(found, requests), target, expected
 
         # The key has been good for the status: a refusal may be that of a gateway that restarts.
-        return self._deliver(deliver_once, destination, "download the export", {"family": export.family}, SEIAuthError)
+        return self._deliver(prepare, destination, "download the export", {"family": export.family}, SEIAuthError)
 
     def download_report(self, request: ReportRequest, destination: Destination) -> DeliveryResult:
         """Request a legacy report and deliver its file, verified. 0 bytes are a success unless ``empty`` forbids it.
@@ -323,12 +323,11 @@ class SEIHook(BaseHook):
         target = destination.resolve({**dict.fromkeys(FIELDS), **fields})
         description, call = f"get the {request.description}", request.http_request()
         expected = ExpectedFile(description=request.description, may_be_empty=True)
-        open_report = partial(self._transport.stream, call, description, backoff=_ONE_TRY)
 
-        def deliver_once(timeout: float) -> DeliveryResult:
-            return deliver(open_report, replace(target, timeout=timeout), expected, clock=time.monotonic)
+        def prepare() -> _Prepared:
+            return self._transport.stream(call, description, backoff=_ONE_TRY), target, expected
 
-        return self._deliver(deliver_once, target, description, scope)
+        return self._deliver(prepare, target, description, scope)
 
     def download_reference_data(
         self, kind: str, destination: Destination, *, org_tree_name: str | None = None, verify_rows: bool = True
@@ -340,7 +339,7 @@ class SEIHook(BaseHook):
         fields = {**dict.fromkeys(FIELDS), **scope, **self.settings.destination_fields, **names}
         target, description = destination.resolve(fields), f"get the table of {kind}"
 
-        def deliver_once(timeout: float) -> DeliveryResult:
+        def prepare() -> _Prepared:
             is_counted = kind == "developers" and verify_rows
             min_rows = self._transport.run(teams.developer_count_call()) if is_counted else 0
             if kind == "teams":
@@ -349,14 +348,13 @@ class SEIHook(BaseHook):
                 opened: Any = nullcontext(SimpleNamespace(headers=headers, chunks=lambda: iter([table])))
             else:
                 opened = self._transport.stream(teams.people_request(kind), description, backoff=_ONE_TRY)
-            expected = ExpectedFile(description=f"the table of {kind}", min_rows=min_rows)
-            return deliver(lambda: opened, replace(target, timeout=timeout), expected, clock=time.monotonic)
+            return opened, target, ExpectedFile(description=f"the table of {kind}", min_rows=min_rows)
 
-        return self._deliver(deliver_once, destination, description, scope)
+        return self._deliver(prepare, destination, description, scope)
 
     def _deliver(
         self,
-        deliver_once: Callable[[float], DeliveryResult],
+        prepare: Callable[[], _Prepared],
         destination: Destination,
         description: str,
         scope: Mapping[str, str | None],
@@ -372,9 +370,12 @@ class SEIHook(BaseHook):
         self._thread_id = threading.get_ident()
         try:
             with self.time_limit(destination.timeout):
-                delivered: DeliveryResult = Retrying(sleep=self._pause, **arguments)(
-                    lambda: deliver_once(max(0.0, self._give_up_at - time.monotonic()))
-                )
+                for attempt in Retrying(sleep=self._pause, **arguments):
+                    with attempt:
+                        opened, target, expected = prepare()
+                        with opened as body:
+                            target = replace(target, timeout=max(0.0, self._seconds_left()))
+                            delivered = deliver(body, target, expected, clock=time.monotonic)
         except _Interruption:
             # Whether it had been published already is not known here.
             msg = f"interrupted, because the task is being terminated: could not {description}"

@@ -218,10 +218,10 @@ def test_a_file_without_rows_is_what_the_user_says(
         ("a\nb", "is not"),
     ],
 )
-def test_a_destination_that_cannot_work_is_refused_before_anything_is_fetched(url: str, words: str) -> None:
+def test_a_destination_that_cannot_work_is_refused_before_anything_is_read(url: str, words: str) -> None:
     """With the argument's name."""
     with pytest.raises(SEIArgumentError, match=words) as caught:
-        deliver(lambda: pytest.fail("opened"), Destination.from_arguments(url), ExpectedFile(description="the file"))
+        deliver(None, Destination.from_arguments(url), ExpectedFile(description="the file"))
     assert caught.value.field == "destination"
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import threading
-from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -78,7 +77,7 @@ def main() -> None:
     body = SimpleNamespace(
         headers={"content-length": str(BLOCKS * len(BLOCK))}, chunks=lambda: (BLOCK for _ in range(BLOCKS))
     )
-    delivered = deliver(lambda: nullcontext(body), destination, ExpectedFile(description="the file"))
+    delivered = deliver(body, destination, ExpectedFile(description="the file"))
 
     import gcsfs
 
