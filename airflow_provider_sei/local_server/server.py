@@ -37,6 +37,7 @@ class LocalServer:
         """Listen on ``host`` and ``port`` (0: any free one) and return the port."""
         app = web.Application(client_max_size=_LARGEST_REQUEST)
         app.add_subapp("/_local/", control_app(self))
+        app.router.add_get("/ng/{path:.*}", _insights_page)
         app.router.add_route("*", "/{path:.*}", self._handle)
         # Cancelling the handler of a disconnected client ends stalls early.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
@@ -155,6 +156,11 @@ class LocalServer:
         """Wait ``seconds`` of real time, or until the server stops."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), seconds)
+
+
+async def _insights_page(request: web.Request) -> web.Response:
+    """Respond in place of the page of SEI's UI that a task's link leads to."""
+    return web.Response(text=f"A local server has no UI. At SEI, this is the Insights page {request.path_qs}")
 
 
 def _close(request: web.Request, *, reset: bool = False) -> None:

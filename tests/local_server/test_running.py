@@ -12,9 +12,11 @@ import pytest
 import requests
 from airflow.sdk import Connection
 
+from airflow_provider_sei.links import insights_url
 from airflow_provider_sei.local_server.__main__ import main
 from airflow_provider_sei.local_server.running import RunningServer
 from airflow_provider_sei.local_server.state import ServerClock
+from airflow_provider_sei.protocol.settings import SEISettings
 
 
 def test_it_listens_on_loopback_until_the_context_is_left() -> None:
@@ -91,3 +93,12 @@ def test_the_service_loads_no_http_library() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     assert shown.stdout.strip() == "set()"
+
+
+def test_the_insights_link_of_a_task_leads_to_a_page(server: RunningServer) -> None:
+    """As plain text, because it repeats the address."""
+    extra = {"account_id": "demo_account"}
+    url = insights_url(SEISettings.from_fields(host=server.base_url, password="key", extra=extra), "dora", "456")
+    answer = requests.get(url or "", timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert "/ng/account/demo_account/module/sei/insights/dora?insightType=dora&collectionId=456" in answer.text
