@@ -2,10 +2,10 @@
 
     python benchmarks/organisation.py [--quick | --full]
 
-Simulated is what stands between the two ends: the operators and triggers are the real ones, and so are the HTTP calls
+Simulated is what is between the two ends: the operators and triggers are the real ones, and so are the HTTP calls
 to the local SEI server, whose limit of 400 calls a minute is in force; time passes ``SPEED`` times as fast on both
-sides. In Airflow's place, threads run what a worker would run, at most ``SLOTS`` of them at once, and one event loop
-runs the triggers. Airflow's own work, which takes some seconds a task, is left out.
+sides. In Airflow's place, threads run what a worker would run, at most ``SLOTS`` of them at the same time, and one
+event loop runs the triggers. Airflow's own work, which takes some seconds a task, is left out.
 
 ``naive`` is what the usual script takes for the same exports in tasks of its own: create, a status call every ten
 seconds, download, and a worker's slot from the first to the last of these.
@@ -42,12 +42,12 @@ from report import print_table, write_results
 
 SPEED = 40.0
 SLOTS = 16
-"""Task processes at once, of all workers."""
+"""Task processes at the same time, of all workers."""
 ONE_RUN = 16
-"""Exports at once between their first step and their delivery: what the task group sets for one run."""
+"""Exports at the same time between their first step and their delivery: what the task group sets for one run."""
 TEN_RUNS = 160
 NIGHTS = ((10, 1, ONE_RUN), (100, 1, ONE_RUN), (100, 1, TEN_RUNS), (1000, 1, TEN_RUNS))
-"""Teams, months, and exports at once."""
+"""Teams, months, and exports at the same time."""
 QUICK = NIGHTS[:1]
 FULL = (*NIGHTS, (10_000, 1, TEN_RUNS), (500, 24, TEN_RUNS))
 JITTER = 30.0
@@ -88,12 +88,12 @@ def sei_server(teams: int) -> Iterator[tuple[str, float]]:
             assert running.stdout is not None
             running.stdout.readline()  # it is ready
             origin = f"http://127.0.0.1:{port}"
-            yield origin, told(origin, "health")["now"]
+            yield origin, control(origin, "health")["now"]
         finally:
             running.kill()
 
 
-def told(origin: str, what: str) -> Any:
+def control(origin: str, what: str) -> Any:
     """Return what the server tells about itself."""
     with urlopen(f"{origin}/_local/{what}") as answer:  # noqa: S310 - our own server
         return json.load(answer)
@@ -176,7 +176,7 @@ def most_within_a_minute(moments: list[float]) -> int:
 
 
 def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
-    """Export all teams by months, so many at once, check every file, and return the figures."""
+    """Export all teams by months, so many at the same time, check every file, and return the figures."""
     with tempfile.TemporaryDirectory() as folder, sei_server(teams) as (origin, now):
         extra = {"project_identifier": "demo_project", "org_identifier": "default", "read_timeout": 3600}
         extra["connect_timeout"] = 3600  # these are of the fast time in the triggerer
@@ -203,9 +203,9 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
         with ThreadPoolExecutor(parallel) as pool:
             results = list(pool.map(lambda task: work.export(*task), ((n, *task) for n, task in enumerate(tasks))))
         minutes = (time.time() - begun) / _MINUTE
-        problems = work.failed + list(differences(told(origin, "exports"), results, len(tasks)))
-        requests = told(origin, "requests")
-        counts = told(origin, "health")
+        problems = work.failed + list(differences(control(origin, "exports"), results, len(tasks)))
+        requests = control(origin, "requests")
+        counts = control(origin, "health")
     for problem in problems[:10]:
         print(problem, file=sys.stderr)
     exports = len(tasks)
@@ -214,7 +214,7 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
     return {
         "teams": teams,
         "months": months,
-        "at once": parallel,
+        "in parallel": parallel,
         "delivered": sum(result is not None for result in results),
         "problems": len(problems),
         "calls": len(requests),
@@ -237,8 +237,8 @@ def cost(exports: int, parallel: int) -> dict[str, float]:
     """Return what exports of two minutes cost, by rule of thumb, at the default budget.
 
     Args:
-        exports: how many, all told.
-        parallel: how many at once, from their first step to their delivery.
+        exports: their number.
+        parallel: how many at the same time, from their first step to their delivery.
     """
     minutes = max(exports / parallel * _MINUTES_OF_ONE, exports / _TURNS_A_MINUTE + _MINUTES_OF_ONE)
     return {"minutes": minutes, "calls": _CALLS_OF_ONE * exports + _LISTS_A_MINUTE * minutes}

@@ -196,7 +196,7 @@ class TestScheduledRuns:
     )
     def test_a_monthly_schedule_exports_each_month_once(self, schedule: Any, zone: str) -> None:
         """With each of Airflow's timetables."""
-        periods = [exported(told) for told in scheduled(schedule, at(2024, 1, 1, tz=zone))]
+        periods = [exported(run) for run in scheduled(schedule, at(2024, 1, 1, tz=zone))]
         months = [tuple(part.values()) for part in split_period("2023-12-01", "2024-06-30")]
         first = months.index(periods[0])
         assert len(periods) >= 4
@@ -285,8 +285,8 @@ class TestOtherRuns:
         dag = DAG("d", schedule=schedule)
         interval = coerce_to_core_timetable(dag.timetable).infer_manual_data_interval(run_after=at(2024, 3, 15, 12))
         dates = {"data_interval_start": interval.start, "data_interval_end": interval.end}
-        told = context(dag, run_after=at(2024, 3, 15, 12), logical_date=at(2024, 3, 15, 12), **dates)
-        assert exported(told) == period
+        run = context(dag, run_after=at(2024, 3, 15, 12), logical_date=at(2024, 3, 15, 12), **dates)
+        assert exported(run) == period
 
     @pytest.mark.parametrize(
         ("schedule", "start_date", "run"),

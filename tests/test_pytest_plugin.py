@@ -52,7 +52,7 @@ SHOWN = """
 
 
 def test_a_users_tests_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each has a server of its own, whose exports complete at once; the nearest marker's settings win over a module's.
+    """Each has a server of its own, whose exports complete immediately; a test's own marker wins over its module's.
 
     Airflow finds the connection in the environment, for the time of the test.
     """

@@ -12,7 +12,7 @@ import time
 from demo.processes import die_with_parent
 
 _MOST_STARTS = 6
-"""A command that ends at once, each time, is broken; the test then fails."""
+"""A command that ends immediately, each time, is broken; the test then fails."""
 
 
 def main(pause: float, command: list[str]) -> None:

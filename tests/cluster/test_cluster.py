@@ -22,7 +22,7 @@ def results(story: Story) -> list[dict[str, Any]]:
 
 
 def test_each_team_is_exported_and_delivered_exactly_once(story: Story) -> None:
-    """Byte for byte, in a bucket that has one version of each file, and nothing of what killed workers uploaded."""
+    """Byte for byte, in a bucket that has one version of each file, and no parts that killed workers uploaded."""
     assert Counter(task["state"] for task in story.tasks()) == {"success": LEAF_TEAMS}
     exports = {export["export_id"]: export for export in story.sei.exports()}
     assert len({export["request"]["scope"]["teamId"] for export in exports.values()}) == len(exports) == LEAF_TEAMS

@@ -295,7 +295,7 @@ def send(
     """Deliver a body of these pieces, or of what ``body`` yields, by a destination of these arguments.
 
     :param headers: its own; ``None`` removes the right ``content-length``.
-    :param step: seconds that pass with each look at the clock.
+    :param step: seconds that pass each time the clock is read.
     :param fields: of the request.
     """
     given = {"content-length": str(sum(map(len, pieces)))} | dict(headers or {})

@@ -163,7 +163,7 @@ def test_no_value_changes_the_number_of_folders(team: str, tree: str) -> None:
     ],
 )
 def test_the_default_name_is_made_of_the_request(changes: dict[str, str | None], name: str) -> None:
-    """The same request has the same name, tomorrow too; without a request, the export's id stands for it."""
+    """The same request has the same name, tomorrow too; without a request, it has the export's id."""
     assert resolved("/x/", **changes) == f"/x/{name}"
 
 

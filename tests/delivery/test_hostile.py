@@ -35,7 +35,7 @@ def chunked(body: bytes) -> bytes:
 
 @pytest.fixture
 def serve(raw_server: Any, monkeypatch: pytest.MonkeyPatch, worker_clock: Any) -> Serve:
-    """Make a server that sends the same bytes to whoever asks, then others for as long as they are taken."""
+    """Make a server that sends the same bytes for each request, then others for as long as they are read."""
     assert worker_clock.pauses == []
 
     def start(answer: bytes, then: bytes = b"", read_timeout: float = 5) -> None:
@@ -132,7 +132,7 @@ WIDE = b"a,b,c\n" + b"1,2,3\n" * 60_000  # several blocks
 def test_what_is_no_record_is_not_delivered(
     *, serve: Serve, target: Path, rows: bytes, end: bytes, words: str, form: str
 ) -> None:
-    """It is told by its number, never by its text; another try may get the whole file."""
+    """The message has its number, never its text; another try may get the whole file."""
     packed = gzip.compress(rows + end, mtime=0)
     head = OK + b"Content-Encoding: gzip\r\n"
     answers = {"chunked": chunked(rows + end), "length": with_length(rows + end)}
@@ -165,7 +165,7 @@ def test_what_is_no_record_is_not_delivered(
     ids=range(13),
 )
 def test_what_may_be_a_record_is_delivered(serve: Serve, target: Path, data: bytes) -> None:
-    """A separator behind the last cell, texts that look like errors within quotes, a stray quote, a long cell."""
+    """A separator behind the last cell, texts like errors within quotes, a stray quote, a long cell."""
     serve(chunked(data))
     report(target)
     assert target.read_bytes() == data

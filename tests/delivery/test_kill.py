@@ -27,7 +27,7 @@ OLDER = b"older,content\n1,2\n"
 SENT = 14_000_000  # bytes of the file that arrive before the server falls silent: two parts of a multipart upload
 GIVE_UP = 60.0
 
-# Bytes that Azure's client sends in blocks, instead of all at once, and how many reach the store before the kill.
+# Bytes that Azure's client sends in blocks, instead of all in one, and how many reach the store before the kill.
 IN_BLOCKS = 80_000_000
 HELD_AFTER = 24_000_000
 
@@ -209,7 +209,7 @@ def test_the_older_object_stays_and_what_can_be_cleaned_up_is(
 def test_a_kill_in_mid_upload_to_azure_leaves_blocks_that_the_next_delivery_drops(
     *, azure: Any, export_id: str, sei_server: Any, spools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of them is visible meanwhile."""
+    """They are not visible meanwhile."""
     azure.put("x.csv", OLDER)
     sei_server.faults.clear()
     direct = os.environ["AIRFLOW_CONN_BLOBS"]

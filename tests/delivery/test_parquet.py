@@ -45,7 +45,7 @@ def to_parquet(tmp_path: Path) -> Deliver:
     ids=["plain", "gzip", "byte order mark and blank lines"],
 )
 def test_types_are_known_before_a_row_is_read(to_parquet: Deliver, tmp_path: Path, csv: Any) -> None:
-    """Ids stay text, whatever they look like; blank, NaN and the dash are null, but in text they are themselves."""
+    """Ids stay text, also if they are digits; blank, NaN and the dash are null, but in text they are themselves."""
     result = to_parquet(csv)
     table = parquet.read_table(tmp_path / "x.parquet")
     assert [str(kind) for kind in table.schema.types] == ["string", "date32[day]", "double", "string"]

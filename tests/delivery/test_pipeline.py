@@ -68,7 +68,7 @@ def test_a_file_that_drips_ends_at_the_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 @pytest.mark.parametrize("line", [b"x", b'"', b"1,2\n"])
 def test_a_small_file_that_unpacks_to_a_large_one_ends_at_the_limit(tmp_path: Path, encoding: str, line: bytes) -> None:
-    """Everything is received at once, with 5 s to go; a second passes with each megabyte."""
+    """Everything is received in one piece, with 5 s to go; a second passes with each megabyte."""
     packed = gzip.compress(b"a,b\n" + line * (10_000_000 // len(line)), 1)
     with pytest.raises(SEIDownloadError, match=r"not complete in time: .* received \(100 %\) in 6 s"):
         send(tmp_path / "x.csv", packed, headers={"content-encoding": encoding}, step=1.0, timeout=5)

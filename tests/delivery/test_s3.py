@@ -164,7 +164,7 @@ def test_what_the_connection_says_is_sent(s3: Any, s3_address: str, connect: Any
 
 @pytest.mark.parametrize("extra_args", [{}, EXTRA_ARGS])
 def test_a_policy_is_satisfied_or_told_once(raw_server: Any, connect: Any, extra_args: dict[str, str]) -> None:
-    """Bucket and unfinished uploads may not even be looked at, which is no reason to refuse."""
+    """The key may read neither the bucket nor unfinished uploads, which is no reason to refuse."""
 
     def answer(request: bytes) -> bytes:
         if request.startswith(b"PUT /lake/x.csv") and b"x-amz-server-side-encryption: aws:kms" in request:

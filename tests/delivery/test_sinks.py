@@ -135,7 +135,7 @@ class TestEveryStore:
     @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz"])
     @pytest.mark.parametrize("meanwhile", [False, True])
     def test_an_older_object_is_kept_if_asked(self, *, store: Any, name: str, meanwhile: bool) -> None:
-        """``fail`` is an error that no retry mends. It looks for both names, and again when it publishes."""
+        """``fail`` is an error that no retry mends. Both names are checked, and again before publishing."""
 
         def body() -> Iterator[bytes]:
             yield b"a\n" * 100_000  # large enough to be passed on

@@ -153,7 +153,7 @@ def test_teams_with_the_same_name_stay_apart(show: Any) -> None:
 
 @pytest.mark.parametrize("teams", [8, 9])
 def test_many_teams_are_grey_with_a_median(show: Any, teams: int) -> None:
-    """Nobody can tell twenty colours apart."""
+    """Twenty colours cannot be distinguished."""
     page = show(*(csv(f"Squad {number}|2024-01-01|4,10,20,3") for number in range(teams)))
     assert all(f"Squad {number} Jan 2024 – 4.0 0.32" in page.text for number in range(teams))
     assert (f"median of {teams} teams" in page.text) == (teams > 8)

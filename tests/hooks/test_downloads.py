@@ -124,7 +124,7 @@ def test_a_file_that_is_not_where_the_server_says_is_looked_for_at_the_conventio
 
 @pytest.mark.sei_server(seconds_to_complete=60.0)
 def test_an_export_without_a_file_is_not_downloaded(hook: SEIHook, sei_server: Any, destination: Destination) -> None:
-    """Its state is told, with the way to wait for it."""
+    """The message has its status, and how to wait for it."""
     sei_server.reset(clock_speed=0.0, seconds_to_complete=60.0)
     with pytest.raises(exceptions.SEIDownloadError, match=r"is not completed.*SEIExportSensor"):
         hook.download_export(completed(hook), destination)

@@ -55,7 +55,7 @@ def test_the_workflow_runs_every_piece_and_every_cell() -> None:
 
 
 def test_a_failed_cell_fails_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The others are run, too, and each has its line. A mistyped name must not look like a passed run."""
+    """The others are run, too, and each has its line. A mistyped name must not be a passed run."""
     monkeypatch.setattr(sys, "argv", ["matrix"])
     for failed in (*CELLS, None):
         monkeypatch.setattr(runner, "run", lambda cell, failed=failed: "failed" if cell == failed else "passed")

@@ -221,7 +221,9 @@ class TestDeferral:
         assert operations(sei_server)[requested:] == ["download"]
         assert record.requested == 1
 
-    def test_a_reused_export_is_told_after_the_wait(self, make: Make, sei_server: Any, defer: Defer, end: End) -> None:
+    def test_a_reused_export_is_reported_after_the_wait(
+        self, make: Make, sei_server: Any, defer: Defer, end: End
+    ) -> None:
         """The result says so in the end."""
         _, deferral = defer(make()), defer(make())
         assert operations(sei_server) == ["create", "status"] * 2

@@ -47,8 +47,8 @@ def files(folder: Path) -> list[str]:
 class TestHiveLayout:
     """``layout="hive"``."""
 
-    def test_the_folders_tell_family_period_and_team(self, hive: Make, sei_server: Any, tmp_path: Path) -> None:
-        """The result's URI leads there, and the ending tells the compression; bytes are those of the stored file."""
+    def test_the_folders_have_family_period_and_team(self, hive: Make, sei_server: Any, tmp_path: Path) -> None:
+        """The result has the URI, whose suffix is that of the compression, and the size of the stored file."""
         result = hive(export_compression="gzip").execute({})
         [record] = sei_server.exports
         assert files(tmp_path) == [f"{JANUARY}.gz"]
@@ -58,7 +58,7 @@ class TestHiveLayout:
 
     @pytest.mark.parametrize(("layout", "found"), [("hive", 1), ("flat", 2)])
     def test_a_changed_request_replaces_the_file(self, make: Make, tmp_path: Path, layout: str, found: int) -> None:
-        """Two files in one partition would be counted twice by whoever reads it; a flat folder may have both."""
+        """Two files in one partition would be counted twice by a query; a flat folder may have both."""
         for metrics in (["PR_MERGED"], ["LOC_ADDED"]):
             make(layout=layout, metrics=metrics).execute({})
         assert len(files(tmp_path)) == found
