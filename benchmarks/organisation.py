@@ -9,8 +9,6 @@ event loop runs the triggers. Airflow's own work, which takes some seconds a tas
 
 ``naive`` is what the usual script takes for the same exports in tasks of its own: create, a status call every ten
 seconds, download, and a worker's slot from the first to the last of these.
-
-``modelled`` is what ``cost`` says, a rule of thumb that is fitted to such runs. The README has it.
 """
 
 from __future__ import annotations
@@ -59,11 +57,6 @@ _TRIES = 3
 _RETRY_DELAY = 300.0  # Airflow's default
 _MINUTE = 60.0
 _NAIVE_POLL = 10.0
-# Of the rule of thumb.
-_TURNS_A_MINUTE = 24.0  # 15 at least, a quarter of the budget of 240 for four calls each; looks leave some more
-_MINUTES_OF_ONE = 2.9  # the export's own time, the jitter, and the wait for a turn
-_CALLS_OF_ONE = 5.8  # four by workers, and two looks at most until the list speaks for it
-_LISTS_A_MINUTE = 40.0
 
 
 @contextlib.contextmanager
@@ -94,7 +87,7 @@ def sei_server(teams: int) -> Iterator[tuple[str, float]]:
 
 
 def control(origin: str, what: str) -> Any:
-    """Return what the server tells about itself."""
+    """Return what the server's control API says."""
     with urlopen(f"{origin}/_local/{what}") as answer:  # noqa: S310 - our own server
         return json.load(answer)
 
@@ -210,7 +203,6 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
         print(problem, file=sys.stderr)
     exports = len(tasks)
     naive_seconds = SECONDS_TO_COMPLETE + _NAIVE_POLL / 2
-    modelled = cost(exports, parallel)
     return {
         "teams": teams,
         "months": months,
@@ -218,12 +210,10 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
         "delivered": sum(result is not None for result in results),
         "problems": len(problems),
         "calls": len(requests),
-        "modelled calls": round(modelled["calls"]),
         "naive calls": exports * (2 + math.ceil(SECONDS_TO_COMPLETE / _NAIVE_POLL)),
         "429": counts["answers"].get("429", 0),
         "most calls a minute": most_within_a_minute(sorted(request["at"] for request in requests)),
         "minutes": minutes,
-        "modelled minutes": modelled["minutes"],
         "naive minutes": exports * naive_seconds / min(SLOTS, exports) / _MINUTE,
         "task starts": work.steps,
         "slot seconds": work.slot_seconds / SPEED,  # the work is as fast as ever, and only seems longer
@@ -231,17 +221,6 @@ def measure(teams: int, months: int, parallel: int) -> dict[str, Any]:
         "tried again": work.again,
         **{f"{operation} calls": count for operation, count in Counter(each["operation"] for each in requests).items()},
     }
-
-
-def cost(exports: int, parallel: int) -> dict[str, float]:
-    """Return what exports of two minutes cost, by rule of thumb, at the default budget.
-
-    Args:
-        exports: their number.
-        parallel: how many at the same time, from their first step to their delivery.
-    """
-    minutes = max(exports / parallel * _MINUTES_OF_ONE, exports / _TURNS_A_MINUTE + _MINUTES_OF_ONE)
-    return {"minutes": minutes, "calls": _CALLS_OF_ONE * exports + _LISTS_A_MINUTE * minutes}
 
 
 def differences(exports: list[dict[str, Any]], results: list[dict[str, Any] | None], expected: int) -> Iterator[str]:
