@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import islice
+from itertools import cycle, islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -287,13 +287,12 @@ class SEIHook(BaseHook):
         :param verify_size: whether the file must have the size that its status announces.
         """
         known = None if export.summary else export  # a list has less than the status
-        first = -1
+        starts = cycle((0, -1))  # every other try leaves out the address in the status: it may lead to a page
 
         def prepare() -> _Prepared:
-            nonlocal known, first
+            nonlocal known
             found, known = known or self.get_export(export.family, export.export_id), None
-            first = -1 - first  # every other try leaves out the address in the status: it may lead to a page
-            requests = exports.download_requests(found, destination.file_format)[first:]
+            requests = exports.download_requests(found, destination.file_format)[next(starts) :]
             size = found.size_bytes if verify_size else None
             expected = ExpectedFile(description=found.description, export_id=found.export_id, size_bytes=size)
             fields = {name: getattr(found, name) for name in ("family", "export_id", "team_id", "org_tree_name")}
